@@ -1,0 +1,3 @@
+"""Matrix factorization from the shell."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m mfcli`` is ``mfcli``."""
+
+from mfcli.cli import main
+
+main()

@@ -1,0 +1,40 @@
+"""What a factor model has to beat: the mean, and biases alone, as models without factors."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.model import FactorModel
+from mfcli.ratings import Ratings
+
+DAMPING = 5.0  # ratings' worth of doubt about a bias
+ROUNDS = 10
+
+
+def mean_model(train: Ratings) -> FactorModel:
+    """Predicts the mean of the training ratings."""
+    return _without_factors(train, np.zeros(train.n_users), np.zeros(train.n_items))
+
+
+def bias_model(train: Ratings) -> FactorModel:
+    """Predicts μ + b_u + b_i, fitted by alternating damped means (Koren, Bell and Volinsky, Computer 2009)."""
+    residual = train.ratings.astype(np.float64) - train.ratings.mean(dtype=np.float64)
+    user_counts, item_counts = train.user_counts() + DAMPING, train.item_counts() + DAMPING
+    users, items = np.zeros(train.n_users), np.zeros(train.n_items)
+    for _ in range(ROUNDS):
+        items = np.bincount(train.items, residual - users[train.users], train.n_items) / item_counts
+        users = np.bincount(train.users, residual - items[train.items], train.n_users) / user_counts
+    return _without_factors(train, users, items)
+
+
+def _without_factors(train: Ratings, users: npt.NDArray[np.float64], items: npt.NDArray[np.float64]) -> FactorModel:
+    return FactorModel(
+        mean=float(train.ratings.mean(dtype=np.float64)),
+        minimum=float(train.ratings.min()),
+        maximum=float(train.ratings.max()),
+        user_factors=np.zeros((train.n_users, 0), np.float32),
+        item_factors=np.zeros((train.n_items, 0), np.float32),
+        user_counts=train.user_counts(),
+        item_counts=train.item_counts(),
+        user_biases=users.astype(np.float32),
+        item_biases=items.astype(np.float32),
+    )

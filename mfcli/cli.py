@@ -1,0 +1,229 @@
+"""The command line: six thin commands, each from options to config to stage to what is shown, and errors to exit codes."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import mfcli
+from mfcli.config import DownloadConfig, EvaluateConfig, PlotConfig, PrepareConfig, RecommendConfig, TrainConfig
+from mfcli.console import Terminal, clock, show_json, show_pairs, show_table
+from mfcli.errors import EXIT_CODES, ArtifactError, ClosedPipe, GateError, MfcliError, UsageError
+from mfcli.options import Output, options
+from mfcli.signals import raise_on_stop
+
+EPILOG = "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+
+app = typer.Typer(
+    name="mfcli",
+    help="Matrix factorization from the shell: rating predictions and recommendations in six commands.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"mfcli {mfcli.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+) -> None:
+    """Nothing is common to all commands but what each of them declares."""
+
+
+@app.command()
+@options(DownloadConfig)
+def download(config: DownloadConfig, output: Output) -> None:
+    """Get a MovieLens data set, or generate a synthetic one, into raw/."""
+    if config.list:
+        _show_catalogue(output)
+        return
+    from mfcli.download import download as stage
+
+    done = stage(config, output.terminal)
+    if done.already_there:
+        output.terminal.note(f"{done.path} is in place already: nothing to do (--force fetches it again)")
+    pairs = {"files": ", ".join(done.files)}
+    if done.oracle_rmse is not None:
+        pairs["oracle RMSE"] = f"{done.oracle_rmse:.4f} (no model can be better but by luck)"
+    _show(output, f"{done.name} in {done.path}", pairs, done)
+
+
+def _show_catalogue(output: Output) -> None:
+    from mfcli.catalog import CATALOG, SYNTHETIC
+
+    if output.json:
+        show_json([asdict(entry) | {"address": entry.address()} for entry in CATALOG.values()])
+        return
+    rows = [(d.name, f"{d.ratings:,}", f"{d.megabytes:g} MB", d.md5 or "beside it", d.licence) for d in CATALOG.values()]
+    rows.append((SYNTHETIC, "any number", "", "", "generated here"))
+    show_table("", ("name", "ratings", "zip", "md5", "licence"), rows, numeric=(1, 2))
+
+
+@app.command()
+@options(PrepareConfig)
+def prepare(config: PrepareConfig, output: Output) -> None:
+    """Check ratings, map ids, and cut train, validation and test parts into data/."""
+    from mfcli.prepare import prepare as stage
+
+    done = stage(config, output.terminal)
+    pairs = {
+        "ratings": f"{done.ratings:,} by {done.users:,} users on {done.items:,} items (density {done.density:.3%})",
+        "parts": f"train {done.train:,}, val {done.val:,}, test {done.test:,}",
+        "range": f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}",
+    }
+    if done.dropped:
+        pairs["left out"] = f"{done.dropped:,} ratings (duplicates or below the minimum)"
+    pairs["test, unseen"] = (
+        f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training rating "
+        f"({done.test_ratings_unseen:,} ratings)"
+    )
+    most = max(done.histogram.values())
+    for value, count in done.histogram.items():
+        pairs[f"rated {value}"] = f"{count:>11,}  {'█' * round(30 * count / most)}".rstrip()
+    _show(output, f"{done.dataset} in {done.path}", pairs, done)
+
+
+@app.command()
+@options(TrainConfig)
+def train(config: TrainConfig, output: Output) -> None:
+    """Fit a factor model to the training part."""
+    from mfcli.train import train as stage
+
+    done = stage(config, output.terminal)
+    pairs = {"epochs": f"{done.epochs}, best {done.best_epoch}", "train RMSE": f"{done.train_rmse:.4f}"}
+    if done.validation_rmse is not None:
+        pairs["val RMSE"] = f"{done.validation_rmse:.4f}"
+    if done.ratings_per_second is not None:
+        pairs["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
+    pairs["model"] = str(done.path)
+    _show(output, f"run '{done.run}'", pairs, done)
+
+
+@app.command()
+@options(EvaluateConfig)
+def evaluate(config: EvaluateConfig, output: Output) -> None:
+    """RMSE and MAE beside the baselines; with --max-rmse a gate for CI."""
+    from mfcli.evaluate import evaluate as stage
+
+    done = stage(config, output.terminal)
+    if output.json:
+        show_json(asdict(done))
+    elif not output.quiet:
+        rows = [
+            (f"run '{done.run}'", f"{done.rmse:.4f}", f"{done.mae:.4f}"),
+            ("biases alone", f"{done.bias_rmse:.4f}", f"{done.bias_mae:.4f}"),
+            ("training mean", f"{done.mean_rmse:.4f}", f"{done.mean_mae:.4f}"),
+        ]
+        if done.oracle_rmse is not None:
+            rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
+        show_table(f"{done.ratings:,} ratings, {done.split} part", ("", "RMSE", "MAE"), rows, numeric=(1, 2))
+        pairs = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
+        if done.ranking is not None:
+            r = done.ranking
+            pairs[f"top {r.n}"] = (
+                f"precision {r.precision:.4f}, recall {r.recall:.4f}, NDCG {r.ndcg:.4f} "
+                f"(relevant: rated {r.relevant_from:.2f} or more; {r.users:,} users)"
+            )
+        show_pairs("", pairs)
+    if done.passed is False:
+        raise GateError(f"RMSE {done.rmse:.4f} on {done.split} is above --max-rmse {done.max_rmse:g}")
+
+
+@app.command()
+@options(PlotConfig)
+def plot(config: PlotConfig, output: Output) -> None:
+    """Draw learning curves, ratings, predictions and errors."""
+    from mfcli.plot import plot as stage
+
+    done = stage(config)
+    _show(output, f"figures of run '{done.run}'", {name: str(path) for name, path in done.files.items()}, done)
+
+
+@app.command()
+@options(RecommendConfig)
+def recommend(config: RecommendConfig, output: Output) -> None:
+    """The items each user has not rated and would rate highest."""
+    from mfcli.recommend import open_output, output_format
+    from mfcli.recommend import recommend as stage
+
+    kind = "json" if output.json and config.format is None else output_format(config)
+    if output.json and kind != "json":
+        raise UsageError(f"--json and --format {kind} exclude each other")
+    blocks = stage(config)
+    first = next(blocks, None)  # errors come before the output is opened
+    with open_output(config, kind, sys.stdout.buffer) as writer:
+        if first is not None:
+            writer.write(first)
+        for block in blocks:
+            writer.write(block)
+
+
+def _show(output: Output, title: str, pairs: dict[str, Any], result: Any) -> None:
+    """The result on standard output: for people, or as JSON."""
+    if output.json:
+        show_json(_plain(asdict(result)))
+    elif not output.quiet:
+        show_pairs(title, pairs)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextlib.contextmanager
+def _closed_pipe() -> Iterator[None]:
+    """A reader that has gone is no bug: end quietly, with the code a shell expects of a closed pipe."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ClosedPipe("standard output was closed") from None
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; messages have been written."""
+    terminal = Terminal()
+    try:
+        raise_on_stop()
+        with _closed_pipe():
+            result = app(arguments, prog_name="mfcli", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except ClosedPipe as error:
+        return error.exit_code
+    except MfcliError as error:
+        terminal.error(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        terminal.error(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)")
+        return UsageError.exit_code
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        terminal.error("stopped")
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        terminal.error(f"{where}{error.strerror or error}: nothing was changed")
+        return ArtifactError.exit_code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

@@ -1,0 +1,257 @@
+"""What the process says: results to standard output, everything else to standard error."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import rich.progress
+
+REDRAW = 0.1  # seconds between redraws of a progress bar
+
+
+@dataclass(frozen=True)
+class EpochLine:
+    """One finished epoch, as progress tells it."""
+
+    epoch: int
+    epochs: int
+    train_rmse: float
+    validation_rmse: float | None
+    best: bool
+    ratings_per_second: float
+    seconds_left: float
+
+
+class Progress:
+    """What a stage says while it works. This one says nothing; :class:`Terminal` overrides it."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def warn(self, text: str) -> None:
+        """Something that may not be what the user wants."""
+
+    @contextlib.contextmanager
+    def bar(self, text: str, total: float | None, *, bytes: bool = False) -> Iterator[Callable[[float], None]]:
+        """A bar that the block advances by calling what it is given with the work done since the last call."""
+        yield lambda _: None
+
+    @contextlib.contextmanager
+    def training(self, epochs: int, done: int) -> Iterator["TrainingProgress"]:
+        """Bars for a training run of ``epochs``, of which ``done`` lie behind it."""
+        yield TrainingProgress()
+
+
+class TrainingProgress:
+    """What a training run says. This one says nothing."""
+
+    def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
+        """A batch is done. ``rmse()``, called only when something is drawn, gives the batch's and the running RMSE."""
+
+    def epoch(self, line: EpochLine) -> None:
+        """An epoch is done."""
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether bars and colours make sense there."""
+    try:
+        return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    except ValueError:  # closed
+        return False
+
+
+class Terminal(Progress):
+    """Messages, warnings and progress on standard error; ``quiet`` leaves only errors."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live = is_terminal(sys.stderr) and not quiet
+
+    def say(self, text: str) -> None:
+        """A line on standard error, as it is."""
+        with contextlib.suppress(OSError):  # nobody is listening: no reason to stop
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            self.say(text)
+
+    def warn(self, text: str) -> None:
+        self.note(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """The one line of an error."""
+        self.say("mfcli: error: " + " ".join(text.split()))
+
+    @contextlib.contextmanager
+    def bar(self, text: str, total: float | None, *, bytes: bool = False) -> Iterator[Callable[[float], None]]:
+        if not self.live:
+            yield lambda _: None
+            return
+        from rich import progress as rp
+
+        counts = [rp.DownloadColumn(), rp.TransferSpeedColumn()] if bytes else [rp.MofNCompleteColumn()]
+        columns = [rp.TextColumn("{task.description}", markup=False), rp.BarColumn(), *counts, rp.TimeRemainingColumn()]
+        with _bars(*columns) as bars:
+            task = bars.add_task(text, total=total)
+            redraw = _Throttle()
+
+            def advance(amount: float) -> None:
+                bars.advance(task, amount)
+                if redraw.due():
+                    bars.refresh()
+
+            yield advance
+            bars.refresh()
+
+    @contextlib.contextmanager
+    def training(self, epochs: int, done: int) -> Iterator[TrainingProgress]:
+        if self.quiet:
+            yield TrainingProgress()
+        elif not self.live:
+            yield _PlainTraining(self)
+        else:
+            from rich import progress as rp
+
+            with _bars(
+                rp.TextColumn("{task.description:<5}"),
+                rp.BarColumn(bar_width=24),
+                rp.MofNCompleteColumn(),
+                rp.TextColumn("{task.fields[figures]}"),
+                rp.TextColumn("{task.fields[left]}", style="progress.remaining"),
+            ) as bars:
+                yield _LiveTraining(bars, epochs, done)
+
+
+def _bars(*columns: "rich.progress.ProgressColumn") -> "rich.progress.Progress":
+    """Bars on standard error that are redrawn only when told to."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    return Bars(*columns, console=Console(stderr=True), auto_refresh=False)
+
+
+class _Throttle:
+    """At most one redraw every REDRAW seconds."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self.last < REDRAW:
+            return False
+        self.last = now
+        return True
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_text(line: EpochLine) -> str:
+    """An epoch in one line."""
+    width = len(str(line.epochs))
+    validation = "" if line.validation_rmse is None else f"  val RMSE {line.validation_rmse:.4f}"
+    return (
+        f"epoch {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
+        f"  {line.ratings_per_second:,.0f} ratings/s{'  best' if line.best else ''}"
+    )
+
+
+class _PlainTraining(TrainingProgress):
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+
+    def epoch(self, line: EpochLine) -> None:
+        self.terminal.say(epoch_text(line))
+
+
+class _LiveTraining(TrainingProgress):
+    def __init__(self, bars: "rich.progress.Progress", epochs: int, done: int) -> None:
+        self.bars, self.redraw = bars, _Throttle()
+        self.epochs = bars.add_task("epoch", total=epochs, completed=done, figures="", left="")
+        self.batches = bars.add_task("batch", total=None, figures="", left="")
+
+    def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
+        if not self.redraw.due():
+            return
+        batch, running = rmse()
+        figures = f"RMSE {batch:.4f}, running {running:.4f}"
+        self.bars.update(self.batches, completed=done, total=total, figures=figures)
+        self.bars.refresh()
+
+    def epoch(self, line: EpochLine) -> None:
+        from rich.text import Text
+
+        self.bars.print(Text(epoch_text(line), style="bold" if line.best else ""))
+        figures = f"{line.ratings_per_second:,.0f} ratings/s"
+        self.bars.update(self.epochs, completed=line.epoch, figures=figures, left=f"{clock(line.seconds_left)} left")
+        if line.epoch == line.epochs or self.redraw.due():
+            self.bars.refresh()
+
+
+# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_json(document: Any) -> None:
+    """The result as one JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def table_text(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()
+) -> str:
+    """A table as standard output should show it: as wide as the terminal, or as wide as it needs where there is none.
+
+    Args:
+        title: above the table; '' for none.
+        header: names of the columns.
+        rows: cells, shown with str(), never read as markup.
+        numeric: which columns are flushed right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left")
+    for place, name in enumerate(header):
+        right = place in numeric  # texts give way first: figures are never cut
+        least = max([len(name), *(len(str(row[place])) for row in rows)]) if right else None
+        table.add_column(
+            Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", min_width=least
+        )
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    terminal = is_terminal(sys.stdout)
+    width = None if terminal or os.environ.get("COLUMNS") else 10_000
+    console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def show_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()
+) -> None:
+    """:func:`table_text` on standard output."""
+    sys.stdout.write(table_text(title, header, rows, numeric))
+
+
+def show_pairs(title: str, pairs: Mapping[str, Any]) -> None:
+    """Names and values, one a line, on standard output."""
+    width = max(map(len, pairs), default=0)
+    lines = [title] if title else []
+    lines += [f"  {name:<{width}}  {value}" for name, value in pairs.items()]
+    sys.stdout.write("\n".join(lines) + "\n")

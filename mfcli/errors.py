@@ -1,0 +1,74 @@
+"""The errors a user can meet, each with the exit code of the process that meets it.
+
+    MfcliError
+    ├── UsageError       2  an option that cannot be, alone or with the others
+    ├── ArtifactError    3  an artifact that is missing, stale, damaged, locked or cannot be written
+    ├── DataError        4  ratings, items or ids that cannot be used
+    ├── DownloadError    5  the network, a checksum or an archive
+    ├── DivergedError    6  training left the finite numbers
+    ├── GateError        7  a figure is worse than the bound the user set
+    └── Stopped    130/143  Ctrl-C or SIGTERM
+
+Every message is one line: what is wrong, where, and what to do.
+"""
+
+import signal
+
+
+class MfcliError(Exception):
+    """Base class. ``exit_code`` is what the process returns."""
+
+    exit_code = 1
+
+
+class UsageError(MfcliError):
+    exit_code = 2
+
+
+class ArtifactError(MfcliError):
+    exit_code = 3
+
+
+class DataError(MfcliError):
+    exit_code = 4
+
+
+class DownloadError(MfcliError):
+    exit_code = 5
+
+
+class DivergedError(MfcliError):
+    exit_code = 6
+
+
+class GateError(MfcliError):
+    exit_code = 7
+
+
+class Stopped(MfcliError):
+    """A signal asked the process to stop; raised where stopping loses nothing."""
+
+    def __init__(self, signum: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+class ClosedPipe(MfcliError):
+    """Whoever read our standard output has gone (``| head``)."""
+
+    exit_code = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 141
+
+
+EXIT_CODES: dict[int, str] = {
+    0: "ok",
+    1: "a bug in mfcli (with a traceback)",
+    2: "usage: an option or its value",
+    3: "artifact missing, stale, damaged, locked or not writable",
+    4: "bad data",
+    5: "download, checksum or archive",
+    6: "training diverged",
+    7: "quality gate not met",
+    130: "Ctrl-C",
+    141: "closed pipe",
+    143: "SIGTERM",
+}

@@ -1,0 +1,132 @@
+"""``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from mfcli import metrics
+from mfcli.artifacts import Artifacts, atomic_file, to_json
+from mfcli.baselines import bias_model, mean_model
+from mfcli.config import EvaluateConfig
+from mfcli.console import Progress
+from mfcli.dataset import TrainedRun, open_run
+from mfcli.model import SCORES_AT_ONCE, FactorModel, top_n
+from mfcli.ratings import Ratings
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Means over the users that have a relevant item in the part: precision, recall and NDCG of their top n."""
+
+    n: int
+    relevant_from: float
+    users: int
+    precision: float
+    recall: float
+    ndcg: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result; evaluation.json holds the same.
+
+    Attributes:
+        run, split: what was evaluated on what.
+        ratings: how many were predicted.
+        rmse, mae: of the model.
+        mean_rmse, mean_mae: of predicting the training mean.
+        bias_rmse, bias_mae: of biases alone.
+        fallbacks: predictions that rest on biases, or the mean, because user or item has no training rating.
+        oracle_rmse: of the true model on all ratings, for synthetic data.
+        ranking: with --top.
+        max_rmse: the gate, if one was set.
+        passed: whether the gate was met; None without a gate.
+    """
+
+    run: str
+    split: str
+    ratings: int
+    rmse: float
+    mae: float
+    mean_rmse: float
+    mean_mae: float
+    bias_rmse: float
+    bias_mae: float
+    fallbacks: int
+    oracle_rmse: float | None
+    ranking: Ranking | None
+    max_rmse: float | None
+    passed: bool | None
+
+
+def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
+    """Predict one part of the ratings and write the run's evaluation.json. Reads the model, never changes it.
+
+    The gate's outcome is in the result: whoever wants it to be an error raises it.
+
+    Raises:
+        ArtifactError: run or data are absent, damaged or not of each other.
+    """
+    progress = progress or Progress()
+    artifacts = Artifacts(config.dir)
+    trained = open_run(artifacts, config.run)
+    train, part = trained.prepared.part("train"), trained.prepared.part(config.split)
+
+    def errors(model: FactorModel) -> tuple[float, float]:
+        predicted = model.predict(part.users, part.items)
+        return metrics.rmse(part.ratings, predicted), metrics.mae(part.ratings, predicted)
+
+    rmse, mae = errors(trained.model)
+    mean_rmse, mean_mae = errors(mean_model(train))
+    bias_rmse, bias_mae = errors(bias_model(train))
+    result = Evaluation(
+        run=config.run,
+        split=config.split,
+        ratings=len(part),
+        rmse=rmse,
+        mae=mae,
+        mean_rmse=mean_rmse,
+        mean_mae=mean_mae,
+        bias_rmse=bias_rmse,
+        bias_mae=bias_mae,
+        fallbacks=int((~trained.model.known(part.users, part.items)).sum()),
+        oracle_rmse=trained.prepared.record.figures.get("oracle_rmse"),
+        ranking=_ranking(config, trained, train, part, progress) if config.top else None,
+        max_rmse=config.max_rmse,
+        passed=None if config.max_rmse is None else rmse <= config.max_rmse,
+    )
+    stage = artifacts.run(config.run)
+    made_from = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
+    with stage.lock(config.lock_timeout), atomic_file(stage.path / "evaluation.json") as file:
+        file.write(to_json({**asdict(result), "inputs": made_from}).encode())
+    return result
+
+
+def _ranking(
+    config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress
+) -> Ranking:
+    """Rank, for every user with a relevant item in the part, all items without a training rating of theirs."""
+    threshold = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
+    starts, seen = train.by_user()
+    part_starts, relevant = part.take(part.ratings >= threshold).by_user()
+    users = np.flatnonzero(np.diff(part_starts))
+    block = max(1, SCORES_AT_ONCE // max(1, trained.model.n_items))
+    sums = np.zeros(3)
+    with progress.bar("ranking", len(users)) as advance:
+        for begin in range(0, len(users), block):
+            rows = users[begin : begin + block]
+            scores = trained.model.scores(rows)
+            if config.split != "train":
+                for row, user in enumerate(rows):
+                    scores[row, seen[starts[user] : starts[user + 1]]] = -np.inf
+            for row, ranked in zip(rows, top_n(scores, config.top), strict=True):
+                wanted = relevant[part_starts[row] : part_starts[row + 1]]
+                hits = np.isin(ranked, wanted)
+                sums += (
+                    metrics.precision_at(hits, config.top),
+                    metrics.recall_at(hits, config.top, len(wanted)),
+                    metrics.ndcg_at(hits, config.top, len(wanted)),
+                )
+            advance(len(rows))
+    precision, recall, ndcg = sums / max(1, len(users))
+    return Ranking(config.top, threshold, len(users), float(precision), float(recall), float(ndcg))

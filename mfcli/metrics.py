@@ -1,0 +1,55 @@
+"""How good predictions are: pure functions on arrays."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+def _errors(actual: Floats, predicted: Floats) -> npt.NDArray[np.float64]:
+    if actual.shape != predicted.shape or actual.ndim != 1:
+        raise ValueError(f"shapes {actual.shape} and {predicted.shape} are not one (n,)")
+    if not len(actual):
+        raise ValueError("no ratings to compare")
+    return predicted.astype(np.float64) - actual.astype(np.float64)
+
+
+def rmse(actual: Floats, predicted: Floats) -> float:
+    """Root of the mean squared error over all ratings, in rating points.
+
+    Args:
+        actual: (n,) ratings.
+        predicted: (n,) predictions.
+
+    Raises:
+        ValueError: the shapes differ, or n is 0.
+    """
+    return float(np.sqrt(np.mean(np.square(_errors(actual, predicted)))))
+
+
+def mae(actual: Floats, predicted: Floats) -> float:
+    """Mean absolute error over all ratings, in rating points. Arguments and errors as for :func:`rmse`."""
+    return float(np.mean(np.abs(_errors(actual, predicted))))
+
+
+def precision_at(hits: npt.NDArray[np.bool_], n: int) -> float:
+    """Share of the top n that is relevant; ranks that were not filled count as misses."""
+    return float(hits[:n].sum() / n)
+
+
+def recall_at(hits: npt.NDArray[np.bool_], n: int, relevant: int) -> float:
+    """Share of the ``relevant`` > 0 relevant items that is among the top n."""
+    return float(hits[:n].sum() / relevant)
+
+
+def ndcg_at(hits: npt.NDArray[np.bool_], n: int, relevant: int) -> float:
+    """Normalized discounted cumulative gain of the top n with gains of 0 and 1 (Järvelin and Kekäläinen, TOIS 2002).
+
+    Args:
+        hits: (m,) booleans, best rank first.
+        n: ranks that count.
+        relevant: number of relevant items, > 0: the ideal list has min(n, relevant) of them first.
+    """
+    discounts = 1.0 / np.log2(np.arange(2, n + 2))
+    ideal = discounts[: min(n, relevant)].sum()
+    return float((hits[:n] * discounts[: len(hits[:n])]).sum() / ideal)

@@ -1,0 +1,130 @@
+"""From config dataclasses to options: a flag wins over the environment, that over --config, that over the default."""
+
+import dataclasses
+import functools
+import inspect
+import json
+import tomllib
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mfcli.config import PRESETS, Config, info
+from mfcli.console import Terminal
+from mfcli.errors import UsageError
+
+Body = Callable[[Any, "Output"], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """How a command is to speak."""
+
+    json: bool
+    quiet: bool
+    terminal: Terminal
+
+
+CONFIG = "Options from FILE (.toml or .json): keys are the options' names, at the top or in a table [COMMAND]."
+COMMON = (
+    ("config", Path | None, None, CONFIG, ("--config",), "FILE"),
+    ("json", bool, False, "Print the result as one JSON document.", ("--json",), None),
+    ("quiet", bool, False, "Say nothing but errors, and no more than was asked for.", ("--quiet", "-q"), None),
+)
+
+
+def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
+    """Make a Typer command of a function of a config and an Output: the config's fields become its options."""
+
+    def decorate(body: Body) -> Callable[..., None]:
+        command_name = body.__name__
+        hints = typing.get_type_hints(kind)
+        parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+        for f in dataclasses.fields(kind):
+            parameters.append(_parameter(f, hints[f.name], command_name))
+        for name, wanted, default, help, flags, metavar in COMMON:
+            annotation = Annotated[wanted, typer.Option(*flags, help=help, metavar=metavar, envvar=f"MFCLI_{name.upper()}")]
+            parameters.append(_keyword(name, default, annotation))
+
+        @functools.wraps(body)
+        def command(ctx: typer.Context, **given: Any) -> None:
+            file, as_json, quiet = given.pop("config"), given.pop("json"), given.pop("quiet")
+            values = _merge(ctx, kind, command_name, given, _from_file(file) if file else {})
+            body(kind.from_mapping(values), Output(as_json, quiet, Terminal(quiet)))
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _parameter(f: "dataclasses.Field[Any]", wanted: Any, command: str) -> inspect.Parameter:
+    """The Typer parameter of a config field."""
+    rule, default = info(f), f.default
+    if typing.get_origin(wanted) is tuple:
+        wanted, default = list[str], list(typing.cast(tuple[str, ...], default))
+    if rule.argument:
+        return _keyword(f.name, default, Annotated[wanted, typer.Argument(help=rule.help, metavar=f.name.upper())])
+    flags = rule.flags or (f"--{f.name.replace('_', '-')}",)
+    variable = f"MFCLI_{f.name.upper()}" if rule.shared else f"MFCLI_{command.upper()}_{f.name.upper()}"
+    declared = typer.Option(
+        *flags,
+        help=rule.help,
+        metavar=rule.metavar or ("|".join(rule.choices) if rule.choices else None),
+        envvar=variable,
+        show_envvar=False,
+        show_default=default not in (None, False, [], 0) or isinstance(default, float),
+    )
+    return _keyword(f.name, default, Annotated[wanted, declared])
+
+
+def _merge(
+    ctx: typer.Context, kind: type[Config], command: str, given: dict[str, Any], table: dict[str, Any]
+) -> dict[str, Any]:
+    """Flags and environment, then the file, then the preset; what none of them says is left to the config's default."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    from_file = _for_command(table, command, names)
+    lists = {f.name for f in dataclasses.fields(kind) if info(f).is_name and isinstance(given[f.name], list)}
+    explicit = {}
+    for name, value in given.items():
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
+            # "a,b" is "a" and "b", as a name that becomes a folder has no comma.
+            explicit[name] = [part for one in value for part in one.split(",")] if name in lists else value
+    values = from_file | explicit
+    return PRESETS.get(values.get("preset") or "", {}) | values
+
+
+def _for_command(table: dict[str, Any], command: str, names: set[str]) -> dict[str, Any]:
+    """The file's values for one command: its own table's, and those at the top that it knows. Raises UsageError."""
+    every = {f.name for kind in Config.__subclasses__() for f in dataclasses.fields(kind)}
+    commands = {kind.__name__.removesuffix("Config").lower() for kind in Config.__subclasses__()}
+    top = {key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)}
+    for key in [*(k for k in top if k not in every), *(k for k, v in table.items() if isinstance(v, dict) and k not in commands)]:
+        raise UsageError(f"--config: no option or command is called '{key}'")
+    own = {key.replace("-", "_"): value for key, value in table.get(command, {}).items()}
+    for key in own:
+        if key not in names:
+            raise UsageError(f"--config: {command} has no option '{key}'")
+    return {key: value for key, value in top.items() if key in names} | own
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    """The table in a TOML or JSON file. Raises UsageError."""
+    try:
+        content = file.read_bytes()
+        table = json.loads(content) if file.suffix == ".json" else tomllib.loads(content.decode())
+    except OSError as error:
+        raise UsageError(f"--config {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--config {file}: {error}") from None
+    if not isinstance(table, dict):
+        raise UsageError(f"--config {file}: not a table of options")
+    return table

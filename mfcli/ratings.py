@@ -1,0 +1,92 @@
+"""Ratings in memory and as parquet: who rated what how, and when."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.errors import DataError
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """n ratings of dense users and items.
+
+    Attributes:
+        users: (n,) int32, row of the users table.
+        items: (n,) int32, row of the items table.
+        ratings: (n,) float32, finite.
+        timestamps: (n,) int64 seconds since 1970, or None.
+        n_users: rows of the users table, whether they occur here or not.
+        n_items: rows of the items table.
+    """
+
+    users: Int32s
+    items: Int32s
+    ratings: Float32s
+    n_users: int
+    n_items: int
+    timestamps: Int64s | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.ratings)
+        if len(self.users) != n or len(self.items) != n:
+            raise ValueError("users, items and ratings differ in length")
+        for ids, size, what in ((self.users, self.n_users, "user"), (self.items, self.n_items, "item")):
+            if n and (ids.min() < 0 or ids.max() >= size):
+                raise DataError(f"a rating's {what} is not a row of the {what}s table")
+
+    def __len__(self) -> int:
+        return len(self.ratings)
+
+    def take(self, rows: npt.NDArray[Any]) -> "Ratings":
+        """The ratings at these rows (indices or a mask), in this order."""
+        timestamps = None if self.timestamps is None else self.timestamps[rows]
+        return Ratings(
+            self.users[rows], self.items[rows], self.ratings[rows], self.n_users, self.n_items, timestamps
+        )
+
+    def user_counts(self) -> Int32s:
+        """(n_users,) int32: ratings of each user."""
+        return np.bincount(self.users, minlength=self.n_users).astype(np.int32)
+
+    def item_counts(self) -> Int32s:
+        """(n_items,) int32: ratings of each item."""
+        return np.bincount(self.items, minlength=self.n_items).astype(np.int32)
+
+    def by_user(self) -> tuple[Int64s, Int32s]:
+        """Compressed rows: ``items[starts[u]:starts[u + 1]]`` are the items that user u rated.
+
+        Returns:
+            starts (n_users + 1,) int64 and items (n,) int32.
+        """
+        order = np.argsort(self.users, kind="stable")
+        starts = np.zeros(self.n_users + 1, np.int64)
+        np.cumsum(self.user_counts(), out=starts[1:])
+        return starts, self.items[order]
+
+    def to_parquet(self) -> Any:
+        """A pyarrow table of the columns user, item, rating and, if known, timestamp."""
+        import pyarrow as pa
+
+        columns: dict[str, Any] = {"user": self.users, "item": self.items, "rating": self.ratings}
+        if self.timestamps is not None:
+            columns["timestamp"] = self.timestamps
+        return pa.table(columns)
+
+    @classmethod
+    def from_parquet(cls, content: bytes, n_users: int, n_items: int) -> "Ratings":
+        """The ratings that :meth:`to_parquet` wrote."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(io.BytesIO(content))
+        columns = {name: np.array(table[name]) for name in table.column_names}  # torch wants them writable
+        return cls(
+            columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp")
+        )

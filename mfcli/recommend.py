@@ -1,0 +1,190 @@
+"""``mfcli recommend``: the items a user has not rated and would rate highest."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.artifacts import Artifacts, atomic_file
+from mfcli.config import RecommendConfig
+from mfcli.dataset import Prepared, TrainedRun, open_run
+from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.formats import COLUMNS, Recommendations, Writer, open_writer
+from mfcli.model import SCORES_AT_ONCE, top_n
+from mfcli.ratings import Float32s, Int32s
+from mfcli.readers import read_item_ratings
+
+NEW_USER = "new"
+
+
+def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
+    """Recommend for the users asked for, a block of users at a time, so that all users fit into bounded memory.
+
+    Raises:
+        UsageError: no user was asked for.
+        DataError: a user or an item is unknown.
+        ArtifactError: run or data are absent, damaged or not of each other.
+    """
+    check_options(config)
+    trained = open_run(Artifacts(config.dir), config.run)
+    items = trained.prepared.items
+    naming = _Naming(
+        trained.prepared, items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist()
+    )
+    if config.ratings is not None:
+        yield _for_somebody_new(config, config.ratings, trained, naming)
+    users = _users(config, trained.prepared)
+    if not len(users):
+        return
+    seen = _Seen(trained, users, config.include_seen)
+    block = max(1, SCORES_AT_ONCE // max(1, trained.model.n_items))
+    for begin in range(0, len(users), block):
+        rows = users[begin : begin + block]
+        scores = trained.model.scores(rows)
+        seen.hide(scores, rows)
+        best = top_n(scores, config.n)
+        predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
+        ids = trained.prepared.users["id"].take(rows).to_pylist()
+        yield naming.recommendations(ids, best, predictions)
+
+
+def check_options(config: RecommendConfig) -> None:
+    """Raise UsageError where the options contradict each other."""
+    if not (config.user or config.users_from or config.all_users or config.ratings):
+        raise UsageError("whom to recommend to? --user ID, --users-from FILE, --all-users or --ratings FILE")
+    if config.all_users and (config.user or config.users_from):
+        raise UsageError("--all-users excludes --user and --users-from")
+    if config.save and config.output is not None:
+        raise UsageError("--save and --output exclude each other")
+
+
+def _users(config: RecommendConfig, prepared: Prepared) -> npt.NDArray[np.int64]:
+    if config.all_users:
+        return np.arange(prepared.n_users)
+    ids = list(config.user)
+    if config.users_from:
+        ids += _ids_from(config.users_from)
+    return np.array(prepared.user_rows(ids), np.int64)
+
+
+def _ids_from(name: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--users-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class _Seen:
+    """What the users have rated, in any part, to be left out."""
+
+    def __init__(self, trained: TrainedRun, users: npt.NDArray[np.int64], include: bool) -> None:
+        self.parts: list[tuple[npt.NDArray[np.int64], Int32s]] = []
+        if include:
+            return
+        wanted = np.zeros(trained.model.n_users, bool)
+        wanted[users] = True
+        for name in ("train", "val", "test"):
+            if trained.prepared.has(name):
+                part = trained.prepared.part(name)
+                mine = part.take(wanted[part.users]) if len(users) < trained.model.n_users else part
+                self.parts.append(mine.by_user())
+
+    def hide(self, scores: Float32s, users: npt.NDArray[np.int64]) -> None:
+        for starts, items in self.parts:
+            for row, user in enumerate(users):
+                scores[row, items[starts[user] : starts[user + 1]]] = -np.inf
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """From rows of the items table to what people call them."""
+
+    prepared: Prepared
+    ids: list[Any]
+    titles: list[str]
+    genres: list[str]
+
+    def recommendations(self, users: list[Any], best: Int32s, predictions: Float32s) -> Recommendations:
+        """Rows for (users,) ids, their (users, n) best items, -1 for none, and the (users, n) predictions."""
+        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        for user, items, ratings in zip(users, best.tolist(), predictions.tolist(), strict=True):
+            found = [(item, rating) for item, rating in zip(items, ratings, strict=True) if item >= 0]
+            columns["user"] += [user] * len(found)
+            columns["rank"] += range(1, len(found) + 1)
+            columns["item"] += [self.ids[item] for item, _ in found]
+            columns["title"] += [self.titles[item] for item, _ in found]
+            columns["genres"] += [self.genres[item] for item, _ in found]
+            columns["prediction"] += [rating for _, rating in found]
+        return Recommendations(columns)
+
+
+def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, naming: _Naming) -> Recommendations:
+    """Fold a user in whom training has not seen: the items' factors stay, theirs are solved for."""
+    ids, given = _new_ratings(file)
+    rows = np.array(trained.prepared.item_rows(ids), np.int32)
+    options = trained.record.config
+    factors, bias = trained.model.fold_in(rows, given, l2=options["l2"] or 1.0, bias_l2=options["bias_l2"] or 0.3)
+    scores = trained.model.scores_for(factors, bias)[None, :]
+    if not config.include_seen:
+        scores[0, rows] = -np.inf
+    best = top_n(scores, config.n)
+    predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
+    return naming.recommendations([NEW_USER], best, predictions)
+
+
+def _new_ratings(file: Path) -> tuple[list[str], Float32s]:
+    ids, ratings = read_item_ratings(file)
+    if len(set(ids)) < len(ids):
+        raise DataError(f"{file}: an item is rated twice")
+    return ids, ratings
+
+
+BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+
+
+def output_format(config: RecommendConfig) -> str:
+    """The format asked for, else the one of --output's ending, else a table. Raises UsageError."""
+    if config.format is not None:
+        return config.format
+    if config.output is None:
+        return "csv" if config.save else "table"
+    if config.output.suffix not in BY_ENDING:
+        raise UsageError(f"--output {config.output}: give --format, its ending names none")
+    return BY_ENDING[config.output.suffix]
+
+
+@contextlib.contextmanager
+def open_output(config: RecommendConfig, kind: str, stdout: IO[bytes]) -> Iterator[Writer]:
+    """Where the recommendations go: standard output, or a file that appears when all are in it.
+
+    Raises:
+        UsageError: parquet to a terminal.
+    """
+    artifacts = Artifacts(config.dir)
+    figures = artifacts.data.record().figures
+    if kind == "parquet" and config.output is None and not config.save and stdout.isatty():
+        raise UsageError("--format parquet: a terminal cannot show it; give --output FILE")
+    with contextlib.ExitStack() as stack:
+        file: IO[bytes] = stdout
+        if config.save:
+            stage = artifacts.run(config.run)
+            if not stage.exists():
+                raise ArtifactError(f"{stage.path} is not there yet: run `{stage.command}`")
+            stack.enter_context(stage.lock(config.lock_timeout))
+            file = stack.enter_context(atomic_file(stage.path / f"recommendations.{'txt' if kind == 'table' else kind}"))
+        elif config.output is not None:
+            file = stack.enter_context(atomic_file(config.output))
+        writer = open_writer(
+            kind,
+            file,
+            text_users=config.ratings is not None or figures["user_ids"] == "string",
+            text_items=figures["item_ids"] == "string",
+        )
+        yield writer
+        writer.close()

@@ -1,0 +1,53 @@
+"""SIGTERM and Ctrl-C: at once where nothing is at stake, at the next safe point where something is."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from mfcli.errors import Stopped
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def _raise(signum: int, frame: FrameType | None) -> None:
+    raise Stopped(signum)
+
+
+def raise_on_stop() -> None:
+    """From now on SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
+    for signum in STOPPING:
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup and background jobs of a shell ignore SIGINT
+            signal.signal(signum, _raise)
+
+
+class SafePoints:
+    """Within this block the first signal only leaves a mark, and :meth:`check` raises; a second one raises at once.
+
+    Outside the main thread, where Python handles no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def _mark(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise Stopped(signum)
+        self.signum = signum
+
+    def check(self) -> None:
+        """Raise Stopped if a signal has come."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in STOPPING:
+                if signal.getsignal(signum) is not signal.SIG_IGN:
+                    self.before[signum] = signal.signal(signum, self._mark)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,232 @@
+"""``mfcli train``: fit a factor model to the training part."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mfcli.artifacts import Artifacts, Stage
+from mfcli.checkpoint import FILE as CHECKPOINT
+from mfcli.checkpoint import Best, Checkpoint
+from mfcli.config import TrainConfig
+from mfcli.console import EpochLine, Progress, TrainingProgress
+from mfcli.dataset import Prepared
+from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.model import FactorModel
+from mfcli.ratings import Ratings
+from mfcli.signals import SafePoints
+from mfcli.solvers import base
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result: what was fitted and how well.
+
+    Attributes:
+        run: the run's name.
+        path: the model's file.
+        device: where it was computed.
+        epochs: epochs run.
+        best_epoch: the one whose weights were kept.
+        train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
+        ratings_per_second: speed of the epochs run by this process; None if it ran none.
+        seconds: of this process, from the data in memory to the model on disk.
+        resumed_at: epochs that an earlier process had finished; 0 for a fresh start.
+    """
+
+    run: str
+    path: Path
+    device: str
+    epochs: int
+    best_epoch: int
+    train_rmse: float
+    validation_rmse: float | None
+    ratings_per_second: float | None
+    seconds: float
+    resumed_at: int
+
+
+def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
+    """Train a model and commit it as the run ``config.run``.
+
+    Raises:
+        ArtifactError: the prepared data or the checkpoint cannot be used, or another process writes the run.
+        DivergedError: the loss is no longer finite; the previous model stays.
+        Stopped: a signal came; the checkpoint has been written.
+        UsageError: there is no such device.
+    """
+    progress = progress or Progress()
+    device = pick_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    artifacts = Artifacts(config.dir)
+    stage = artifacts.run(config.run)
+    with stage.lock(config.lock_timeout):
+        prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
+        return _Run(config, stage, prepared, device, progress).go()
+
+
+def _loaded(prepared: Prepared) -> Prepared:
+    prepared.part("train")
+    if prepared.has("val"):
+        prepared.part("val")
+    return prepared
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device of that name; ``auto`` is CUDA where there is one. Raises UsageError if it is not there."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise UsageError(f"--device {wanted}: there is no such CUDA device here; --device cpu works everywhere")
+    return device
+
+
+class _Run:
+    """One training run, from the data in memory to the model on disk."""
+
+    def __init__(
+        self, config: TrainConfig, stage: Stage, prepared: Prepared, device: torch.device, progress: Progress
+    ) -> None:
+        self.config, self.stage, self.device, self.progress = config, stage, device, progress
+        self.train: Ratings = prepared.part("train")
+        self.validation = prepared.part("val") if prepared.has("val") else None
+        self.inputs = {"data": prepared.fingerprint}
+        self.key = json.loads(json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": device.type}))
+        self.started = time.perf_counter()
+        self.solver = base.create(config, self.train, self.validation, device)
+        self.history: list[dict[str, Any]] = []
+        self.best = Best()
+        self.resumed_at = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.stage.path / CHECKPOINT
+
+    def go(self) -> Trained:
+        if self.config.resume:
+            finished = self._resume()
+            if finished is not None:
+                return finished
+        elif self.checkpoint.exists():
+            self.progress.note(f"starting anew; {self.checkpoint} (--resume would go on from it) will be replaced")
+        with SafePoints() as signals, self.progress.training(self.config.epochs, self.resumed_at) as bars:
+            try:
+                self._epochs(signals, bars)
+            except Stopped as stop:
+                self._save()
+                raise Stopped(
+                    stop.exit_code - 128,
+                    f"stopped in epoch {len(self.history) + 1}; `{self.stage.command} --resume` goes on from there",
+                ) from None
+            seconds = time.perf_counter() - self.started
+        return self._commit(seconds)
+
+    def _resume(self) -> Trained | None:
+        """Load the checkpoint; or say what a run that is already finished came to."""
+        if self.checkpoint.exists():
+            checkpoint = Checkpoint.load(self.checkpoint)
+            if checkpoint.key != self.key:
+                raise ArtifactError(
+                    f"{self.checkpoint} belongs to other options or other data: train with those, or without --resume"
+                )
+            self.solver.load_state(checkpoint.state)
+            self.history, self.best = checkpoint.history, checkpoint.best
+            self.resumed_at = len(self.history)
+            return None
+        if self.stage.exists():
+            record = self.stage.record()
+            if record.config == self.key["config"] and record.inputs == self.inputs:
+                record.check()
+                self.progress.note(f"nothing to resume: run '{self.config.run}' is finished")
+                return Trained(
+                    run=self.config.run,
+                    path=self.stage.path / "model.safetensors",
+                    device=str(record.body["device"]),
+                    ratings_per_second=None,
+                    seconds=0.0,
+                    resumed_at=record.figures["epochs"],
+                    **record.figures,
+                )
+        self.progress.note(f"no checkpoint of run '{self.config.run}': starting at the first epoch")
+        return None
+
+    def _epochs(self, signals: SafePoints, bars: TrainingProgress) -> None:
+        def tick(done: int, total: int, rmse: Any) -> None:
+            bars.batch(done, total, rmse)
+            signals.check()
+
+        epochs, begin = self.config.epochs, time.perf_counter()
+        while len(self.history) < epochs and not self._enough():
+            before = time.perf_counter()
+            result = self.solver.run_epoch(tick)
+            if not result.finite:
+                self.checkpoint.unlink(missing_ok=True)
+                raise DivergedError(
+                    f"training diverged in epoch {len(self.history) + 1} (RMSE {result.train_rmse}): "
+                    "lower --lr, or raise --l2; the previous model is untouched"
+                )
+            better = self._remember(result)
+            now = time.perf_counter()
+            done, speed = len(self.history), len(self.train) / (now - before)
+            left = (now - begin) / (done - self.resumed_at) * (epochs - done)
+            bars.epoch(EpochLine(done, epochs, result.train_rmse, result.validation_rmse, better, speed, left))
+            if done < epochs and not self._enough():
+                self._save()
+            signals.check()
+            if result.converged:
+                break
+
+    def _remember(self, result: base.Epoch) -> bool:
+        """Add to the history; keep the model if it is the best yet, and say whether it is."""
+        self.history.append(
+            {
+                "epoch": len(self.history) + 1,
+                "train_rmse": result.train_rmse,
+                "validation_rmse": result.validation_rmse,
+                **result.figures,
+                "batch_rmse": [round(float(x), 6) for x in result.batch_rmse],
+            }
+        )
+        if result.validation_rmse is None or result.validation_rmse >= self.best.validation_rmse:
+            return False
+        self.best = Best(len(self.history), result.validation_rmse, self.solver.model())
+        return True
+
+    def _enough(self) -> bool:
+        """Whether early stopping says so."""
+        patience = self.config.patience
+        return self.best.model is not None and patience > 0 and len(self.history) - self.best.epoch >= patience
+
+    def _save(self) -> None:
+        Checkpoint(self.key, self.solver.state(), self.history, self.best).save(self.checkpoint)
+
+    def _commit(self, seconds: float) -> Trained:
+        model: FactorModel = self.best.model or self.solver.model()
+        epoch = self.history[(self.best.epoch or len(self.history)) - 1]
+        figures = {
+            "epochs": len(self.history),
+            "best_epoch": epoch["epoch"],
+            "train_rmse": epoch["train_rmse"],
+            "validation_rmse": epoch["validation_rmse"],
+        }
+        replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
+        with replacing as draft:
+            (draft.path / "model.safetensors").write_bytes(model.to_bytes())
+            with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in self.history)
+            draft.figures.update(figures)
+        run = len(self.history) - self.resumed_at
+        return Trained(
+            run=self.config.run,
+            path=self.stage.path / "model.safetensors",
+            device=str(self.device),
+            ratings_per_second=run * len(self.train) / seconds if run else None,
+            seconds=seconds,
+            resumed_at=self.resumed_at,
+            **figures,
+        )
