@@ -158,7 +158,9 @@ class Stage:
         shutil.rmtree(new, ignore_errors=True)
 
     @contextlib.contextmanager
-    def replace(self, config: Config, inputs: dict[str, str], *, device: str | None = None, libraries: tuple[str, ...] = ()) -> Iterator[Draft]:
+    def replace(
+        self, config: Config, inputs: dict[str, str], *, device: str | None = None, libraries: tuple[str, ...] = ()
+    ) -> Iterator[Draft]:
         """Write the stage anew. The lock must be held. When the block ends well, the draft takes the stage's place.
 
         Args:

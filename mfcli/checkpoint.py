@@ -74,6 +74,8 @@ class Checkpoint:
         best = Best()
         if values["best"] is not None:
             epoch, validation_rmse, scalars = values["best"]
-            arrays = {name.removeprefix("best."): t.numpy() for name, t in tensors.items() if name.startswith("best.")}
+            arrays: dict[str, Any] = {
+                name.removeprefix("best."): t.numpy() for name, t in tensors.items() if name.startswith("best.")
+            }
             best = Best(epoch, validation_rmse, FactorModel(**scalars, **arrays))
         return cls(values["key"], State(state, values["state"]), values["history"], best)

@@ -1,4 +1,4 @@
-"""The command line: six thin commands, each from options to config to stage to what is shown, and errors to exit codes."""
+"""The command line: six thin commands, from options to config to stage to what is shown; errors to exit codes."""
 
 import contextlib
 import os
@@ -67,7 +67,9 @@ def _show_catalogue(output: Output) -> None:
     if output.json:
         show_json([asdict(entry) | {"address": entry.address()} for entry in CATALOG.values()])
         return
-    rows = [(d.name, f"{d.ratings:,}", f"{d.megabytes:g} MB", d.md5 or "beside it", d.licence) for d in CATALOG.values()]
+    rows = [
+        (d.name, f"{d.ratings:,}", f"{d.megabytes:g} MB", d.md5 or "beside it", d.licence) for d in CATALOG.values()
+    ]
     rows.append((SYNTHETIC, "any number", "", "", "generated here"))
     show_table("", ("name", "ratings", "zip", "md5", "licence"), rows, numeric=(1, 2))
 

@@ -157,9 +157,7 @@ class DownloadConfig(Config):
     )
     mirror: str | None = option(None, "Another base address to download from.", metavar="URL", recorded=False)
     force: bool = option(False, "Fetch again what is already there.", "--force", recorded=False)
-    retries: int = option(
-        3, "How often to try again after a failed download.", minimum=0, maximum=100, recorded=False
-    )
+    retries: int = option(3, "How often to try again after a failed download.", minimum=0, maximum=100, recorded=False)
     timeout: float = option(30.0, "Seconds without an answer before a try has failed.", above=0, recorded=False)
     users: int = option(1000, "synthetic: number of users.", minimum=2, maximum=100_000_000)
     items: int = option(1700, "synthetic: number of items.", minimum=2, maximum=100_000_000)
@@ -182,12 +180,8 @@ class PrepareConfig(Config):
     ratings: Path | None = option(
         None, "Your own ratings: CSV, TSV, '::' or ';' separated, parquet; may be gzipped.", metavar="FILE"
     )
-    items: Path | None = option(
-        None, "Titles and genres of your items: columns item, title, genres.", metavar="FILE"
-    )
-    columns: str | None = option(
-        None, "Names of the columns in the header.", metavar="USER,ITEM,RATING[,TIMESTAMP]"
-    )
+    items: Path | None = option(None, "Titles and genres of your items: columns item, title, genres.", metavar="FILE")
+    columns: str | None = option(None, "Names of the columns in the header.", metavar="USER,ITEM,RATING[,TIMESTAMP]")
     separator: str | None = option(None, "What separates the columns ('\\t' is a tab). Default: found by looking.")
     no_header: bool = option(
         False, "The file has no header: columns are user, item, rating[, timestamp].", "--no-header"
@@ -227,7 +221,9 @@ class TrainConfig(Config):
         None, "A set of defaults: 'article' is the article's model and loop exactly.", choices=("article",)
     )
     solver: str = option("adam", "adam: mini-batches, CPU or CUDA.", choices=("adam",))
-    factors: int = option(32, "Length of a user's and an item's factor vector.", "--factors", "-k", minimum=1, maximum=4096)
+    factors: int = option(
+        32, "Length of a user's and an item's factor vector.", "--factors", "-k", minimum=1, maximum=4096
+    )
     biases: bool = option(True, "Mean, user and item biases beside the factors.", "--biases/--no-biases")
     epochs: int = option(15, "Passes over the training part.", "--epochs", "-e", minimum=1, maximum=1_000_000)
     batch: int = option(
@@ -251,7 +247,9 @@ class TrainConfig(Config):
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", shared=True)
     threads: int = option(0, "CPU threads; 0: as many as torch takes.", minimum=0, maximum=1024, shared=True)
-    seed: int = option(1234, "Seed of the initial factors and of the shuffling.", minimum=0, maximum=2**32 - 1, shared=True)
+    seed: int = option(
+        1234, "Seed of the initial factors and of the shuffling.", minimum=0, maximum=2**32 - 1, shared=True
+    )
     resume: bool = option(False, "Go on from the run's checkpoint, if there is one.", "--resume", recorded=False)
 
     def __post_init__(self) -> None:
@@ -288,9 +286,7 @@ class EvaluateConfig(Config):
 
     run: str = option("default", "The run to evaluate.", is_name=True, shared=True)
     split: str = option("test", "Which part to predict.", choices=("train", "val", "test"))
-    max_rmse: float | None = option(
-        None, "Exit with 7 if the RMSE is above this.", minimum=0, recorded=False
-    )
+    max_rmse: float | None = option(None, "Exit with 7 if the RMSE is above this.", minimum=0, recorded=False)
     top: int = option(
         0, "Also rank: precision, recall and NDCG of every user's top N; 0: do not.", minimum=0, metavar="N"
     )

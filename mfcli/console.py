@@ -209,9 +209,7 @@ def show_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def table_text(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()
-) -> str:
+def table_text(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
     """A table as standard output should show it: as wide as the terminal, or as wide as it needs where there is none.
 
     Args:
@@ -225,7 +223,9 @@ def table_text(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left"
+    )
     for place, name in enumerate(header):
         right = place in numeric  # texts give way first: figures are never cut
         least = max([len(name), *(len(str(row[place])) for row in rows)]) if right else None
@@ -242,9 +242,7 @@ def table_text(
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def show_table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()
-) -> None:
+def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> None:
     """:func:`table_text` on standard output."""
     sys.stdout.write(table_text(title, header, rows, numeric))
 

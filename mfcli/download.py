@@ -104,9 +104,7 @@ def _in_place(stage: Stage, config: DownloadConfig, dataset: DataSet | None) -> 
 
 def _result(stage: Stage, config: DownloadConfig, *, already_there: bool) -> Downloaded:
     record = stage.record()
-    return Downloaded(
-        config.name, stage.path, sorted(record.files), already_there, record.figures.get("oracle_rmse")
-    )
+    return Downloaded(config.name, stage.path, sorted(record.files), already_there, record.figures.get("oracle_rmse"))
 
 
 def _fetch(config: DownloadConfig, dataset: DataSet, draft: Draft, progress: Progress) -> None:
@@ -137,7 +135,7 @@ def _retrieve(address: str, checksum: str | None, folder: Path, config: Download
     base, _, name = address.rpartition("/")
     keeper = pooch.create(folder, f"{base}/", registry={name: checksum}, retry_if_failed=config.retries)
     with progress.bar(name, None, bytes=True) as advance:
-        downloader = pooch.HTTPDownloader(progressbar=_Bar(advance), timeout=config.timeout)  # type: ignore[arg-type]
+        downloader = pooch.HTTPDownloader(progressbar=_Bar(advance), timeout=config.timeout)
         try:
             return Path(keeper.fetch(name, downloader=downloader))
         except ValueError as error:

@@ -102,9 +102,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     return result
 
 
-def _ranking(
-    config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress
-) -> Ranking:
+def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress) -> Ranking:
     """Rank, for every user with a relevant item in the part, all items without a training rating of theirs."""
     threshold = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
     starts, seen = train.by_user()

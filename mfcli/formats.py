@@ -28,7 +28,6 @@ class Recommendations:
             yield dict(zip(self.columns, values, strict=True))
 
 
-
 class Writer(Protocol):
     """Writes recommendations as they come."""
 

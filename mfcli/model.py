@@ -162,7 +162,7 @@ class FactorModel:
         from safetensors.numpy import load
 
         try:
-            arrays = load(content)
+            arrays: dict[str, Any] = load(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             scalars = json.loads(header["__metadata__"]["mfcli"])
             if scalars.pop("format") != FORMAT:

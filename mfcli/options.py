@@ -28,12 +28,47 @@ class Output:
     terminal: Terminal
 
 
-CONFIG = "Options from FILE (.toml or .json): keys are the options' names, at the top or in a table [COMMAND]."
-COMMON = (
-    ("config", Path | None, None, CONFIG, ("--config",), "FILE"),
-    ("json", bool, False, "Print the result as one JSON document.", ("--json",), None),
-    ("quiet", bool, False, "Say nothing but errors, and no more than was asked for.", ("--quiet", "-q"), None),
+COMMON: tuple[tuple[str, Any, Any], ...] = (
+    (
+        "config",
+        None,
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--config",
+                help="Options from FILE (.toml or .json): option names as keys, at the top or in a table [COMMAND].",
+                metavar="FILE",
+                envvar="MFCLI_CONFIG",
+                show_envvar=False,
+            ),
+        ],
+    ),
+    (
+        "json",
+        False,
+        Annotated[
+            bool,
+            typer.Option(
+                "--json", help="Print the result as one JSON document.", envvar="MFCLI_JSON", show_envvar=False
+            ),
+        ],
+    ),
+    (
+        "quiet",
+        False,
+        Annotated[
+            bool,
+            typer.Option(
+                "--quiet",
+                "-q",
+                help="Say nothing but errors, and print nothing but what was asked for by name.",
+                envvar="MFCLI_QUIET",
+                show_envvar=False,
+            ),
+        ],
+    ),
 )
+"""What every command takes beside its config: parameter, default, declaration."""
 
 
 def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
@@ -43,11 +78,8 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
         command_name = body.__name__
         hints = typing.get_type_hints(kind)
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-        for f in dataclasses.fields(kind):
-            parameters.append(_parameter(f, hints[f.name], command_name))
-        for name, wanted, default, help, flags, metavar in COMMON:
-            annotation = Annotated[wanted, typer.Option(*flags, help=help, metavar=metavar, envvar=f"MFCLI_{name.upper()}")]
-            parameters.append(_keyword(name, default, annotation))
+        parameters += [_parameter(f, hints[f.name], command_name) for f in dataclasses.fields(kind)]
+        parameters += [_keyword(name, default, annotation) for name, default, annotation in COMMON]
 
         @functools.wraps(body)
         def command(ctx: typer.Context, **given: Any) -> None:
@@ -107,7 +139,10 @@ def _for_command(table: dict[str, Any], command: str, names: set[str]) -> dict[s
     every = {f.name for kind in Config.__subclasses__() for f in dataclasses.fields(kind)}
     commands = {kind.__name__.removesuffix("Config").lower() for kind in Config.__subclasses__()}
     top = {key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)}
-    for key in [*(k for k in top if k not in every), *(k for k, v in table.items() if isinstance(v, dict) and k not in commands)]:
+    for key in [
+        *(k for k in top if k not in every),
+        *(k for k, v in table.items() if isinstance(v, dict) and k not in commands),
+    ]:
         raise UsageError(f"--config: no option or command is called '{key}'")
     own = {key.replace("-", "_"): value for key, value in table.get(command, {}).items()}
     for key in own:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,7 @@ def _draw(config: PlotConfig, figures: dict[str, Callable[[Figure], None]], fold
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder}: not a folder")
     files = {}
-    with rc_context(STYLE):
+    with rc_context(cast(Any, STYLE)):
         for name, draw in figures.items():
             figure = Figure(figsize=(7.5, 4.5), layout="constrained")
             draw(figure)
@@ -115,7 +115,9 @@ def _epoch_axis(ax: Axes) -> None:
 def learning_curves(ax: Axes, run: str, history: History) -> None:
     """RMSE by epoch: training, validation with the best epoch marked, every batch faint behind."""
     batches = np.concatenate([h["batch_rmse"] for h in history])
-    at = np.concatenate([h["epoch"] - 1 + np.arange(1, len(h["batch_rmse"]) + 1) / len(h["batch_rmse"]) for h in history])
+    at = np.concatenate(
+        [h["epoch"] - 1 + np.arange(1, len(h["batch_rmse"]) + 1) / len(h["batch_rmse"]) for h in history]
+    )
     ax.plot(at, batches, color=BLUE, alpha=0.18, linewidth=0.6, label="training, each batch")
     marker = "o" if len(history) <= 40 else ""
     epochs, train = _curve(history, "train_rmse")
@@ -216,7 +218,9 @@ def error_by_rating(figure: Figure, actual: npt.NDArray[Any], predicted: npt.NDA
     ax.plot(values, means, color=ORANGE, marker="o", label="mean error (above 0: predicted too high)")
     ax.axhline(0, color=GREY, linewidth=1)
     for value, root, count in zip(values, roots, counts, strict=True):
-        ax.annotate(f"{count:,}", (value, root), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8, color=GREY)
+        ax.annotate(
+            f"{count:,}", (value, root), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8, color=GREY
+        )
     ax.plot([], [], linestyle="", label="small figures: how many ratings")
     ax.set_title(f"Error by rating, {split} part")
     ax.set_xlabel("actual rating")

@@ -94,7 +94,11 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
             config.min_user_ratings, config.min_item_ratings
         )
         parts = split(
-            config, len(table.ratings), table.users, table.timestamps, np.flatnonzero(table.own_test) if config.test else None
+            config,
+            len(table.ratings),
+            table.users,
+            table.timestamps,
+            np.flatnonzero(table.own_test) if config.test else None,
         )
         read = len(source.raw.ratings) + (len(source.own_test.ratings) if source.own_test else 0)
         ratings, user_ids, item_ids = table.compact()
@@ -166,9 +170,7 @@ class _Table:
     def join(cls, raw: Raw, test: Raw | None) -> "_Table":
         if test is None:
             marks = np.zeros(len(raw.ratings), bool)
-            return cls(
-                raw.users, raw.items, raw.ratings, raw.timestamps, marks, raw.user_ids, raw.item_ids, raw.locate
-            )
+            return cls(raw.users, raw.items, raw.ratings, raw.timestamps, marks, raw.user_ids, raw.item_ids, raw.locate)
         (users, user_ids), (items, item_ids) = (
             _join_ids(raw.users, raw.user_ids, test.users, test.user_ids),
             _join_ids(raw.items, raw.item_ids, test.items, test.item_ids),

@@ -48,9 +48,7 @@ class Ratings:
     def take(self, rows: npt.NDArray[Any]) -> "Ratings":
         """The ratings at these rows (indices or a mask), in this order."""
         timestamps = None if self.timestamps is None else self.timestamps[rows]
-        return Ratings(
-            self.users[rows], self.items[rows], self.ratings[rows], self.n_users, self.n_items, timestamps
-        )
+        return Ratings(self.users[rows], self.items[rows], self.ratings[rows], self.n_users, self.n_items, timestamps)
 
     def user_counts(self) -> Int32s:
         """(n_users,) int32: ratings of each user."""
@@ -86,7 +84,6 @@ class Ratings:
         import pyarrow.parquet as pq
 
         table = pq.read_table(io.BytesIO(content))
-        columns = {name: np.array(table[name]) for name in table.column_names}  # torch wants them writable
-        return cls(
-            columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp")
-        )
+        # Copies, since torch wants arrays that can be written to.
+        columns = {name: table[name].to_numpy().copy() for name in table.column_names}
+        return cls(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))

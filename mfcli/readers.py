@@ -72,7 +72,7 @@ class Form:
 
 def open_text(path: Path, encoding: str = "utf-8-sig") -> IO[str]:
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    return io.TextIOWrapper(opened, encoding=encoding, newline="")  # type: ignore[arg-type]
+    return io.TextIOWrapper(opened, encoding=encoding, newline="")
 
 
 def split_line(line: str, separator: str) -> list[str]:
@@ -150,9 +150,7 @@ def find_form(path: Path, *, columns: str | None, separator: str | None, header:
     return Form(separator, True, chosen, len(first))
 
 
-def read_ratings(
-    path: Path, *, columns: str | None = None, separator: str | None = None, header: bool = True
-) -> Raw:
+def read_ratings(path: Path, *, columns: str | None = None, separator: str | None = None, header: bool = True) -> Raw:
     """Read a file of ratings.
 
     Args:
@@ -188,12 +186,8 @@ def _read_text(path: Path, form: Form) -> pa.Table:
         with _open_bytes(path, form.separator) as stream:
             table = pacsv.read_csv(
                 stream,
-                read_options=pacsv.ReadOptions(
-                    column_names=header, skip_rows=int(form.header), block_size=1 << 24
-                ),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=UNIT if len(form.separator) > 1 else form.separator
-                ),
+                read_options=pacsv.ReadOptions(column_names=header, skip_rows=int(form.header), block_size=1 << 24),
+                parse_options=pacsv.ParseOptions(delimiter=UNIT if len(form.separator) > 1 else form.separator),
                 convert_options=pacsv.ConvertOptions(
                     column_types={name: types[role] for name, role in names.items()},
                     include_columns=list(form.columns),

@@ -33,9 +33,7 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     check_options(config)
     trained = open_run(Artifacts(config.dir), config.run)
     items = trained.prepared.items
-    naming = _Naming(
-        trained.prepared, items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist()
-    )
+    naming = _Naming(trained.prepared, items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist())
     if config.ratings is not None:
         yield _for_somebody_new(config, config.ratings, trained, naming)
     users = _users(config, trained.prepared)
@@ -177,7 +175,9 @@ def open_output(config: RecommendConfig, kind: str, stdout: IO[bytes]) -> Iterat
             if not stage.exists():
                 raise ArtifactError(f"{stage.path} is not there yet: run `{stage.command}`")
             stack.enter_context(stage.lock(config.lock_timeout))
-            file = stack.enter_context(atomic_file(stage.path / f"recommendations.{'txt' if kind == 'table' else kind}"))
+            file = stack.enter_context(
+                atomic_file(stage.path / f"recommendations.{'txt' if kind == 'table' else kind}")
+            )
         elif config.output is not None:
             file = stack.enter_context(atomic_file(config.output))
         writer = open_writer(

@@ -48,6 +48,8 @@ class SafePoints:
                     self.before[signum] = signal.signal(signum, self._mark)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for signum, handler in self.before.items():
             signal.signal(signum, handler)

@@ -44,7 +44,7 @@ def split(
     if test is not None:
         train = np.setdiff1d(np.arange(n), test, assume_unique=True)
     elif config.folds is not None and config.fold is not None:
-        train, test = _fold(config, n)
+        train, test = _fold(n, config.folds, config.fold, config.seed)
     elif config.split == "random":
         train, test = _random(np.arange(n), config.test_fraction, config.seed, "test")
     else:
@@ -94,15 +94,14 @@ def _random(rows: Rows, fraction: float, seed: int, part: str) -> tuple[Rows, Ro
     return kept, cut
 
 
-def _fold(config: PrepareConfig, n: int) -> tuple[Rows, Rows]:
+def _fold(n: int, folds: int, fold: int, seed: int) -> tuple[Rows, Rows]:
     from sklearn.model_selection import KFold
 
-    assert config.folds is not None and config.fold is not None
     try:
-        parts: list[Any] = list(KFold(config.folds, shuffle=True, random_state=config.seed).split(np.arange(n)))
+        parts: list[Any] = list(KFold(folds, shuffle=True, random_state=seed).split(np.arange(n)))
     except ValueError:
-        raise DataError(f"{n} ratings are too few for {config.folds} folds") from None
-    train, test = parts[config.fold - 1]
+        raise DataError(f"{n} ratings are too few for {folds} folds") from None
+    train, test = parts[fold - 1]
     return train, test
 
 

@@ -93,7 +93,10 @@ def read_own_items(path: Path) -> Titles:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
-        header, rows = table.column_names, zip(*(map(_text, table[n].to_pylist()) for n in table.column_names), strict=True)
+        header, rows = (
+            table.column_names,
+            zip(*(map(_text, table[n].to_pylist()) for n in table.column_names), strict=True),
+        )
         return _items_by_name(path, header, ((i, list(row)) for i, row in enumerate(rows, 1)))
     for encoding in ("utf-8-sig", "latin-1"):
         try:
@@ -132,5 +135,8 @@ def _items_by_name(path: Path, header: list[str], rows: Iterator[tuple[int, list
             continue
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: {len(row)} columns, not {len(header)}")
-        items[row[key].strip()] = (upright(row[title].strip()), _genres(row[genres].strip()) if genres is not None else "")
+        items[row[key].strip()] = (
+            upright(row[title].strip()),
+            _genres(row[genres].strip()) if genres is not None else "",
+        )
     return items

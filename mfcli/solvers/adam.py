@@ -56,7 +56,7 @@ class ShuffledBatches(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
         order = torch.randperm(self.size, generator=generator).to(self.device)
-        yield from order.split(self.batch)[self.first :]
+        yield from torch.split(order, self.batch)[self.first :]
 
 
 def _mix(seed: int, epoch: int) -> int:
@@ -94,11 +94,11 @@ class MatrixFactorization(nn.Module):
         self.user_biases = nn.Embedding(n_users, 1) if biases else None
         self.item_biases = nn.Embedding(n_items, 1) if biases else None
         with torch.no_grad():
-            for table in (self.user_factors, self.item_factors):
-                table.weight.normal_(0.0, init_std, generator=generator)
-            for table in (self.user_biases, self.item_biases):
-                if table is not None:
-                    table.weight.zero_()
+            for name, table in self.named_parameters():
+                if "factors" in name:
+                    table.normal_(0.0, init_std, generator=generator)
+                else:
+                    table.zero_()
 
     def lookup(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """The batch's rows: factors (b, k) of users and items, then their biases (b,) or None."""
@@ -153,16 +153,16 @@ class ScaledL2(nn.Module):
         if user_biases is not None and item_biases is not None:
             of_users = of_users + self.bias_l2 * user_biases.square()
             of_items = of_items + self.bias_l2 * item_biases.square()
-        weighted = self.user_weights.index_select(0, users) * of_users + self.item_weights.index_select(0, items) * of_items
+        weighted = (
+            self.user_weights.index_select(0, users) * of_users + self.item_weights.index_select(0, items) * of_items
+        )
         return weighted.mean()
 
 
 class Adam:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    def __init__(
-        self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device
-    ) -> None:
+    def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device
         self.module = MatrixFactorization(
             train.n_users,

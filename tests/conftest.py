@@ -1,0 +1,71 @@
+"""What the tests share: a runner of the real command, a small finished chain, and where the real ratings are."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Result = subprocess.CompletedProcess[str]
+Runner = Callable[..., Result]
+
+SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The environment without anything that would steer mfcli or its output."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MFCLI_") and k not in ("NO_COLOR", "COLUMNS")}
+    return kept | {"PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "2"} | extra
+
+
+def run_mfcli(
+    *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None, **options: object
+) -> Result:
+    """Run ``mfcli`` as a process of its own and return what it printed and its exit code."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-m", "mfcli", *map(str, arguments)],
+        cwd=cwd,
+        env=clean_environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+@pytest.fixture
+def mfcli(tmp_path: Path) -> Runner:
+    """``mfcli("train", "--epochs", 3)`` runs in an empty folder of the test's own."""
+
+    def runner(*arguments: object, **options: object) -> Result:
+        return run_mfcli(*arguments, cwd=options.pop("cwd", tmp_path), **options)  # type: ignore[arg-type]
+
+    return runner
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact directory after download, prepare and train on small synthetic data. Read only: copy to change."""
+    folder = tmp_path_factory.mktemp("finished")
+    for command in (("download", "synthetic", *SMALL), ("prepare",), ("train", "--epochs", 4, "--factors", 4)):
+        done = run_mfcli(*command, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder / "artifacts"
+
+
+@pytest.fixture
+def artifacts(finished: Path, tmp_path: Path) -> Path:
+    """A copy of :func:`finished` as ``artifacts`` in the test's own folder, where ``mfcli`` runs."""
+    return Path(shutil.copytree(finished, tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder that MFCLI_TEST_DATA names; the test is skipped where it is not there."""
+    folder = Path(os.environ.get("MFCLI_TEST_DATA", ""))
+    if not os.environ.get("MFCLI_TEST_DATA") or not folder.is_dir():
+        pytest.skip("MFCLI_TEST_DATA names no folder of real ratings")
+    return folder
