@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -39,16 +39,22 @@ def sha256(path: Path) -> str:
 
 def to_json(value: Any) -> str:
     """Readable JSON, always the same text for the same value; NaN and infinity are refused (ValueError)."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """A file open for writing that appears at ``path``, whole, when the block ends without an exception."""
+    if path.exists() and not path.is_file():
+        with _named(path), path.open("wb") as file:  # a device or a pipe: there is nothing to replace
+            yield file
+        return
+    if path.is_symlink():
+        path = path.resolve()  # a link stays, as it does for a shell's >
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _named(path), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             if sync:
@@ -59,6 +65,17 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an OSError that does not say where it happened (a full disk) the file that was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -174,8 +191,9 @@ class Stage:
         new.mkdir(parents=True)
         try:
             draft = Draft(new)
-            yield draft
-            self._write_record(draft, config, inputs, device, libraries)
+            with _named(self.path):
+                yield draft
+                self._write_record(draft, config, inputs, device, libraries)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -214,16 +232,22 @@ class Stage:
 
     def record(self, lock_timeout: float = 10.0) -> Record:
         """The stage.json, read and checked. Raises ArtifactError if it is absent, cut off or altered."""
-        if not self.path.exists() and self._sibling("old").exists():
-            with self.lock(lock_timeout):  # a writer was killed, or is, between its two renames
-                pass
         file = self.path / STAGE_FILE
         try:
-            body = json.loads(file.read_bytes())
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:
+                if not (self._sibling("old").exists() or self._sibling("lock").exists()):
+                    raise
+                with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
+                    content = file.read_bytes()
+            body = json.loads(content)
             seal = body.pop("seal")
         except FileNotFoundError:
             raise ArtifactError(f"{self.path} is not there yet: run `{self.command}`") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except OSError as error:
+            raise self.damaged(f"{file}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self.damaged(f"{file} is damaged") from None
         if body.get("format") != FORMAT:
             raise self.damaged(f"{file} is of another version of mfcli")
@@ -232,16 +256,22 @@ class Stage:
         return Record(self, body)
 
     def consistent(self, read: Callable[[Record], T]) -> T:
-        """``read(record)``, once more if another process replaced the stage meanwhile."""
-        record = self.record()
+        """``read(record)``, once more whenever another process replaced the stage meanwhile."""
+        while True:
+            before = self._generation()
+            try:
+                return read(self.record())
+            except ArtifactError:
+                if self._generation() == before:
+                    raise
+
+    def _generation(self) -> tuple[int, int] | None:
+        """What changes when the stage is replaced, even by the same bytes."""
         try:
-            return read(record)
-        except ArtifactError:
-            time.sleep(0.05)
-            again = self.record()
-            if again.body == record.body:
-                raise
-            return read(again)
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_ctime_ns
 
 
 @dataclass(frozen=True)
@@ -251,15 +281,17 @@ class Artifacts:
     root: Path
 
     def _command(self, command: str) -> str:
-        return f"mfcli {command}" if str(self.root) == "artifacts" else f"mfcli {command} --dir {self.root}"
+        root = str(self.root)
+        return f"mfcli {command}" if root == "artifacts" else f"mfcli {command} --dir {shlex.quote(root)}"
 
     def raw(self, dataset: str) -> Stage:
         return Stage(self.root / "raw" / dataset, self._command(f"download {dataset}"))
 
     def downloaded(self) -> list[str]:
-        """Names of the data sets under raw/, sorted."""
-        found = (self.root / "raw").glob(f"*/{STAGE_FILE}")
-        return sorted(p.parent.name for p in found if not p.parent.name.startswith("."))
+        """Names of the data sets under raw/, sorted; also those whose replacement was cut short."""
+        found = {p.parent.name for p in (self.root / "raw").glob(f"*/{STAGE_FILE}")}
+        whole = {name for name in found if not name.startswith(".")}
+        return sorted(whole | {name[1:-4] for name in found if name.startswith(".") and name.endswith(".old")})
 
     @property
     def data(self) -> Stage:

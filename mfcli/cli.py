@@ -1,6 +1,7 @@
 """The command line: six thin commands, from options to config to stage to what is shown; errors to exit codes."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,16 @@ import typer
 import mfcli
 from mfcli.config import DownloadConfig, EvaluateConfig, PlotConfig, PrepareConfig, RecommendConfig, TrainConfig
 from mfcli.console import Terminal, clock, show_json, show_pairs, show_table
-from mfcli.errors import EXIT_CODES, ArtifactError, ClosedPipe, GateError, MfcliError, UsageError
+from mfcli.errors import (
+    EXIT_CODES,
+    ArtifactError,
+    ClosedPipe,
+    GateError,
+    MfcliError,
+    Stopped,
+    StoppedAtOnce,
+    UsageError,
+)
 from mfcli.options import Output, options
 from mfcli.signals import raise_on_stop
 
@@ -23,7 +33,6 @@ app = typer.Typer(
     name="mfcli",
     help="Matrix factorization from the shell: rating predictions and recommendations in six commands.",
     epilog=EPILOG,
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -108,6 +117,11 @@ def train(config: TrainConfig, output: Output) -> None:
     pairs = {"epochs": f"{done.epochs}, best {done.best_epoch}", "train RMSE": f"{done.train_rmse:.4f}"}
     if done.validation_rmse is not None:
         pairs["val RMSE"] = f"{done.validation_rmse:.4f}"
+    if "compression_rmse" in done.figures:
+        pairs["posterior"] = (
+            f"{done.figures['factors']:g} factors say the mean of all samples to within "
+            f"{done.figures['compression_rmse']:.4f} (RMS); noise {done.figures['noise']:.4f}"
+        )
     if done.ratings_per_second is not None:
         pairs["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
     pairs["model"] = str(done.path)
@@ -133,6 +147,12 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
             rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
         show_table(f"{done.ratings:,} ratings, {done.split} part", ("", "RMSE", "MAE"), rows, numeric=(1, 2))
         pairs = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
+        if done.calibration is not None:
+            c = done.calibration
+            pairs["calibration"] = (
+                f"{c.within_1:.1%} of the ratings within ±1 standard deviation, {c.within_2:.1%} within ±2 "
+                f"(68.3% and 95.4% were it normal); mean log density {c.log_density:.4f}"
+            )
         if done.ranking is not None:
             r = done.ranking
             pairs[f"top {r.n}"] = (
@@ -187,29 +207,47 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _prepare_streams() -> None:
+    """Standard streams that can be written to, or fail with OSError, whatever the shell and the locale made of them."""
+    # For those that the shell has closed (>&-) stand-ins: the first two fail when used, the last takes everything.
+    for name, mode, access in (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode, encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths come back as they are
+
+
 @contextlib.contextmanager
-def _closed_pipe() -> Iterator[None]:
+def _standard_output() -> Iterator[None]:
     """A reader that has gone is no bug: end quietly, with the code a shell expects of a closed pipe."""
     try:
-        yield
+        try:
+            yield
+        except SystemExit as stop:
+            if not isinstance(stop.__context__, BrokenPipeError):
+                raise
+            raise stop.__context__ from None  # Typer had made an exit of it
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python would complain once more when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ClosedPipe("standard output was closed") from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise ClosedPipe("standard output was closed") from None
+        raise
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; messages have been written."""
+    _prepare_streams()
     terminal = Terminal()
     try:
         raise_on_stop()
-        with _closed_pipe():
+        with _standard_output():
             result = app(arguments, prog_name="mfcli", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except ClosedPipe as error:
         return error.exit_code
-    except MfcliError as error:
+    except (MfcliError, Stopped, StoppedAtOnce) as error:
         terminal.error(str(error))
         return error.exit_code
     except typer.TyperException as error:
@@ -221,8 +259,10 @@ def run(arguments: list[str] | None = None) -> int:
         terminal.error("stopped")
         return 130
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        terminal.error(f"{where}{error.strerror or error}: nothing was changed")
+        what = error.strerror or error
+        terminal.error(
+            f"{error.filename}: {what}: nothing was changed" if error.filename else f"standard output: {what}"
+        )
         return ArtifactError.exit_code
 
 

@@ -34,6 +34,7 @@ class OptionInfo:
     is_name: bool = False  # becomes a folder's name
     recorded: bool = True  # part of what made a result, kept in its stage.json
     shared: bool = False  # one MFCLI_<OPTION> variable for every command
+    solvers: tuple[str, ...] = ()  # the only ones that it means something to
 
 
 def option(default: Any, help: str, *flags: str, **info: Any) -> Any:
@@ -220,30 +221,68 @@ class TrainConfig(Config):
     preset: str | None = option(
         None, "A set of defaults: 'article' is the article's model and loop exactly.", choices=("article",)
     )
-    solver: str = option("adam", "adam: mini-batches, CPU or CUDA.", choices=("adam",))
+    solver: str = option(
+        "adam",
+        "adam: mini-batches, the article's way, made right. als: the fastest to a good fit. "
+        "gibbs: Bayesian, the most accurate, nothing to tune, and says how sure it is.",
+        choices=("adam", "als", "gibbs"),
+    )
     factors: int = option(
         32, "Length of a user's and an item's factor vector.", "--factors", "-k", minimum=1, maximum=4096
     )
     biases: bool = option(True, "Mean, user and item biases beside the factors.", "--biases/--no-biases")
-    epochs: int = option(15, "Passes over the training part.", "--epochs", "-e", minimum=1, maximum=1_000_000)
+    epochs: int | None = option(
+        None,
+        "Passes over the training part. Default: 15 (adam), at most 15 (als).",
+        "--epochs",
+        "-e",
+        minimum=1,
+        maximum=1_000_000,
+        solvers=("adam", "als"),
+    )
+    burn_in: int = option(
+        20, "gibbs: sweeps before the first sample that counts.", minimum=0, maximum=1_000_000, solvers=("gibbs",)
+    )
+    samples: int = option(
+        180, "gibbs: sweeps whose samples are averaged.", minimum=1, maximum=1_000_000, solvers=("gibbs",)
+    )
     batch: int = option(
         0,
-        "Ratings in a mini-batch; 0: 2048, or a thousandth of the training part if that is more.",
+        "adam: ratings in a mini-batch; 0: 2048, or a thousandth of the training part if that is more.",
         "--batch",
         "-b",
         minimum=0,
         maximum=2**24,
+        solvers=("adam",),
     )
-    lr: float = option(0.02, "Adam's learning rate, at the schedule's peak.", "--lr", "-l", above=0)
+    lr: float = option(0.02, "adam: learning rate, at the schedule's peak.", "--lr", "-l", above=0, solvers=("adam",))
     schedule: str = option(
-        "one-cycle", "Learning rate over the run: rise and anneal, or constant.", choices=("one-cycle", "constant")
+        "one-cycle",
+        "adam: learning rate over the run: rise and anneal, or constant.",
+        choices=("one-cycle", "constant"),
+        solvers=("adam",),
     )
-    loss: str = option("mse", "What a batch minimizes, beside L2.", choices=("mse", "rmse"))
-    l2: float = option(1.0, "L2 of the factors, divided by the square root of a row's ratings.", minimum=0)
-    bias_l2: float = option(0.3, "L2 of the biases, scaled likewise.", minimum=0)
+    loss: str = option("mse", "adam: what a batch minimizes, beside L2.", choices=("mse", "rmse"), solvers=("adam",))
+    l2: float = option(
+        1.0,
+        "adam, als: L2 of the factors, λ; a row of n ratings pays λ√n‖p‖².",
+        minimum=0,
+        solvers=("adam", "als"),
+    )
+    bias_l2: float = option(0.3, "adam, als: L2 of the biases, scaled likewise.", minimum=0, solvers=("adam", "als"))
     init_std: float = option(0.05, "Standard deviation of the initial factors.", minimum=0)
+    tolerance: float = option(
+        1e-4,
+        "als: stop when a round lowers the objective by less than this share of it.",
+        minimum=0,
+        below=1,
+        solvers=("als",),
+    )
     patience: int = option(
-        5, "Epochs without a better validation RMSE before stopping early; 0: never stop early.", minimum=0
+        5,
+        "adam, als: epochs without a better validation RMSE before stopping early; 0: never stop early.",
+        minimum=0,
+        solvers=("adam", "als"),
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", shared=True)
     threads: int = option(0, "CPU threads; 0: as many as torch takes.", minimum=0, maximum=1024, shared=True)
@@ -256,6 +295,16 @@ class TrainConfig(Config):
         super().__post_init__()
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
+        for f in fields(self):
+            solvers = info(f).solvers
+            if solvers and self.solver not in solvers and getattr(self, f.name) != f.default:
+                flag = "--" + f.name.replace("_", "-")
+                raise UsageError(f"{flag} is for --solver {' or '.join(solvers)}, not for {self.solver}")
+
+    @property
+    def passes(self) -> int:
+        """Epochs, rounds or sweeps of a whole run."""
+        return self.burn_in + self.samples if self.solver == "gibbs" else self.epochs or 15
 
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""
@@ -326,6 +375,9 @@ class RecommendConfig(Config):
     )
     n: int = option(10, "Items for each user.", "-n", "--top", minimum=1)
     include_seen: bool = option(False, "Also items that the user has rated.", "--include-seen")
+    with_std: bool = option(
+        False, "Also the standard deviation of a rating about its prediction (solver gibbs).", "--with-std"
+    )
     format: str | None = option(
         None,
         "Format of the recommendations. Default: by --output's ending, else table.",

@@ -23,6 +23,7 @@ class EpochLine:
     epochs: int
     train_rmse: float
     validation_rmse: float | None
+    sample_rmse: float | None  # of the last sample alone, where validation_rmse is that of an average of samples
     best: bool
     ratings_per_second: float
     seconds_left: float
@@ -127,7 +128,11 @@ class Terminal(Progress):
                 rp.TextColumn("{task.fields[figures]}"),
                 rp.TextColumn("{task.fields[left]}", style="progress.remaining"),
             ) as bars:
-                yield _LiveTraining(bars, epochs, done)
+                live = _LiveTraining(bars, epochs, done)
+                try:
+                    yield live
+                finally:
+                    live.draw()
 
 
 def _bars(*columns: "rich.progress.ProgressColumn") -> "rich.progress.Progress":
@@ -163,6 +168,8 @@ def epoch_text(line: EpochLine) -> str:
     """An epoch in one line."""
     width = len(str(line.epochs))
     validation = "" if line.validation_rmse is None else f"  val RMSE {line.validation_rmse:.4f}"
+    if line.sample_rmse is not None:
+        validation += f" (this sample {line.sample_rmse:.4f})"
     return (
         f"epoch {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
         f"  {line.ratings_per_second:,.0f} ratings/s{'  best' if line.best else ''}"
@@ -182,6 +189,17 @@ class _LiveTraining(TrainingProgress):
         self.bars, self.redraw = bars, _Throttle()
         self.epochs = bars.add_task("epoch", total=epochs, completed=done, figures="", left="")
         self.batches = bars.add_task("batch", total=None, figures="", left="")
+        self.lines: list[tuple[str, str]] = []  # text and style of the epochs since the last redraw
+
+    def draw(self) -> None:
+        """The epochs' lines, above the bars, and the bars: one redraw."""
+        from rich.text import Text
+
+        if self.lines:
+            self.bars.print(Text("\n").join(Text(text, style) for text, style in self.lines))
+            self.lines.clear()
+        else:
+            self.bars.refresh()
 
     def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
         if not self.redraw.due():
@@ -189,16 +207,14 @@ class _LiveTraining(TrainingProgress):
         batch, running = rmse()
         figures = f"RMSE {batch:.4f}, running {running:.4f}"
         self.bars.update(self.batches, completed=done, total=total, figures=figures)
-        self.bars.refresh()
+        self.draw()
 
     def epoch(self, line: EpochLine) -> None:
-        from rich.text import Text
-
-        self.bars.print(Text(epoch_text(line), style="bold" if line.best else ""))
+        self.lines.append((epoch_text(line), "bold" if line.best else ""))
         figures = f"{line.ratings_per_second:,.0f} ratings/s"
         self.bars.update(self.epochs, completed=line.epoch, figures=figures, left=f"{clock(line.seconds_left)} left")
-        if line.epoch == line.epochs or self.redraw.due():
-            self.bars.refresh()
+        if self.redraw.due():
+            self.draw()
 
 
 # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +222,7 @@ class _LiveTraining(TrainingProgress):
 
 def show_json(document: Any) -> None:
     """The result as one JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def table_text(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
@@ -227,13 +243,11 @@ def table_text(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]],
         box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left"
     )
     for place, name in enumerate(header):
-        right = place in numeric  # texts give way first: figures are never cut
-        least = max([len(name), *(len(str(row[place])) for row in rows)]) if right else None
-        table.add_column(
-            Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", min_width=least
-        )
+        right = place in numeric
+        # Only columns that may wrap give way, so texts do before figures; their cells are cut, as they may not.
+        table.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(str(cell), no_wrap=True, overflow="ellipsis") for cell in row))
     terminal = is_terminal(sys.stdout)
     width = None if terminal or os.environ.get("COLUMNS") else 10_000
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)

@@ -1,14 +1,13 @@
 """What ``prepare`` made, as the later stages read it: the parts of the ratings, the tables of users and items."""
 
 import functools
-import io
 from dataclasses import dataclass
 from typing import Any
 
 from mfcli.artifacts import Artifacts, Record
 from mfcli.errors import ArtifactError, DataError
 from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.ratings import Ratings, read_table
 
 PARTS = ("train", "val", "test")
 
@@ -44,9 +43,7 @@ class Prepared:
         return Ratings.from_parquet(self.record.read(f"{name}.parquet"), self.n_users, self.n_items)
 
     def _table(self, name: str) -> Any:
-        import pyarrow.parquet as pq
-
-        return pq.read_table(io.BytesIO(self.record.read(f"{name}.parquet")))
+        return read_table(self.record.read(f"{name}.parquet"))
 
     @functools.cached_property
     def users(self) -> Any:
@@ -68,23 +65,15 @@ class Prepared:
 
 
 def _rows(column: Any, ids: list[str], what: str, where: str) -> list[int]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    rows = []
+    places = {str(known): row for row, known in enumerate(column.to_pylist())}
     for one in ids:
-        try:
-            row = pc.index(column, pa.scalar(one).cast(column.type)).as_py()
-        except pa.ArrowInvalid:
-            row = -1
-        if row < 0:
+        if one not in places:
             known = ", ".join(str(v) for v in column.slice(0, 3).to_pylist())
             raise DataError(
                 f"no {what} '{one}' in the data (known are {known}, ...): column id of {where} lists them, "
                 f"and `mfcli recommend --all-users --format csv` prints every one"
             )
-        rows.append(row)
-    return rows
+    return [places[one] for one in ids]
 
 
 @dataclass(frozen=True)

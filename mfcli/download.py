@@ -1,23 +1,37 @@
 """``mfcli download``: put a data set's published files under raw/, checked."""
 
+import contextlib
+import errno
+import hashlib
 import logging
+import lzma
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from mfcli.artifacts import Artifacts, Draft, Stage
+from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage, sha256
 from mfcli.catalog import SYNTHETIC, DataSet, find
 from mfcli.config import DownloadConfig
 from mfcli.console import Progress
 from mfcli.errors import ArtifactError, DownloadError, UsageError
 
 SYNTHETIC_OPTIONS = ("users", "items", "ratings", "rank", "noise", "seed")
+
+BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, ValueError, LookupError, OverflowError),
+)
+"""What Python's zipfile raises when it meets a broken or strange archive."""
+
+BROKEN_ERRNO = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""Errors of the system (None: of bz2) for which an archive is to blame, not the disk."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
     _check(config, dataset)
     stage = Artifacts(config.dir).raw(config.name)
     with stage.lock(config.lock_timeout):
-        if not config.force and config.source is None and _in_place(stage, config, dataset):
+        if not config.force and _in_place(stage, config, dataset):
             return _result(stage, config, already_there=True)
         with stage.replace(_relevant(config, dataset), {}) as draft:
             if dataset is None:
@@ -63,8 +77,6 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
                 _take(config.source, dataset, draft, progress)
             else:
                 _fetch(config, dataset, draft, progress)
-            if dataset is not None:
-                _require_files(dataset, draft.path)
         return _result(stage, config, already_there=False)
 
 
@@ -73,6 +85,8 @@ def _check(config: DownloadConfig, dataset: DataSet | None) -> None:
         raise UsageError("--from and --mirror have no meaning for synthetic data")
     if config.source is not None and config.mirror is not None:
         raise UsageError("--from and --mirror exclude each other")
+    if config.mirror is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.mirror, re.IGNORECASE):
+        raise UsageError(f"--mirror: '{config.mirror}' is no address (http://HOST/PATH or https://HOST/PATH)")
     if dataset is not None:
         changed = _changed(config)
         if changed:
@@ -91,7 +105,7 @@ def _relevant(config: DownloadConfig, dataset: DataSet | None) -> DownloadConfig
 
 
 def _in_place(stage: Stage, config: DownloadConfig, dataset: DataSet | None) -> bool:
-    """Whether a whole, undamaged copy made by these options is there."""
+    """Whether a whole, undamaged copy made by these options, and of what --from names, is there."""
     if not stage.exists():
         return False
     try:
@@ -99,7 +113,19 @@ def _in_place(stage: Stage, config: DownloadConfig, dataset: DataSet | None) -> 
         record.check()
     except ArtifactError:
         return False
-    return record.config == _relevant(config, dataset).recorded()
+    same_options = record.config == _relevant(config, dataset).recorded()
+    return same_options and (config.source is None or _same_content(record, config.source))
+
+
+def _same_content(record: Record, source: Path) -> bool:
+    if source.is_dir():
+        return all((source / name).is_file() and sha256(source / name) == sha for name, sha in record.files.items())
+    return source.is_file() and _md5(source) == record.figures.get("md5")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _result(stage: Stage, config: DownloadConfig, *, already_there: bool) -> Downloaded:
@@ -108,13 +134,19 @@ def _result(stage: Stage, config: DownloadConfig, *, already_there: bool) -> Dow
 
 
 def _fetch(config: DownloadConfig, dataset: DataSet, draft: Draft, progress: Progress) -> None:
-    """Download the archive beside the draft, check it, unpack it."""
+    """Download the archive into the draft, check it, unpack it."""
     address = dataset.address(config.mirror)
-    with tempfile.TemporaryDirectory(prefix=".fetch.", dir=draft.path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".fetch.", dir=draft.path) as folder:
         md5 = dataset.md5 or _published_md5(f"{address}.md5", Path(folder), config)
         archive = _retrieve(address, f"md5:{md5}", Path(folder), config, progress)
-        unpack(archive, draft.path)
-    draft.figures.update({"address": address, "md5": md5})
+        unpack(archive, draft.path, _shown(address))
+    _require_files(dataset, draft.path, _shown(address))
+    draft.figures.update({"address": _shown(address), "md5": md5})
+
+
+def _shown(address: str) -> str:
+    """The address without a user's name and password."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def _published_md5(address: str, folder: Path, config: DownloadConfig) -> str:
@@ -122,7 +154,7 @@ def _published_md5(address: str, folder: Path, config: DownloadConfig) -> str:
     text = _retrieve(address, None, folder, config, Progress()).read_text("utf-8", errors="replace")
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if not found:
-        raise DownloadError(f"{address}: there is no MD5 checksum in it")
+        raise DownloadError(f"{_shown(address)}: there is no MD5 checksum in it: is it the right address?")
     return found[0].lower()
 
 
@@ -134,53 +166,85 @@ def _retrieve(address: str, checksum: str | None, folder: Path, config: Download
     pooch.get_logger().setLevel(logging.CRITICAL)  # it writes to standard error by itself
     base, _, name = address.rpartition("/")
     keeper = pooch.create(folder, f"{base}/", registry={name: checksum}, retry_if_failed=config.retries)
-    with progress.bar(name, None, bytes=True) as advance:
-        downloader = pooch.HTTPDownloader(progressbar=_Bar(advance), timeout=config.timeout)
+    tries = f"{config.retries + 1} times" if config.retries else "once"
+    with _Bar(progress, name) as bar:
+        downloader = pooch.HTTPDownloader(
+            progressbar=bar,
+            chunk_size=1 << 16,
+            timeout=config.timeout,
+            hooks={"response": lambda got, **_: None if got.ok else got.close()},  # pooch would leave it open
+        )
         try:
             return Path(keeper.fetch(name, downloader=downloader))
+        except requests.RequestException as error:
+            raise DownloadError(
+                f"{_shown(address)}: {_reason(error)} (tried {tries}): "
+                "look at the network, or give --mirror URL or --from PATH"
+            ) from None
         except ValueError as error:
             if "hash" not in str(error).lower():
-                raise DownloadError(f"{address}: {error}") from None
-            raise DownloadError(f"{address}: its checksum is not {checksum}: damaged on the way, or changed") from None
-        except (requests.RequestException, OSError) as error:
+                raise DownloadError(f"{_shown(address)}: {error}") from None
             raise DownloadError(
-                f"{address}: {_reason(error)} (tried {config.retries + 1} times): "
-                "look at the network, or give --mirror URL or --from PATH"
+                f"{_shown(address)}: its checksum is not {checksum}: damaged on the way, or changed "
+                f"(tried {tries}): try later, or another --mirror URL"
             ) from None
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message of requests' nested ones."""
-    text = " ".join(str(error).split())
-    inner = re.search(r"(?:Caused by |: )(\w+(?:Error|Refused|Timeout)\w*)\((.*)\)", text)
-    return inner[0].removeprefix("Caused by ").removeprefix(": ") if inner else text or type(error).__name__
+    """What the innermost of requests' nested errors says."""
+    first = error.args[0] if error.args else None
+    for inner in (getattr(error, "reason", None), first):
+        if isinstance(inner, BaseException):
+            return _reason(inner)
+    text = first if isinstance(first, str) else str(error) or type(error).__name__
+    return _shown(re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): | for url: \S*$", "", text))
 
 
-class _Bar:
-    """What pooch expects of a progress bar."""
+class _Bar(contextlib.ExitStack):
+    """What pooch expects of a progress bar. Each try opens one, when it knows the total."""
 
-    def __init__(self, advance: Any) -> None:
-        self.advance, self.total = advance, 0
+    def __init__(self, progress: Progress, text: str) -> None:
+        super().__init__()
+        self.progress, self.text = progress, text
+        self._total, self.left = 0, 0.0
+        self.advance: Callable[[float], None] = lambda _: None
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    @total.setter
+    def total(self, count: int) -> None:
+        self.close()
+        self._total, self.left = count, count or float("inf")  # 0: the server does not say
+        self.advance = self.enter_context(self.progress.bar(self.text, count or None, bytes=True))
 
     def update(self, amount: float) -> None:
+        """pooch counts whole blocks, and all of it once more at the end."""
+        amount = min(amount, self.left)
+        self.left -= amount
         self.advance(amount)
 
     def reset(self) -> None:
-        """pooch sets a bar back before it moves it to its end."""
-
-    def close(self) -> None:
-        """The bar is closed by the block that opened it."""
+        """pooch sets a bar back before it moves it to its end: here it is there already."""
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, name: str) -> None:
     """Unpack a zip into ``folder``, without the one folder that holds everything in it.
+
+    Args:
+        archive: the zip.
+        folder: an empty folder.
+        name: of the archive, in messages.
 
     Raises:
         DownloadError: it is not a zip, is damaged, or a member climbs out of the folder.
+        ArtifactError: the disk has no room for it.
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            members = [(m, _safe(m, archive)) for m in file.infolist() if not m.is_dir()]
+            members = [(m, _safe(m, name)) for m in file.infolist() if not m.is_dir()]
+            _require_room(sum(m.file_size for m, _ in members), folder, name)
             tops = {path.parts[0] for _, path in members}
             strip = len(tops) == 1 and all(len(path.parts) > 1 for _, path in members)
             for member, path in members:
@@ -188,40 +252,68 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with file.open(member) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DownloadError(f"{archive}: not a zip that can be unpacked ({error})") from None
+        (folder / STAGE_FILE).unlink(missing_ok=True)  # the name is ours
+    except BROKEN as error:
+        raise DownloadError(f"{name}: not a zip that can be unpacked ({error})") from None
+    except OSError as error:
+        if error.errno not in BROKEN_ERRNO:
+            raise
+        raise DownloadError(f"{name}: not a zip that can be unpacked ({error.strerror or error})") from None
 
 
-def _safe(member: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
+def _safe(member: zipfile.ZipInfo, archive: str) -> PurePosixPath:
+    """The member's path, if it stays within. Raises DownloadError."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
-    link = stat.S_ISLNK(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
-        raise DownloadError(f"{archive}: refused, its member '{member.filename}' leads out of its folder")
+    outside = path.is_absolute() or not path.parts or any(part == ".." or ":" in part for part in path.parts)
+    if outside or stat.S_ISLNK(member.external_attr >> 16):
+        raise DownloadError(f"{archive}: refused, its member {member.filename!r} leads out of its folder")
     return path
+
+
+def _require_room(wanted: int, folder: Path, name: str) -> None:
+    """Before a byte is written. An archive cannot yield more than it declares. Raises ArtifactError."""
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise ArtifactError(
+            f"{folder.parent}: {name} unpacks to {wanted / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free: make room"
+        )
 
 
 def _take(source: Path, dataset: DataSet, draft: Draft, progress: Progress) -> None:
     """Copy a folder, or check and unpack a zip, that is already on disk."""
     if source.is_dir():
+        _require_files(dataset, source, str(source))
         progress.note(f"copying {source}: a folder has no checksum to compare")
-        shutil.copytree(source, draft.path, dirs_exist_ok=True)
-        (draft.path / "stage.json").unlink(missing_ok=True)
+        _copy(source, draft.path)
         return
     if not source.is_file():
         raise DownloadError(f"--from {source}: no such file or folder")
-    if dataset.md5 is not None:
-        import pooch
+    md5 = _md5(source)
+    if dataset.md5 not in (None, md5):
+        raise DownloadError(
+            f"{source}: its MD5 is {md5}, not {dataset.md5} as published: "
+            "it is damaged or another edition; to use it all the same, unpack it and give the folder"
+        )
+    unpack(source, draft.path, str(source))
+    _require_files(dataset, draft.path, str(source))
+    draft.figures["md5"] = md5
 
-        found = pooch.file_hash(str(source), alg="md5")
-        if found != dataset.md5:
-            raise DownloadError(
-                f"{source}: its MD5 is {found}, not {dataset.md5} as published: "
-                "it is damaged or another edition; to use it all the same, unpack it and give the folder"
-            )
-    unpack(source, draft.path)
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder into another, which may lie somewhere within it. Raises DownloadError."""
+
+    def leading_to_target(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if target.resolve().is_relative_to(Path(folder, name).resolve())]
+
+    try:
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=leading_to_target)
+    except shutil.Error as error:
+        file, _, reason = error.args[0][0]
+        raise DownloadError(f"{file}: it cannot be copied ({reason})") from None
+    (target / STAGE_FILE).unlink(missing_ok=True)
 
 
-def _require_files(dataset: DataSet, folder: Path) -> None:
-    for name in (dataset.layout.ratings, dataset.layout.items):
-        if not (folder / name).is_file():
-            raise DownloadError(f"there is no {name} in it: not {dataset.name}")
+def _require_files(dataset: DataSet, folder: Path, name: str) -> None:
+    for wanted in (dataset.layout.ratings, dataset.layout.items):
+        if not (folder / wanted).is_file():
+            raise DownloadError(f"{name}: there is no {wanted} in it: it is not {dataset.name}")

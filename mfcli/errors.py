@@ -7,7 +7,10 @@
     ├── DownloadError    5  the network, a checksum or an archive
     ├── DivergedError    6  training left the finite numbers
     ├── GateError        7  a figure is worse than the bound the user set
-    └── Stopped    130/143  Ctrl-C or SIGTERM
+    └── ClosedPipe     141  nobody reads standard output any more
+
+    Stopped        130/143  Ctrl-C or SIGTERM; no Exception, as KeyboardInterrupt is none: no library swallows it
+    StoppedAtOnce  130/143  the second one
 
 Every message is one line: what is wrong, where, and what to do.
 """
@@ -45,7 +48,13 @@ class GateError(MfcliError):
     exit_code = 7
 
 
-class Stopped(MfcliError):
+class ClosedPipe(MfcliError):
+    """Whoever read our standard output has gone (``| head``)."""
+
+    exit_code = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 141
+
+
+class Stopped(BaseException):
     """A signal asked the process to stop; raised where stopping loses nothing."""
 
     def __init__(self, signum: int, message: str = "stopped") -> None:
@@ -53,10 +62,12 @@ class Stopped(MfcliError):
         self.exit_code = 128 + signum
 
 
-class ClosedPipe(MfcliError):
-    """Whoever read our standard output has gone (``| head``)."""
+class StoppedAtOnce(BaseException):
+    """A second signal: raised wherever the process was, so that nothing half-done may be saved."""
 
-    exit_code = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 141
+    def __init__(self, signum: int) -> None:
+        super().__init__("stopped at once")
+        self.exit_code = 128 + signum
 
 
 EXIT_CODES: dict[int, str] = {

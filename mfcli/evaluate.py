@@ -27,6 +27,23 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How well a model knows what it does not know.
+
+    Attributes:
+        within_1, within_2: share of the ratings within so many predictive standard deviations of their prediction; of
+            a normal distribution 0.683 and 0.954.
+        log_density: mean log density of the ratings under normal predictive distributions.
+        mean_deviation: of the predictive standard deviations.
+    """
+
+    within_1: float
+    within_2: float
+    log_density: float
+    mean_deviation: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The result; evaluation.json holds the same.
 
@@ -38,6 +55,7 @@ class Evaluation:
         bias_rmse, bias_mae: of biases alone.
         fallbacks: predictions that rest on biases, or the mean, because user or item has no training rating.
         oracle_rmse: of the true model on all ratings, for synthetic data.
+        calibration: of a model that tells how sure it is (solver gibbs).
         ranking: with --top.
         max_rmse: the gate, if one was set.
         passed: whether the gate was met; None without a gate.
@@ -54,6 +72,7 @@ class Evaluation:
     bias_mae: float
     fallbacks: int
     oracle_rmse: float | None
+    calibration: Calibration | None
     ranking: Ranking | None
     max_rmse: float | None
     passed: bool | None
@@ -91,6 +110,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         bias_mae=bias_mae,
         fallbacks=int((~trained.model.known(part.users, part.items)).sum()),
         oracle_rmse=trained.prepared.record.figures.get("oracle_rmse"),
+        calibration=_calibration(trained.model, part),
         ranking=_ranking(config, trained, train, part, progress) if config.top else None,
         max_rmse=config.max_rmse,
         passed=None if config.max_rmse is None else rmse <= config.max_rmse,
@@ -100,6 +120,19 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     with stage.lock(config.lock_timeout), atomic_file(stage.path / "evaluation.json") as file:
         file.write(to_json({**asdict(result), "inputs": made_from}).encode())
     return result
+
+
+def _calibration(model: FactorModel, part: Ratings) -> Calibration | None:
+    deviations = model.deviations(part.users, part.items)
+    if deviations is None:
+        return None
+    actual, predicted = part.ratings, model.predict(part.users, part.items)
+    return Calibration(
+        within_1=metrics.coverage(actual, predicted, deviations, 1),
+        within_2=metrics.coverage(actual, predicted, deviations, 2),
+        log_density=metrics.log_density(actual, predicted, deviations),
+        mean_deviation=float(deviations.mean(dtype=np.float64)),
+    )
 
 
 def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress) -> Ranking:

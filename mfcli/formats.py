@@ -4,12 +4,13 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 COLUMNS = ("user", "rank", "item", "title", "genres", "prediction")
-DECIMALS = 4  # of a prediction in text
+STD = "std"  # a further column, the standard deviation of a rating about its prediction
+DECIMALS = 4  # of a prediction, or its deviation, in text
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Recommendations:
     """The top items of some users, one row an item, best first.
 
     Attributes:
-        columns: lists of equal length by name, as in COLUMNS; users and items by their original ids.
+        columns: lists of equal length by name, as in COLUMNS and perhaps STD; users and items by their original ids.
     """
 
     columns: dict[str, list[Any]]
@@ -37,26 +38,31 @@ class Writer(Protocol):
 
 
 class _Csv:
-    def __init__(self, file: IO[bytes]) -> None:
-        self.text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        self.csv = csv.writer(self.text, lineterminator="\n")
-        self.csv.writerow(COLUMNS)
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
+        self.file = file
+        self._write_rows([columns])
+
+    def _write_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self.file.write(text.getvalue().encode())
 
     def write(self, block: Recommendations) -> None:
-        for row in block.rows():
-            self.csv.writerow([*list(row.values())[:-1], f"{row['prediction']:.{DECIMALS}f}"])
+        self._write_rows(
+            [f"{value:.{DECIMALS}f}" if isinstance(value, float) else value for value in row.values()]
+            for row in block.rows()
+        )
 
     def close(self) -> None:
-        self.text.flush()
-        self.text.detach()
+        self.file.flush()
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"prediction": round(row["prediction"], DECIMALS)}
+    return {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in row.items()}
 
 
 class _JsonLines:
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self.file = file
 
     def write(self, block: Recommendations) -> None:
@@ -68,7 +74,7 @@ class _JsonLines:
 
 
 class _Json:
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self.file, self.before = file, b"[\n  "
 
     def write(self, block: Recommendations) -> None:
@@ -82,14 +88,15 @@ class _Json:
 
 
 class _Parquet:
-    def __init__(self, file: IO[bytes], strings: tuple[bool, bool]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str], strings: tuple[bool, bool]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         kinds = {"rank": pa.int32(), "title": pa.string(), "genres": pa.string(), "prediction": pa.float32()}
+        kinds[STD] = pa.float32()
         for name, text in zip(("user", "item"), strings, strict=True):
             kinds[name] = pa.string() if text else pa.int64()
-        self.pa, self.schema = pa, pa.schema([(name, kinds[name]) for name in COLUMNS])
+        self.pa, self.schema = pa, pa.schema([(name, kinds[name]) for name in columns])
         self.writer = pq.ParquetWriter(file, self.schema)
 
     def write(self, block: Recommendations) -> None:
@@ -105,34 +112,40 @@ class _Parquet:
 class _Table:
     """One table for each user, as people read it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self.file = file
+        self.header = ("", "item", "title", "genres", "rating", *(["±"] if STD in columns else []))
 
     def write(self, block: Recommendations) -> None:
         from mfcli.console import table_text
 
         for user, rows in itertools.groupby(block.rows(), key=lambda row: row["user"]):
             cells = [
-                (r["rank"], r["item"], r["title"], r["genres"].replace("|", ", "), f"{r['prediction']:.2f}")
+                (
+                    *(r["rank"], r["item"], r["title"], r["genres"].replace("|", ", ")),
+                    *(f"{r[name]:.2f}" for name in ("prediction", STD) if name in r),
+                )
                 for r in rows
             ]
-            header = ("", "item", "title", "genres", "rating")
-            self.file.write(table_text(f"user {user}", header, cells, numeric=(0, 1, 4)).encode())
+            self.file.write(table_text(f"user {user}", self.header, cells, numeric=(0, 1, 4, 5)).encode())
 
     def close(self) -> None:
         self.file.flush()
 
 
-def open_writer(kind: str, file: IO[bytes], *, text_users: bool, text_items: bool) -> Writer:
+def open_writer(
+    kind: str, file: IO[bytes], *, text_users: bool, text_items: bool, columns: Sequence[str] = COLUMNS
+) -> Writer:
     """A writer of that format.
 
     Args:
         kind: table, csv, jsonl, json or parquet.
         file: where to.
         text_users, text_items: whether ids are strings rather than integers, for parquet's schema.
+        columns: of what is to be written: COLUMNS, or STD too.
     """
     if kind == "parquet":
-        return _Parquet(file, (text_users, text_items))
+        return _Parquet(file, columns, (text_users, text_items))
     writers: dict[str, type[_Csv] | type[_JsonLines] | type[_Json] | type[_Table]]
     writers = {"csv": _Csv, "jsonl": _JsonLines, "json": _Json, "table": _Table}
-    return writers[kind](file)
+    return writers[kind](file, columns)

@@ -32,6 +32,22 @@ def mae(actual: Floats, predicted: Floats) -> float:
     return float(np.mean(np.abs(_errors(actual, predicted))))
 
 
+def coverage(actual: Floats, predicted: Floats, deviations: Floats, width: float) -> float:
+    """Share of the ratings that lie within ``width`` predictive standard deviations of their prediction.
+
+    Args:
+        actual, predicted, deviations: (n,), n > 0, in rating points.
+        width: 1 and 2 of a normal distribution hold 0.683 and 0.954.
+    """
+    return float(np.mean(np.abs(_errors(actual, predicted)) <= width * deviations.astype(np.float64)))
+
+
+def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
+    """Mean log density of the ratings under normal predictive distributions. Arguments as for :func:`coverage`."""
+    scaled = _errors(actual, predicted) / deviations
+    return float(np.mean(-0.5 * np.square(scaled) - np.log(deviations.astype(np.float64)) - 0.5 * np.log(2 * np.pi)))
+
+
 def precision_at(hits: npt.NDArray[np.bool_], n: int) -> float:
     """Share of the top n that is relevant; ranks that were not filled count as misses."""
     return float(hits[:n].sum() / n)
@@ -50,6 +66,7 @@ def ndcg_at(hits: npt.NDArray[np.bool_], n: int, relevant: int) -> float:
         n: ranks that count.
         relevant: number of relevant items, > 0: the ideal list has min(n, relevant) of them first.
     """
-    discounts = 1.0 / np.log2(np.arange(2, n + 2))
+    ranks = min(n, max(len(hits), relevant))
+    discounts = 1.0 / np.log2(np.arange(2, ranks + 2))
     ideal = discounts[: min(n, relevant)].sum()
     return float((hits[:n] * discounts[: len(hits[:n])]).sum() / ideal)

@@ -31,6 +31,9 @@ class FactorModel:
         item_counts: (n_items,) int32, training ratings of each item.
         user_biases: (n_users,) float32, or None for the plain dot product p·q, without μ.
         item_biases: (n_items,) float32, or None likewise.
+        noise: standard deviation of a rating about the true prediction, or None where the solver does not know it.
+        user_variances: (n_users,) float32; times an item's of item_variances (n_items,) it is the variance of their
+            prediction. Both are None where noise is.
     """
 
     mean: float
@@ -42,6 +45,9 @@ class FactorModel:
     item_counts: Int32s
     user_biases: Float32s | None = None
     item_biases: Float32s | None = None
+    noise: float | None = None
+    user_variances: Float32s | None = None
+    item_variances: Float32s | None = None
 
     @property
     def n_users(self) -> int:
@@ -64,15 +70,16 @@ class FactorModel:
         both: npt.NDArray[np.bool_] = (self.user_counts[users] > 0) & (self.item_counts[items] > 0)
         return both
 
-    def predict(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
-        """Predicted ratings, clipped.
+    def predict(self, users: npt.NDArray[Any], items: npt.NDArray[Any], *, clip: bool = True) -> Float32s:
+        """Predicted ratings.
 
         Args:
             users: (n,) rows of users.
             items: (n,) rows of items.
+            clip: whether to clip them to the range of the ratings.
 
         Returns:
-            (n,) float32 within [minimum, maximum].
+            (n,) float32, within [minimum, maximum] if clipped.
         """
         out = np.empty(len(users), np.float32)
         for start in range(0, len(users), PAIRS_AT_ONCE):
@@ -84,7 +91,22 @@ class FactorModel:
             else:
                 dots[~self.known(u, i)] = self.mean
             out[part] = dots
-        return np.clip(out, self.minimum, self.maximum, out=out)
+        return self.clip(out) if clip else out
+
+    def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
+        """Standard deviations of ratings about their predictions: the noise and how unsure the prediction is.
+
+        Args:
+            users: rows of users.
+            items: rows of items, of a shape that broadcasts with that of users.
+
+        Returns:
+            float32 of the broadcast shape; None where the solver does not tell.
+        """
+        if self.noise is None or self.user_variances is None or self.item_variances is None:
+            return None
+        deviations: Float32s = np.sqrt(self.noise**2 + self.user_variances[users] * self.item_variances[items])
+        return deviations
 
     def scores(self, users: npt.NDArray[Any]) -> Float32s:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
@@ -96,42 +118,68 @@ class FactorModel:
             scores[:, self.item_counts == 0] = self.mean
         return scores
 
-    def scores_for(self, factors: Float32s, bias: float) -> Float32s:
-        """(n_items,) float32: what :meth:`scores` gives, for a user of these (k,) factors and this bias."""
-        scores: Float32s = self.item_factors @ factors
-        if self.item_biases is not None:
-            scores += np.float32(self.mean + bias) + self.item_biases
-        else:
-            scores[self.item_counts == 0] = self.mean
-        return scores
-
     def clip(self, scores: Float32s) -> Float32s:
         """Scores as ratings, within the range."""
         clipped: Float32s = np.clip(scores, self.minimum, self.maximum)
         return clipped
 
-    def fold_in(self, items: Int32s, ratings: Float32s, *, l2: float, bias_l2: float) -> tuple[Float32s, float]:
-        """Factors and bias of a user who was not there in training, the items' being fixed: a ridge regression.
+    def fold_in(self, items: Int32s, ratings: Float32s, *, l2: float, bias_l2: float) -> "Newcomer":
+        """A user who was not there in training, from their ratings, the items' factors being fixed: a ridge regression.
+
+        Where the noise is known, the prior is Gaussian with the mean and covariance of the users there are; else it is
+        the penalty of training, λ√n‖p‖² and λ√n b².
 
         Args:
             items: (n,) int32 rows of the items the user rated.
             ratings: (n,) float32.
-            l2, bias_l2: the penalties λ√n‖p‖² and λ√n b² of training.
-
-        Returns:
-            (k,) float32 factors and the bias (0 where the model has none).
+            l2, bias_l2: λ of factors and bias, of no account where the noise is known.
         """
-        design = self.item_factors[items].astype(np.float64)
-        target = ratings.astype(np.float64)
-        penalty = np.full(self.factors, l2 * np.sqrt(len(items)))
+        design, target = self.item_factors[items].astype(np.float64), ratings.astype(np.float64)
         if self.item_biases is not None:
             target = target - self.mean - self.item_biases[items]
             design = np.column_stack([design, np.ones(len(items))])
-            penalty = np.append(penalty, bias_l2 * np.sqrt(len(items)))
-        gram = design.T @ design + np.diag(penalty)
-        solution = np.linalg.lstsq(gram, design.T @ target, rcond=None)[0]
+        if self.noise is None:
+            penalty = np.full(self.factors, l2)
+            if self.item_biases is not None:
+                penalty = np.append(penalty, bias_l2)
+            precision, pull = np.diag(penalty * np.sqrt(len(items))), np.zeros(len(penalty))
+            scale = 1.0
+        else:
+            mean, covariance = self._users_spread()
+            precision = np.linalg.inv(covariance)
+            pull, scale = precision @ mean, self.noise**-2
+        inverse = np.linalg.pinv(scale * design.T @ design + precision, hermitian=True)
+        solution = (inverse @ (scale * design.T @ target + pull)).astype(np.float32)
         bias = float(solution[-1]) if self.item_biases is not None else 0.0
-        return solution[: self.factors].astype(np.float32), bias
+        return Newcomer(solution[: self.factors], bias, None if self.noise is None else inverse)
+
+    def _users_spread(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean (d,) and covariance (d, d) of the factors, and the bias if there is one, of users with ratings."""
+        rows = self.user_factors
+        if self.user_biases is not None:
+            rows = np.column_stack([rows, self.user_biases])
+        rows = rows[self.user_counts > 0].astype(np.float64)
+        covariance = np.atleast_2d(np.cov(rows.T, bias=True))
+        return rows.mean(0), covariance + 1e-6 * max(float(np.trace(covariance)), 1e-6) * np.eye(len(covariance))
+
+    def scores_for(self, user: "Newcomer") -> Float32s:
+        """(n_items,) float32: what :meth:`scores` gives, for somebody folded in."""
+        scores: Float32s = self.item_factors @ user.factors
+        if self.item_biases is not None:
+            scores += np.float32(self.mean + user.bias) + self.item_biases
+        else:
+            scores[self.item_counts == 0] = self.mean
+        return scores
+
+    def deviations_for(self, user: "Newcomer") -> Float32s | None:
+        """(n_items,) float32: what :meth:`deviations` gives, for somebody folded in, were the items known for sure."""
+        if self.noise is None or user.covariance is None:
+            return None
+        design = self.item_factors
+        if self.item_biases is not None:
+            design = np.column_stack([design, np.ones(self.n_items, np.float32)])
+        deviations: Float32s = np.sqrt(self.noise**2 + ((design @ user.covariance) * design).sum(1)).astype(np.float32)
+        return deviations
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The model's arrays by name."""
@@ -142,12 +190,14 @@ class FactorModel:
             "item_counts": self.item_counts,
             "user_biases": self.user_biases,
             "item_biases": self.item_biases,
+            "user_variances": self.user_variances,
+            "item_variances": self.item_variances,
         }
         return {name: np.ascontiguousarray(a) for name, a in named.items() if a is not None}
 
-    def scalars(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float | None]:
         """What the model has beside its arrays."""
-        return {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
+        return {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum, "noise": self.noise}
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""
@@ -170,6 +220,21 @@ class FactorModel:
             return cls(**scalars, **arrays)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"not a model of mfcli ({error}): run `mfcli train` again") from None
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """A user folded in.
+
+    Attributes:
+        factors: (k,) float32.
+        bias: 0 where the model has none.
+        covariance: (d, d) float64 of both together, the bias last; None where the model's noise is not known.
+    """
+
+    factors: Float32s
+    bias: float
+    covariance: npt.NDArray[Any] | None
 
 
 def top_n(scores: Float32s, n: int) -> Int32s:

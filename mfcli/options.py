@@ -121,8 +121,7 @@ def _merge(
     ctx: typer.Context, kind: type[Config], command: str, given: dict[str, Any], table: dict[str, Any]
 ) -> dict[str, Any]:
     """Flags and environment, then the file, then the preset; what none of them says is left to the config's default."""
-    names = {f.name for f in dataclasses.fields(kind)}
-    from_file = _for_command(table, command, names)
+    from_file = _for_command(table, command, kind)
     lists = {f.name for f in dataclasses.fields(kind) if info(f).is_name and isinstance(given[f.name], list)}
     explicit = {}
     for name, value in given.items():
@@ -131,24 +130,36 @@ def _merge(
             # "a,b" is "a" and "b", as a name that becomes a folder has no comma.
             explicit[name] = [part for one in value for part in one.split(",")] if name in lists else value
     values = from_file | explicit
-    return PRESETS.get(values.get("preset") or "", {}) | values
+    preset = values.get("preset")
+    return (PRESETS.get(preset, {}) if isinstance(preset, str) else {}) | values
 
 
-def _for_command(table: dict[str, Any], command: str, names: set[str]) -> dict[str, Any]:
-    """The file's values for one command: its own table's, and those at the top that it knows. Raises UsageError."""
-    every = {f.name for kind in Config.__subclasses__() for f in dataclasses.fields(kind)}
-    commands = {kind.__name__.removesuffix("Config").lower() for kind in Config.__subclasses__()}
-    top = {key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)}
-    for key in [
-        *(k for k in top if k not in every),
-        *(k for k, v in table.items() if isinstance(v, dict) and k not in commands),
-    ]:
-        raise UsageError(f"--config: no option or command is called '{key}'")
-    own = {key.replace("-", "_"): value for key, value in table.get(command, {}).items()}
+def _keys(kind: type[Config]) -> dict[str, str]:
+    """What --config may call a command's options, their names and their long flags -> name of the config's field."""
+    keys = {f.name: f.name for f in dataclasses.fields(kind)}
+    for f in dataclasses.fields(kind):
+        keys |= {_key(flag[2:].split("/")[0]): f.name for flag in info(f).flags if flag.startswith("--")}
+    return keys
+
+
+def _key(text: str) -> str:
+    return text.replace("-", "_")
+
+
+def _for_command(table: dict[str, Any], command: str, kind: type[Config]) -> dict[str, Any]:
+    """The file's values for one command: those at the top that it knows, then its own table's. Raises UsageError."""
+    kinds, keys = Config.__subclasses__(), _keys(kind)
+    commands = {one.__name__.removesuffix("Config").lower() for one in kinds}
+    every = {key for one in kinds for key in _keys(one)}
+    for key, value in table.items():
+        if (key not in commands) if isinstance(value, dict) else (_key(key) not in every):
+            raise UsageError(f"--config: no option or command is called '{key}'")
+    own = table.get(command, {})
     for key in own:
-        if key not in names:
+        if _key(key) not in keys:
             raise UsageError(f"--config: {command} has no option '{key}'")
-    return {key: value for key, value in top.items() if key in names} | own
+    top = {key: value for key, value in table.items() if not isinstance(value, dict) and _key(key) in keys}
+    return {keys[_key(key)]: value for key, value in [*top.items(), *own.items()]}
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -158,7 +169,7 @@ def _from_file(file: Path) -> dict[str, Any]:
         table = json.loads(content) if file.suffix == ".json" else tomllib.loads(content.decode())
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {file}: {error}") from None
     if not isinstance(table, dict):
         raise UsageError(f"--config {file}: not a table of options")

@@ -88,7 +88,6 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
         source = _own(config) if config.ratings is not None else _downloaded(config, artifacts)
-        progress.note(f"read {len(source.raw.ratings):,} ratings of {source.dataset}")
         table = _Table.join(source.raw, source.own_test)
         table = table.without_duplicates(config.duplicates).with_at_least(
             config.min_user_ratings, config.min_item_ratings
@@ -101,7 +100,13 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
             np.flatnonzero(table.own_test) if config.test else None,
         )
         read = len(source.raw.ratings) + (len(source.own_test.ratings) if source.own_test else 0)
+        progress.note(f"read {read:,} ratings of {source.dataset}")
+        leaked = table.leaked()
+        if leaked:
+            progress.warn(f"{leaked:,} of the {len(parts.test):,} test ratings are also given to train on")
         ratings, user_ids, item_ids = table.compact()
+        if source.titles and not any(str(one) in source.titles for one in item_ids):
+            progress.warn("the items file has no title for any item of the ratings")
         figures = _figures(source, ratings, parts, read - len(ratings)) | {
             "user_ids": _kind(user_ids),
             "item_ids": _kind(item_ids),
@@ -201,9 +206,20 @@ class _Table:
             own_test=self.own_test[rows],
         )
 
+    def _pairs(self) -> npt.NDArray[np.int64]:
+        """(n,) int64, equal where user and item are."""
+        return self.users.astype(np.int64) * len(self.item_ids) + self.items
+
+    def leaked(self) -> int:
+        """How many ratings of --test have their user and item in the other ratings too."""
+        if not self.own_test.any():
+            return 0
+        pairs = self._pairs()
+        return int(np.isin(pairs[self.own_test], pairs[~self.own_test]).sum())
+
     def without_duplicates(self, policy: str) -> "_Table":
         """Each pair of user and item once in the ratings and once in one's own test. Raises DataError."""
-        pairs = (self.users.astype(np.int64) * len(self.item_ids) + self.items) * 2 + self.own_test
+        pairs = self._pairs() * 2 + self.own_test
         ordered = np.sort(pairs)
         if not (ordered[1:] == ordered[:-1]).any():
             return self
@@ -334,6 +350,8 @@ def histogram(ratings: npt.NDArray[np.float32], most: int = 20) -> dict[str, int
     """
     values, counts = np.unique(ratings, return_counts=True)
     if len(values) > most:
-        counts, edges = np.histogram(ratings, bins=10)
+        counts, edges = np.histogram(ratings.astype(np.float64), bins=10)
         values = (edges[:-1] + edges[1:]) / 2
-    return {f"{value:g}": int(count) for value, count in zip(values, counts, strict=True)}
+    texts = (f"{{:.{digits}g}}".format for digits in (6, 9, 17))  # as short as tells them apart
+    names = next(names for text in texts if len(set(names := [text(float(value)) for value in values])) == len(values))
+    return dict(zip(names, map(int, counts), strict=True))

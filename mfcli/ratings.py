@@ -14,6 +14,13 @@ Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
 
 
+def read_table(content: bytes) -> Any:
+    """The pyarrow table in a parquet file's bytes. (``pq.read_table`` would import pandas on its way.)"""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(io.BytesIO(content)).read()
+
+
 @dataclass(frozen=True)
 class Ratings:
     """n ratings of dense users and items.
@@ -81,9 +88,9 @@ class Ratings:
     @classmethod
     def from_parquet(cls, content: bytes, n_users: int, n_items: int) -> "Ratings":
         """The ratings that :meth:`to_parquet` wrote."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(io.BytesIO(content))
-        # Copies, since torch wants arrays that can be written to.
-        columns = {name: table[name].to_numpy().copy() for name in table.column_names}
+        table = read_table(content)
+        # Not to_numpy, which imports pandas; and copies, since torch wants arrays that can be written to.
+        columns: dict[str, Any] = {
+            name: np.from_dlpack(table[name].combine_chunks()).copy() for name in table.column_names
+        }
         return cls(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))

@@ -6,9 +6,12 @@ by line, slowly, to say which line is at fault.
 
 import csv
 import gzip
-import io
 import itertools
+import math
 import re
+import stat
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,10 @@ ROLES = ("user", "item", "rating", "timestamp")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 INT64 = range(-(2**63), 2**63)
 UNIT = "\x1f"  # stands in for '::', which pyarrow's reader, of one-character separators, cannot take
+LARGEST = {"rating": float(np.finfo(np.float32).max), "timestamp": 2.0**62}
+UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)  # of a file that is absent, forbidden, cut off or damaged
+
+csv.field_size_limit(sys.maxsize)  # other columns may hold long texts
 
 Names = npt.NDArray[Any]  # (n,) int64 or str
 
@@ -70,29 +77,63 @@ class Form:
     width: int  # columns in all
 
 
-def open_text(path: Path, encoding: str = "utf-8-sig") -> IO[str]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    return io.TextIOWrapper(opened, encoding=encoding, newline="")
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def open_text(path: Path, encoding: str = "utf-8-sig", errors: str = "strict") -> IO[str]:
+    if _is_gzip(path):
+        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
+    return path.open("r", encoding=encoding, errors=errors, newline="")
+
+
+def require_file(path: Path) -> None:
+    """Raise DataError unless there is a file, which can be read more than once."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {one_line(error)}") from None
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: not a regular file")
+
+
+def _is_plain(separator: str) -> bool:
+    """Whether CSV readers take it: one ASCII character. Any other separator is not looked for within quotes."""
+    return len(separator) == 1 and separator.isascii()
 
 
 def split_line(line: str, separator: str) -> list[str]:
     line = line.rstrip("\r\n")
-    if len(separator) > 1:
+    if not _is_plain(separator):
         return line.split(separator)
     return next(csv.reader([line], delimiter=separator), [])
 
 
 def _first_lines(path: Path, count: int = 5) -> list[str]:
     try:
-        with open_text(path) as file:
-            lines = [line for _, line in zip(range(count), file, strict=False)]
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        with open_text(path, errors="surrogateescape") as file:
+            lines = list(itertools.islice(file, count))
+    except UNREADABLE as error:
+        raise DataError(f"{path}: {one_line(error)}") from None
     if not any(line.strip() for line in lines):
         raise DataError(f"{path}: the file is empty")
+    if not _is_utf8(lines[0]):
+        raise DataError(f"{path}, line 1: not UTF-8 text")
     return lines
+
+
+def short(text: str, most: int = 100) -> str:
+    """A text as a message quotes it."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether nothing of a text read with ``errors="surrogateescape"`` had to be escaped."""
+    return text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text)
 
 
 def find_separator(path: Path) -> str:
@@ -117,7 +158,7 @@ def usual_columns(header: list[str], where: str) -> tuple[str, ...]:
     for role, name in zip(ROLES[:3], found, strict=False):
         if name is None:
             raise DataError(
-                f"{where}: no column looks like the {role} (columns: {', '.join(header)}): "
+                f"{where}: no column looks like the {role} (columns: {short(', '.join(header))}): "
                 "name them with --columns USER,ITEM,RATING[,TIMESTAMP], or give --no-header"
             )
     return tuple(name for name in found if name is not None)
@@ -129,13 +170,15 @@ def _named_columns(wanted: str, header: list[str], where: str) -> tuple[str, ...
         raise UsageError(f"--columns: '{wanted}' is not USER,ITEM,RATING[,TIMESTAMP]")
     for name in names:
         if name not in header:
-            raise DataError(f"{where}: there is no column '{name}' (columns: {', '.join(header)})")
+            raise DataError(f"{where}: there is no column '{name}' (columns: {short(', '.join(header))})")
     return names
 
 
 def find_form(path: Path, *, columns: str | None, separator: str | None, header: bool) -> Form:
     """Look at a text file's first lines and say how it is laid out. Raises DataError, UsageError."""
     separator = {"\\t": "\t", "tab": "\t"}.get(separator or "", separator) or find_separator(path)
+    if separator in '"\r\n\0':
+        raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
     first = [name.strip() for name in split_line(_first_lines(path)[0], separator)]
     if not header:
         if columns is not None:
@@ -163,9 +206,8 @@ def read_ratings(path: Path, *, columns: str | None = None, separator: str | Non
         DataError: the file is absent, empty or has a fault; with the line's number for text.
         UsageError: the columns asked for make no sense.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.suffix in (".parquet", ".pq"):
+    require_file(path)
+    if is_parquet(path):
         table = _read_parquet(path, columns)
         return _raw(table, lambda: _parquet_fault(path, table), lambda row: f"{path}, row {row + 1}")
     form = find_form(path, columns=columns, separator=separator, header=header)
@@ -178,6 +220,7 @@ def _read_text(path: Path, form: Form) -> pa.Table:
     names = dict(zip(form.columns, ROLES, strict=False))
     ids = pa.dictionary(pa.int32(), pa.string())
     types = {"user": ids, "item": ids, "rating": pa.float32(), "timestamp": pa.float64()}
+    plain = _is_plain(form.separator)
     if form.header:  # headers may have blanks around their names, and pyarrow keeps them
         header = [n.strip() for n in split_line(_first_lines(path)[0], form.separator)]
     else:
@@ -187,7 +230,11 @@ def _read_text(path: Path, form: Form) -> pa.Table:
             table = pacsv.read_csv(
                 stream,
                 read_options=pacsv.ReadOptions(column_names=header, skip_rows=int(form.header), block_size=1 << 24),
-                parse_options=pacsv.ParseOptions(delimiter=UNIT if len(form.separator) > 1 else form.separator),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=form.separator if plain else UNIT,
+                    quote_char='"' if plain else False,
+                    newlines_in_values=plain,
+                ),
                 convert_options=pacsv.ConvertOptions(
                     column_types={name: types[role] for name, role in names.items()},
                     include_columns=list(form.columns),
@@ -195,23 +242,25 @@ def _read_text(path: Path, form: Form) -> pa.Table:
                     strings_can_be_null=True,
                 ),
             )
-    except (pa.ArrowInvalid, pa.ArrowException, UnicodeDecodeError, OSError, EOFError) as error:
-        raise find_fault(path, form) or DataError(f"{path}: {one_line(error)}") from None
+    except (pa.ArrowException, *UNREADABLE) as error:
+        raise find_fault(path, form, one_line(error)) from None
     return table.rename_columns([names[name] for name in table.column_names])
 
 
 def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What the system or a library says, without the name of the file, which our messages begin with."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _open_bytes(path: Path, separator: str) -> Any:
-    if len(separator) == 1:
-        return pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None)
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        return io.BytesIO(file.read().replace(separator.encode(), UNIT.encode()))
+    if _is_plain(separator):
+        return pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None)
+    with gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+        return pa.BufferReader(file.read().replace(separator.encode(), UNIT.encode()))
 
 
 def _read_parquet(path: Path, columns: str | None) -> pa.Table:
+    """The four columns of a parquet file, renamed to their roles, ids as dictionaries."""
     try:
         schema = pq.read_schema(path)
         names = _named_columns(columns, schema.names, str(path)) if columns else usual_columns(schema.names, str(path))
@@ -219,56 +268,63 @@ def _read_parquet(path: Path, columns: str | None) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
     table = table.select(list(names)).rename_columns(list(ROLES[: len(names)]))
-    for role, kind in (("user", None), ("item", None), ("rating", pa.float32()), ("timestamp", pa.float64())):
-        if role not in table.column_names:
-            continue
-        column = table[role]
-        if kind is None:
-            if pa.types.is_floating(column.type):
-                raise DataError(f"{path}: column {role} holds fractions; ids are integers or strings")
-            if not pa.types.is_dictionary(column.type):
-                column = column.cast(pa.string()).dictionary_encode()
-        else:
-            if pa.types.is_timestamp(column.type):
-                column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-            try:
-                column = column.cast(kind, safe=False)
-            except pa.ArrowException as error:
-                raise DataError(f"{path}: column {role} is not numeric ({one_line(error)})") from None
-        table = table.set_column(table.column_names.index(role), role, column)
+    for place, role in enumerate(table.column_names):
+        try:
+            column = _parquet_ids(table[role]) if role in ("user", "item") else _parquet_numbers(table[role], role)
+        except (pa.ArrowException, TypeError) as error:
+            raise DataError(f"{path}: column {names[place]} cannot be the {role} ({one_line(error)})") from None
+        table = table.set_column(place, role, column)
     return table
 
 
-def _parquet_fault(path: Path, table: pa.Table) -> DataError | None:
+def _parquet_ids(column: Any) -> Any:
+    """Ids as a dictionary of strings. Raises ArrowException, TypeError."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        raise TypeError("ids are integers or strings, not floating-point numbers")
+    return column.cast(pa.string()).dictionary_encode()
+
+
+def _parquet_numbers(column: Any, role: str) -> Any:
+    """float32 ratings or float64 timestamps, in seconds where the column holds dates. Raises ArrowException."""
+    if role == "rating":
+        return column.cast(pa.float32(), safe=False)
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    return column.cast(pa.float64(), safe=False)
+
+
+def _parquet_fault(path: Path, table: pa.Table) -> DataError:
+    """The first value that is missing or cannot be used, by its row."""
     for role in table.column_names:
         column = table[role]
-        bad = pc.is_null(column, nan_is_null=True) if role == "rating" else pc.is_null(column)
-        if role == "rating":
-            bad = pc.or_(bad, pc.is_inf(column))
-        row = pc.index(bad, True).as_py()
+        if role in ("user", "item"):
+            good = pc.not_equal(pc.utf8_trim_whitespace(column.cast(pa.string())), "")
+        else:
+            good = pc.less_equal(pc.abs(column), LARGEST[role])
+        row = pc.index(pc.fill_null(good, False), False).as_py()
         if row >= 0:
             return DataError(f"{path}, row {row + 1}: no usable {role}")
-    return None
+    return DataError(f"{path}: {'a value cannot be used' if table.num_rows else 'there are no ratings in it'}")
 
 
-def _raw(table: pa.Table, fault: Callable[[], DataError | None], locate: Callable[[int], str]) -> Raw:
+def _raw(table: pa.Table, fault: Callable[[], DataError], locate: Callable[[int], str]) -> Raw:
     """Codes and ids from the table of roles; ``fault()`` finds what to complain of where something cannot be used."""
-    if table.num_rows == 0:
-        raise fault() or DataError("the file has no ratings")
-    if table.num_rows >= 2**31:
-        raise DataError("more than 2^31 ratings in one file")
     ratings = table["rating"].to_numpy().astype(np.float32, copy=False)
-    if any(column.null_count for column in table.columns) or not np.isfinite(ratings).all():
-        raise fault() or DataError("a value is missing")
+    if not len(ratings) or any(column.null_count for column in table.columns) or not np.isfinite(ratings).all():
+        raise fault()
+    if len(ratings) >= 2**31:
+        raise DataError("more than 2^31 ratings in one file")
     users, user_ids = _codes(table["user"])
     items, item_ids = _codes(table["item"])
-    if any(isinstance(ids[0], str) and "" in ids for ids in (user_ids, item_ids)):
-        raise fault() or DataError("an id is empty")
+    if any(ids.dtype == object and "" in ids for ids in (user_ids, item_ids)):
+        raise fault()
     timestamps = None
     if "timestamp" in table.column_names:
         seconds = table["timestamp"].to_numpy()
-        if not np.isfinite(seconds).all() or np.abs(seconds).max() >= 2**63:
-            raise fault() or DataError("a timestamp is out of range")
+        if not (np.abs(seconds) <= LARGEST["timestamp"]).all():
+            raise fault()
         timestamps = seconds.astype(np.int64)
     return Raw(users, items, ratings, timestamps, user_ids, item_ids, locate)
 
@@ -285,7 +341,7 @@ def _codes(column: Any) -> tuple[npt.NDArray[np.int32], Names]:
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
     codes = column.indices.to_numpy().astype(np.int32, copy=False)
-    texts = [str(text).strip() for text in column.dictionary.to_pylist()]
+    texts = [text.strip() for text in column.dictionary.to_pylist()]
     distinct, which = np.unique(np.array(texts, dtype=object), return_inverse=True)
     if len(distinct) < len(texts):
         codes, texts = which.astype(np.int32)[codes], list(distinct)
@@ -294,56 +350,64 @@ def _codes(column: Any) -> tuple[npt.NDArray[np.int32], Names]:
     return codes, np.array(texts, dtype=object)
 
 
-def find_fault(path: Path, form: Form) -> DataError | None:
-    """Read line by line and describe the first fault, with its line number; None if every line is good."""
+def find_fault(path: Path, form: Form, otherwise: str = "a value cannot be used") -> DataError:
+    """Read line by line and describe the first fault, with its line number; ``otherwise`` if every line is good."""
     header = [n.strip() for n in split_line(_first_lines(path)[0], form.separator)] if form.header else []
     places = [header.index(n) if form.header else int(n[1:]) for n in form.columns]
     roles = dict(zip(ROLES, places, strict=False))
     number, seen = 0, False
     try:
         for number, row in _numbered_rows(path, form.separator):
-            if number == 1 and form.header:
-                continue
-            if not row:
+            if not row or (number == 1 and form.header):
                 continue
             seen = True
             fault = _row_fault(row, roles, form.width)
             if fault:
                 return DataError(f"{path}, line {number}: {fault}")
-    except UnicodeDecodeError:
-        return DataError(f"{path}, line {number + 1} or soon after: not UTF-8 text")
-    except (csv.Error, OSError, EOFError) as error:
+    except UNREADABLE as error:
         return DataError(f"{path}, line {number + 1} or soon after: {one_line(error)}")
-    return None if seen else DataError(f"{path}: there are no ratings in it")
+    return DataError(f"{path}: {otherwise if seen else 'there are no ratings in it'}")
 
 
 def _numbered_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    with open_text(path) as file:
-        if len(separator) > 1:
+    """Each row and the line it begins on, blank lines as empty rows; what is not UTF-8 is escaped by surrogates."""
+    with open_text(path, errors="surrogateescape") as file:
+        if not _is_plain(separator):
             for number, line in enumerate(file, 1):
-                yield number, line.rstrip("\r\n").split(separator) if line.strip() else []
+                yield number, split_line(line, separator) if line.rstrip("\r\n") else []
         else:
-            rows = csv.reader(file, delimiter=separator)
-            for row in rows:
-                yield rows.line_num, row
+            yield from numbered(csv.reader(file, delimiter=separator))
+
+
+def numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a csv.reader and the line it begins on."""
+    number = 1
+    for row in reader:
+        yield number, row
+        number = reader.line_num + 1
 
 
 def _row_fault(row: list[str], roles: dict[str, int], width: int) -> str | None:
+    """What is wrong with a row whose columns have these roles; None if nothing is."""
     if len(row) != width:
         return f"{len(row)} columns, not {width}"
-    for role in ("user", "item"):
-        if not row[roles[role]].strip():
-            return f"the {role} id is empty"
-    for role in ("rating", "timestamp"):
-        if role not in roles:
+    for role, place in roles.items():
+        text = row[place].strip()
+        name = f"{role} id" if role in ("user", "item") else role
+        if not text:
+            return f"the {name} is empty"
+        if not _is_utf8(text):
+            return f"the {name} is not UTF-8 text"
+        if role not in LARGEST:
             continue
-        text = row[roles[role]].strip()
         try:
-            value = np.float32(text) if role == "rating" else float(text)
+            value = float(text.encode("ascii").replace(b"_", b"?"))  # 1_000 and ٤ are numbers to Python alone
         except ValueError:
-            return f"the {role} '{text}' is not a number" if text else f"the {role} is empty"
-        if not np.isfinite(value):
-            return f"the {role} '{text}' is not a finite number"
+            return f"the {role} '{short(text)}' is not a number"
+        if not math.isfinite(value):
+            return f"the {role} '{short(text)}' is not a finite number"
+        if abs(value) > LARGEST[role]:
+            return f"the {role} '{short(text)}' is too large"
     return None
 
 
@@ -356,7 +420,8 @@ def read_item_ratings(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     Raises:
         DataError: the file is absent, empty or has a fault; with the line's number.
     """
-    first = _first_lines(path)[0] if path.is_file() else ""
+    require_file(path)
+    first = _first_lines(path)[0]
     separator = next((s for s in ("::", "\t", ";", ",") if s in first), ",")
     names = [name.strip().lower() for name in split_line(first, separator)]
     item, rating = (next((i for i, n in enumerate(names) if n in usual), None) for usual in USUAL_NAMES[1:3])
@@ -368,13 +433,13 @@ def read_item_ratings(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
         for number, row in _numbered_rows(path, separator):
             if not row or (header and number == 1):
                 continue
-            fault = _row_fault([*row], {"user": item, "item": item, "rating": rating}, max(len(names), 2))
+            fault = _row_fault(row, {"item": item, "rating": rating}, max(len(names), 2))
             if fault:
                 raise DataError(f"{path}, line {number}: {fault}")
             ids.append(row[item].strip())
             ratings.append(float(row[rating]))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from None
+    except UNREADABLE as error:
+        raise DataError(f"{path}: {one_line(error)}") from None
     if not ids:
         raise DataError(f"{path}: there are no ratings in it")
     return ids, np.array(ratings, np.float32)

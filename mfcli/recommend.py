@@ -14,10 +14,9 @@ from mfcli.artifacts import Artifacts, atomic_file
 from mfcli.config import RecommendConfig
 from mfcli.dataset import Prepared, TrainedRun, open_run
 from mfcli.errors import ArtifactError, DataError, UsageError
-from mfcli.formats import COLUMNS, Recommendations, Writer, open_writer
+from mfcli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.model import SCORES_AT_ONCE, top_n
 from mfcli.ratings import Float32s, Int32s
-from mfcli.readers import read_item_ratings
 
 NEW_USER = "new"
 
@@ -32,6 +31,10 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     """
     check_options(config)
     trained = open_run(Artifacts(config.dir), config.run)
+    if config.with_std and trained.model.noise is None:
+        raise UsageError(
+            f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
+        )
     items = trained.prepared.items
     naming = _Naming(trained.prepared, items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist())
     if config.ratings is not None:
@@ -40,6 +43,7 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     if not len(users):
         return
     seen = _Seen(trained, users, config.include_seen)
+    user_ids = trained.prepared.users["id"].to_pylist()
     block = max(1, SCORES_AT_ONCE // max(1, trained.model.n_items))
     for begin in range(0, len(users), block):
         rows = users[begin : begin + block]
@@ -47,8 +51,8 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
         seen.hide(scores, rows)
         best = top_n(scores, config.n)
         predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
-        ids = trained.prepared.users["id"].take(rows).to_pylist()
-        yield naming.recommendations(ids, best, predictions)
+        deviations = trained.model.deviations(rows[:, None], best) if config.with_std else None
+        yield naming.recommendations([user_ids[row] for row in rows], best, predictions, deviations)
 
 
 def check_options(config: RecommendConfig) -> None:
@@ -108,17 +112,22 @@ class _Naming:
     titles: list[str]
     genres: list[str]
 
-    def recommendations(self, users: list[Any], best: Int32s, predictions: Float32s) -> Recommendations:
+    def recommendations(
+        self, users: list[Any], best: Int32s, predictions: Float32s, deviations: Float32s | None = None
+    ) -> Recommendations:
         """Rows for (users,) ids, their (users, n) best items, -1 for none, and the (users, n) predictions."""
-        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-        for user, items, ratings in zip(users, best.tolist(), predictions.tolist(), strict=True):
-            found = [(item, rating) for item, rating in zip(items, ratings, strict=True) if item >= 0]
-            columns["user"] += [user] * len(found)
-            columns["rank"] += range(1, len(found) + 1)
-            columns["item"] += [self.ids[item] for item, _ in found]
-            columns["title"] += [self.titles[item] for item, _ in found]
-            columns["genres"] += [self.genres[item] for item, _ in found]
-            columns["prediction"] += [rating for _, rating in found]
+        of_user, of_rank = np.nonzero(best >= 0)
+        items = best[of_user, of_rank].tolist()
+        columns = {
+            "user": [users[row] for row in of_user],
+            "rank": (of_rank + 1).tolist(),
+            "item": [self.ids[item] for item in items],
+            "title": [self.titles[item] for item in items],
+            "genres": [self.genres[item] for item in items],
+            "prediction": predictions[of_user, of_rank].tolist(),
+        }
+        if deviations is not None:
+            columns[STD] = deviations[of_user, of_rank].tolist()
         return Recommendations(columns)
 
 
@@ -127,16 +136,19 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     ids, given = _new_ratings(file)
     rows = np.array(trained.prepared.item_rows(ids), np.int32)
     options = trained.record.config
-    factors, bias = trained.model.fold_in(rows, given, l2=options["l2"] or 1.0, bias_l2=options["bias_l2"] or 0.3)
-    scores = trained.model.scores_for(factors, bias)[None, :]
+    user = trained.model.fold_in(rows, given, l2=options["l2"] or 1.0, bias_l2=options["bias_l2"] or 0.3)
+    scores = trained.model.scores_for(user)[None, :]
     if not config.include_seen:
         scores[0, rows] = -np.inf
     best = top_n(scores, config.n)
     predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
-    return naming.recommendations([NEW_USER], best, predictions)
+    deviations = trained.model.deviations_for(user) if config.with_std else None
+    return naming.recommendations([NEW_USER], best, predictions, None if deviations is None else deviations[best])
 
 
 def _new_ratings(file: Path) -> tuple[list[str], Float32s]:
+    from mfcli.readers import read_item_ratings
+
     ids, ratings = read_item_ratings(file)
     if len(set(ids)) < len(ids):
         raise DataError(f"{file}: an item is rated twice")
@@ -185,6 +197,7 @@ def open_output(config: RecommendConfig, kind: str, stdout: IO[bytes]) -> Iterat
             file,
             text_users=config.ratings is not None or figures["user_ids"] == "string",
             text_items=figures["item_ids"] == "string",
+            columns=(*COLUMNS, STD) if config.with_std else COLUMNS,
         )
         yield writer
         writer.close()

@@ -5,17 +5,21 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from mfcli.errors import Stopped
+from mfcli.errors import Stopped, StoppedAtOnce
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+_swallowed: list[int] = []
+"""Signals whose Stopped was raised. Who finds one here knows that it was lost, as in C code that clears errors."""
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
+    _swallowed.append(signum)
     raise Stopped(signum)
 
 
 def raise_on_stop() -> None:
     """From now on SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
+    _swallowed.clear()
     for signum in STOPPING:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup and background jobs of a shell ignore SIGINT
             signal.signal(signum, _raise)
@@ -28,12 +32,12 @@ class SafePoints:
     """
 
     def __init__(self) -> None:
-        self.signum: int | None = None
+        self.signum: int | None = _swallowed[-1] if _swallowed else None
         self.before: dict[int, Any] = {}
 
     def _mark(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
-            raise Stopped(signum)
+            raise StoppedAtOnce(signum)
         self.signum = signum
 
     def check(self) -> None:

@@ -120,4 +120,6 @@ def _leave_last(users: npt.NDArray[np.int32], timestamps: npt.NDArray[np.int64])
     first = np.insert(sorted_users[1:] != sorted_users[:-1], 0, True)
     test = np.zeros(len(users), bool)
     test[order[last & ~first]] = True
+    if not test.any():
+        raise DataError("--split leave-last needs a user with two ratings, and there is none")
     return np.flatnonzero(~test), np.flatnonzero(test)

@@ -1,18 +1,18 @@
 """Reading what the items are called: titles and genres, in every layout of the catalogue and in anybody's own."""
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfcli.catalog import Layout
+from mfcli.catalog import ML100K, Layout
 from mfcli.errors import DataError
-from mfcli.readers import USUAL_NAMES, one_line, open_text, split_line
+from mfcli.readers import UNREADABLE, USUAL_NAMES, is_parquet, numbered, one_line, open_text, require_file, short
 
 Titles = dict[str, tuple[str, str]]  # id as text -> title, genres with '|' between them
 
@@ -39,36 +39,42 @@ def _genres(text: str) -> str:
 
 
 def read_items(path: Path, layout: Layout) -> Titles:
-    """Id (as text) -> title and genres ('|' between them), from the items file of a data set. Raises DataError."""
-    genre_names: list[str] = []
-    if layout.items_style == "u.item":
-        genre_names = _u_genre(path.with_name("u.genre"))
-    separator = {"csv": ",", "dat": "::", "u.item": "|"}[layout.items_style]
-    items: Titles = {}
+    """Id (as text) -> title and genres ('|' between them), from the items file of a data set. Raises DataError.
+
+    What is not UTF-8, though the layout says so, is taken as latin-1.
+    """
+    encoding = "utf-8-sig" if layout.items_encoding == "utf-8" else layout.items_encoding
     try:
-        with open_text(path, "utf-8-sig" if layout.items_encoding == "utf-8" else layout.items_encoding) as file:
-            if separator == ",":
-                rows: Iterator[list[str]] = csv.reader(file)
-                next(rows, None)
-            else:
-                rows = (line.rstrip("\r\n").split(separator) for line in file)
-            for number, row in enumerate(rows, 2 if separator == "," else 1):
-                if not row or row == [""]:
-                    continue
-                if len(row) < (5 if genre_names else 3):
-                    raise DataError(f"{path}, line {number}: {len(row)} columns are too few for an item")
-                if layout.items_style == "u.item":
-                    genres = "|".join(g for g, flag in zip(genre_names, row[5:], strict=False) if flag == "1")
-                else:
-                    genres = _genres(row[-1].strip())
-                title = row[1] if layout.items_style != "dat" else separator.join(row[1:-1])
-                items[row[0].strip()] = (upright(title.strip()), genres)
-    except UnicodeDecodeError:
-        if layout.items_encoding == "utf-8":
-            return read_items(path, replace(layout, items_encoding="latin-1"))
-        raise
-    except (OSError, csv.Error) as error:
+        try:
+            return _items_by_place(path, layout.items_style, encoding)
+        except UnicodeDecodeError:
+            return _items_by_place(path, layout.items_style, "latin-1")
+    except UNREADABLE as error:
         raise DataError(f"{path}: {one_line(error)}") from None
+
+
+def _items_by_place(path: Path, style: str, encoding: str) -> Titles:
+    """Id first, then the title; the genres are last, or flags from the sixth column on."""
+    separator = {"csv": ",", "dat": "::", "u.item": "|"}[style]
+    genre_names = _u_genre(path.with_name("u.genre")) if style == "u.item" else []
+    items: Titles = {}
+    with open_text(path, encoding) as file:
+        if style == "csv":
+            rows = numbered(csv.reader(file))
+            next(rows, None)
+        else:
+            rows = enumerate((line.rstrip("\r\n").split(separator) for line in file), 1)
+        for number, row in rows:
+            if not any(row):
+                continue
+            if len(row) < (6 if genre_names else 3):
+                raise DataError(f"{path}, line {number}: {len(row)} columns are too few for an item")
+            if genre_names:
+                genres = "|".join(g for g, flag in zip(genre_names, row[5:], strict=False) if flag == "1")
+            else:
+                genres = _genres(row[-1].strip())
+            title = separator.join(row[1:-1]) if style == "dat" else row[1]
+            items[row[0].strip()] = (upright(title.strip()), genres)
     return items
 
 
@@ -77,43 +83,44 @@ def _u_genre(path: Path) -> list[str]:
     try:
         lines = path.read_text("latin-1").splitlines()
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{path}: {one_line(error)}") from None
     return [line.split("|")[0] for line in lines if line.strip()]
 
 
 def read_own_items(path: Path) -> Titles:
     """Id (as text) -> title and genres, from anybody's file: columns id, title[, genres] by name. Raises DataError.
 
-    Without a header of such names, a '::' file is taken as ml-1m's movies.dat.
+    Two files without a header are known too: a '::' file is taken as ml-1m's movies.dat, and u.item as ml-100k's.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.suffix in (".parquet", ".pq"):
-        try:
+    require_file(path)
+    if path.name == ML100K.items:
+        return read_items(path, ML100K)
+    try:
+        if is_parquet(path):
             table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
-        header, rows = (
-            table.column_names,
-            zip(*(map(_text, table[n].to_pylist()) for n in table.column_names), strict=True),
-        )
-        return _items_by_name(path, header, ((i, list(row)) for i, row in enumerate(rows, 1)))
-    for encoding in ("utf-8-sig", "latin-1"):
+            columns = [map(_text, column.to_pylist()) for column in table.columns]
+            return _items_by_name(path, table.column_names, enumerate(map(list, zip(*columns, strict=True)), 1))
         try:
-            with open_text(path, encoding) as file:
-                first = file.readline()
-                if not first.strip():
-                    raise DataError(f"{path}: the file is empty")
-                if "::" in first:
-                    return read_items(path, Layout("", path.name, "::", False, "dat", encoding.removesuffix("-sig")))
-                separator = max("\t;,|", key=first.count)
-                lines = csv.reader(file, delimiter=separator)
-                return _items_by_name(path, split_line(first, separator), ((lines.line_num + 1, row) for row in lines))
+            return _text_items(path, "utf-8-sig")
         except UnicodeDecodeError:
-            continue
-        except (OSError, EOFError, csv.Error) as error:
-            raise DataError(f"{path}: {one_line(error)}") from None
-    raise DataError(f"{path}: neither UTF-8 nor latin-1 text")
+            return _text_items(path, "latin-1")
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
+    except UNREADABLE as error:
+        raise DataError(f"{path}: {one_line(error)}") from None
+
+
+def _text_items(path: Path, encoding: str) -> Titles:
+    with open_text(path, encoding) as file:
+        first = file.readline()
+        if "::" in first:
+            return _items_by_place(path, "dat", encoding)
+        separator = max("\t;,|", key=first.count)
+        rows = numbered(csv.reader(itertools.chain([first], file), delimiter=separator))
+        _, header = next(rows, (1, []))
+        if not header:
+            raise DataError(f"{path}: the file is empty, or its first line is")
+        return _items_by_name(path, header, rows)
 
 
 def _text(value: Any) -> str:
@@ -128,7 +135,7 @@ def _items_by_name(path: Path, header: list[str], rows: Iterator[tuple[int, list
     title = next((by_name[n] for n in ("title", "name") if n in by_name), None)
     genres = next((by_name[n] for n in ("genres", "genre", "category") if n in by_name), None)
     if key is None or title is None:
-        raise DataError(f"{path}, line 1: no columns item and title (columns: {', '.join(header)})")
+        raise DataError(f"{path}, line 1: no columns item and title (columns: {short(', '.join(header))})")
     items: Titles = {}
     for number, row in rows:
         if not row:

@@ -20,6 +20,8 @@ from mfcli.ratings import Ratings
 from mfcli.signals import SafePoints
 from mfcli.solvers import base
 
+SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -32,6 +34,7 @@ class Trained:
         epochs: epochs run.
         best_epoch: the one whose weights were kept.
         train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
+        figures: what else the solver says of the model.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
         seconds: of this process, from the data in memory to the model on disk.
         resumed_at: epochs that an earlier process had finished; 0 for a fresh start.
@@ -44,6 +47,7 @@ class Trained:
     best_epoch: int
     train_rmse: float
     validation_rmse: float | None
+    figures: dict[str, float]
     ratings_per_second: float | None
     seconds: float
     resumed_at: int
@@ -102,6 +106,7 @@ class _Run:
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.resumed_at = 0
+        self.saved = float("-inf")
 
     @property
     def checkpoint(self) -> Path:
@@ -114,7 +119,7 @@ class _Run:
                 return finished
         elif self.checkpoint.exists():
             self.progress.note(f"starting anew; {self.checkpoint} (--resume would go on from it) will be replaced")
-        with SafePoints() as signals, self.progress.training(self.config.epochs, self.resumed_at) as bars:
+        with SafePoints() as signals, self.progress.training(self.config.passes, self.resumed_at) as bars:
             try:
                 self._epochs(signals, bars)
             except Stopped as stop:
@@ -160,8 +165,8 @@ class _Run:
             bars.batch(done, total, rmse)
             signals.check()
 
-        epochs, begin = self.config.epochs, time.perf_counter()
-        while len(self.history) < epochs and not self._enough():
+        epochs, begin = self.config.passes, time.perf_counter()
+        while not self._finished():
             before = time.perf_counter()
             result = self.solver.run_epoch(tick)
             if not result.finite:
@@ -174,12 +179,21 @@ class _Run:
             now = time.perf_counter()
             done, speed = len(self.history), len(self.train) / (now - before)
             left = (now - begin) / (done - self.resumed_at) * (epochs - done)
-            bars.epoch(EpochLine(done, epochs, result.train_rmse, result.validation_rmse, better, speed, left))
-            if done < epochs and not self._enough():
+            bars.epoch(
+                EpochLine(
+                    epoch=done,
+                    epochs=epochs,
+                    train_rmse=result.train_rmse,
+                    validation_rmse=result.validation_rmse,
+                    sample_rmse=result.sample_rmse,
+                    best=better,
+                    ratings_per_second=speed,
+                    seconds_left=left,
+                )
+            )
+            if not self._finished() and now - self.saved >= SAVE_EVERY:
                 self._save()
             signals.check()
-            if result.converged:
-                break
 
     def _remember(self, result: base.Epoch) -> bool:
         """Add to the history; keep the model if it is the best yet, and say whether it is."""
@@ -188,21 +202,28 @@ class _Run:
                 "epoch": len(self.history) + 1,
                 "train_rmse": result.train_rmse,
                 "validation_rmse": result.validation_rmse,
+                "sample_rmse": result.sample_rmse,
+                "converged": result.converged,
                 **result.figures,
                 "batch_rmse": [round(float(x), 6) for x in result.batch_rmse],
             }
         )
+        if not self.solver.keeps_best:
+            return False
         if result.validation_rmse is None or result.validation_rmse >= self.best.validation_rmse:
             return False
         self.best = Best(len(self.history), result.validation_rmse, self.solver.model())
         return True
 
-    def _enough(self) -> bool:
-        """Whether early stopping says so."""
+    def _finished(self) -> bool:
+        """Whether all epochs are done, more would change nothing, or early stopping says so."""
+        if len(self.history) == self.config.passes or (self.history and self.history[-1]["converged"]):
+            return True
         patience = self.config.patience
         return self.best.model is not None and patience > 0 and len(self.history) - self.best.epoch >= patience
 
     def _save(self) -> None:
+        self.saved = time.perf_counter()
         Checkpoint(self.key, self.solver.state(), self.history, self.best).save(self.checkpoint)
 
     def _commit(self, seconds: float) -> Trained:
@@ -213,6 +234,7 @@ class _Run:
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],
             "validation_rmse": epoch["validation_rmse"],
+            "figures": self.solver.figures(model),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:

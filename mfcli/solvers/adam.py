@@ -4,9 +4,8 @@ The parts are the article's: a Dataset, a DataLoader, an nn.Module, a criterion,
 indexing, so that what is left to do is arithmetic.
 """
 
-import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from mfcli.config import TrainConfig
 from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
-from mfcli.solvers.base import Epoch, State, Tick, factor_model
+from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
 
 Example = tuple[Tensor, Tensor, Tensor]
 
@@ -54,14 +53,9 @@ class ShuffledBatches(Sampler[Tensor]):
         return -(-self.size // self.batch)
 
     def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         order = torch.randperm(self.size, generator=generator).to(self.device)
         yield from torch.split(order, self.batch)[self.first :]
-
-
-def _mix(seed: int, epoch: int) -> int:
-    """A seed for each epoch of each run, unrelated to its neighbours."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "little", signed=True)
 
 
 class MatrixFactorization(nn.Module):
@@ -162,6 +156,8 @@ class ScaledL2(nn.Module):
 class Adam:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
+    keeps_best: ClassVar[bool] = True
+
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device
         self.module = MatrixFactorization(
@@ -171,7 +167,7 @@ class Adam:
             biases=config.biases,
             mean=float(train.ratings.mean(dtype=np.float64)),
             init_std=config.init_std,
-            generator=torch.Generator().manual_seed(_mix(config.seed, -1)),
+            generator=torch.Generator().manual_seed(mixed_seed(config.seed, -1)),
         ).to(device)
         self.criterion = (RMSELoss() if config.loss == "rmse" else nn.MSELoss()).to(device)
         counts = torch.from_numpy(train.user_counts()), torch.from_numpy(train.item_counts())
@@ -187,7 +183,7 @@ class Adam:
         if self.config.schedule == "constant":
             return torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
         # Smith and Topin, "Super-convergence", 2018.
-        steps = max(self.config.epochs * len(self.batches), 2)
+        steps = max(self.config.passes * len(self.batches), 2)
         return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.config.lr, total_steps=steps)
 
     def run_epoch(self, tick: Tick) -> Epoch:
@@ -236,8 +232,14 @@ class Adam:
 
     def model(self) -> FactorModel:
         weights = {name.removesuffix(".weight"): w.cpu().numpy() for name, w in self.module.state_dict().items()}
-        biases = {name: w.squeeze(1) for name, w in weights.items() if name.endswith("biases")}
-        return factor_model(self.train, **(weights | biases))
+        unseen = {"user": self.train.user_counts() == 0, "item": self.train.item_counts() == 0}
+        arrays = {name: w.squeeze(1) if name.endswith("biases") else w for name, w in weights.items()}
+        # Rows that no rating has touched are still what they were drawn as, which means nothing.
+        arrays = {n: np.where(unseen[n[:4]].reshape(-1, *[1] * (a.ndim - 1)), 0, a) for n, a in arrays.items()}
+        return factor_model(self.train, **arrays)
+
+    def figures(self, model: FactorModel) -> dict[str, float]:
+        return {}
 
     def state(self) -> State:
         tensors = {f"module.{name}": w for name, w in self.module.state_dict().items()}

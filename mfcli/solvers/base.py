@@ -1,9 +1,10 @@
 """What a solver is: ratings in, one epoch at a time, a FactorModel out."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Epoch:
         validation_rmse: of the model at the epoch's end, clipped; None without a validation part.
         batch_rmse: (batches,) float32.
         figures: what else the solver reports, for the history.
+        sample_rmse: of this epoch's sample alone, where validation_rmse is that of an average of samples.
         converged: more epochs would change nothing.
     """
 
@@ -36,6 +38,7 @@ class Epoch:
     validation_rmse: float | None
     batch_rmse: Float32s
     figures: dict[str, float] = field(default_factory=dict)
+    sample_rmse: float | None = None
     converged: bool = False
 
     @property
@@ -53,13 +56,23 @@ class State:
 
 
 class Solver(Protocol):
-    """A method of fitting. Built from the training part, the validation part or None, the options and a device."""
+    """A method of fitting. Built from the training part, the validation part or None, the options and a device.
+
+    Attributes:
+        keeps_best: whether the model of the best epoch is the one to keep; else the last epoch's, which is then what
+            all of them come to.
+    """
+
+    keeps_best: ClassVar[bool]
 
     def run_epoch(self, tick: Tick) -> Epoch:
         """Go once over the training ratings, or finish the epoch that a raising tick broke off."""
 
     def model(self) -> FactorModel:
         """The model as it is now."""
+
+    def figures(self, model: FactorModel) -> dict[str, float]:
+        """What is worth knowing of a model of its own beside the RMSE, by name."""
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
@@ -74,27 +87,40 @@ def create(config: TrainConfig, train: Ratings, validation: Ratings | None, devi
         from mfcli.solvers.adam import Adam
 
         return Adam(config, train, validation, device)
+    if config.solver == "als":
+        from mfcli.solvers.als import Als
+
+        return Als(config, train, validation, device)
+    if config.solver == "gibbs":
+        from mfcli.solvers.gibbs import Gibbs
+
+        return Gibbs(config, train, validation, device)
     raise UsageError(f"--solver: there is no '{config.solver}'")
 
 
-def factor_model(train: Ratings, **arrays: Any) -> FactorModel:
-    """A FactorModel of fitted arrays, with rows that no training rating has touched set to zero.
+def mixed_seed(seed: int, *parts: int) -> int:
+    """A seed for each epoch (or half, or block) of each run, unrelated to its neighbours: a function of its arguments.
+
+    So a random state need not be kept: to go on from an epoch is to draw what that epoch draws.
+    """
+    text = "/".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
+
+
+def factor_model(train: Ratings, noise: float | None = None, **arrays: Any) -> FactorModel:
+    """A FactorModel of fitted arrays, with what it has to know of the ratings that it was fitted to.
 
     Args:
         train: the training part.
-        arrays: user_factors, item_factors and, for a model with biases, user_biases and item_biases.
+        noise: standard deviation of a rating about its prediction, where the solver knows it.
+        arrays: user_factors, item_factors and what else the model has, as its attributes are called.
     """
-    user_counts, item_counts = train.user_counts(), train.item_counts()
-    for name, array in arrays.items():
-        if array is not None:
-            unseen = (user_counts if name.startswith("user") else item_counts) == 0
-            arrays[name] = array = np.array(array, np.float32)
-            array[unseen] = 0
     return FactorModel(
         mean=float(train.ratings.mean(dtype=np.float64)),
         minimum=float(train.ratings.min()),
         maximum=float(train.ratings.max()),
-        user_counts=user_counts,
-        item_counts=item_counts,
-        **arrays,
+        noise=noise,
+        user_counts=train.user_counts(),
+        item_counts=train.item_counts(),
+        **{name: np.array(array, np.float32) for name, array in arrays.items()},
     )
