@@ -71,16 +71,18 @@ def download(config: DownloadConfig, output: Output) -> None:
 
 
 def _show_catalogue(output: Output) -> None:
-    from mfcli.catalog import CATALOG, SYNTHETIC
+    from mfcli.catalog import CATALOG, CSV, GROUPLENS, SYNTHETIC
 
     if output.json:
         show_json([asdict(entry) | {"address": entry.address()} for entry in CATALOG.values()])
         return
     rows = [
-        (d.name, f"{d.ratings:,}", f"{d.megabytes:g} MB", d.md5 or "beside it", d.licence) for d in CATALOG.values()
+        (d.name, f"{d.ratings:,}", f"{d.megabytes:g} MB", d.md5 or "beside it", d.layout.ratings, d.licence)
+        for d in CATALOG.values()
     ]
-    rows.append((SYNTHETIC, "any number", "", "", "generated here"))
-    show_table("", ("name", "ratings", "zip", "md5", "licence"), rows, numeric=(1, 2))
+    rows.append((SYNTHETIC, "any number", "", "", CSV.ratings, "generated here"))
+    header = ("name", "ratings", "zip", "md5", "layout", "licence")
+    show_table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2))
 
 
 @app.command()

@@ -159,7 +159,9 @@ class DownloadConfig(Config):
     mirror: str | None = option(None, "Another base address to download from.", metavar="URL", recorded=False)
     force: bool = option(False, "Fetch again what is already there.", "--force", recorded=False)
     retries: int = option(3, "How often to try again after a failed download.", minimum=0, maximum=100, recorded=False)
-    timeout: float = option(30.0, "Seconds without an answer before a try has failed.", above=0, recorded=False)
+    timeout: float = option(
+        30.0, "Seconds without an answer before a try has failed.", above=0, maximum=86_400, recorded=False
+    )
     users: int = option(1000, "synthetic: number of users.", minimum=2, maximum=100_000_000)
     items: int = option(1700, "synthetic: number of items.", minimum=2, maximum=100_000_000)
     ratings: int = option(100_000, "synthetic: number of ratings.", minimum=10, maximum=1_000_000_000)

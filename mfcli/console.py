@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,7 +250,7 @@ def table_text(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]],
     for row in rows:
         table.add_row(*(Text(str(cell), no_wrap=True, overflow="ellipsis") for cell in row))
     terminal = is_terminal(sys.stdout)
-    width = None if terminal or os.environ.get("COLUMNS") else 10_000
+    width = shutil.get_terminal_size((10_000, 0)).columns  # COLUMNS, where it is a width, else the terminal's
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
     with console.capture() as capture:
         console.print(table)

@@ -1,6 +1,8 @@
 """What ``prepare`` made, as the later stages read it: the parts of the ratings, the tables of users and items."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +85,18 @@ class TrainedRun:
     record: Record
     prepared: Prepared
     model: FactorModel
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float) -> Iterator[None]:
+        """Keep the run from being trained again while something is written beside its model.
+
+        Raises:
+            ArtifactError: it has been meanwhile, or another process writes to it for longer than ``timeout`` seconds.
+        """
+        with self.record.stage.lock(timeout):
+            if self.record.stage.record().fingerprint != self.record.fingerprint:
+                raise ArtifactError(f"{self.record.stage.path} was trained again meanwhile: run this command again")
+            yield
 
 
 def open_run(artifacts: Artifacts, name: str) -> TrainedRun:

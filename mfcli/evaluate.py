@@ -87,8 +87,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         ArtifactError: run or data are absent, damaged or not of each other.
     """
     progress = progress or Progress()
-    artifacts = Artifacts(config.dir)
-    trained = open_run(artifacts, config.run)
+    trained = open_run(Artifacts(config.dir), config.run)
     train, part = trained.prepared.part("train"), trained.prepared.part(config.split)
 
     def errors(model: FactorModel) -> tuple[float, float]:
@@ -115,9 +114,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         max_rmse=config.max_rmse,
         passed=None if config.max_rmse is None else rmse <= config.max_rmse,
     )
-    stage = artifacts.run(config.run)
     made_from = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
-    with stage.lock(config.lock_timeout), atomic_file(stage.path / "evaluation.json") as file:
+    with trained.locked(config.lock_timeout), atomic_file(trained.record.stage.path / "evaluation.json") as file:
         file.write(to_json({**asdict(result), "inputs": made_from}).encode())
     return result
 

@@ -25,8 +25,8 @@ class FactorModel:
     Attributes:
         mean: mean of the training ratings; the prediction where nothing else is known.
         minimum, maximum: range of the training ratings; predictions are clipped to it.
-        user_factors: (n_users, k) float32; zeros for a user without training ratings.
-        item_factors: (n_items, k) float32; zeros for an item without training ratings.
+        user_factors: (n_users, k) float32; for a user without training ratings zeros, or the mean of the prior.
+        item_factors: (n_items, k) float32, likewise.
         user_counts: (n_users,) int32, training ratings of each user.
         item_counts: (n_items,) int32, training ratings of each item.
         user_biases: (n_users,) float32, or None for the plain dot product p·q, without μ.

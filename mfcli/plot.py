@@ -79,7 +79,8 @@ def plot(config: PlotConfig) -> Plotted:
         return Plotted(config.run, _draw(config, figures, config.output))
     stage = artifacts.plots(config.run)
     inputs = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
-    with stage.lock(config.lock_timeout), stage.replace(config, inputs, libraries=("matplotlib",)) as draft:
+    wait, libraries = config.lock_timeout, ("matplotlib",)
+    with trained.locked(wait), stage.lock(wait), stage.replace(config, inputs, libraries=libraries) as draft:
         drawn = _draw(config, figures, draft.path)
     return Plotted(config.run, {name: stage.path / path.name for name, path in drawn.items()})
 
@@ -113,7 +114,7 @@ def _draw(config: PlotConfig, figures: dict[str, Callable[[Figure], None]], fold
 
 
 def _curve(history: History, key: str) -> tuple[list[int], list[float]]:
-    points = [(h["epoch"], h[key]) for h in history if h[key] is not None]
+    points = [(h["epoch"], h[key]) for h in history if h.get(key) is not None]
     return [epoch for epoch, _ in points], [value for _, value in points]
 
 
@@ -138,7 +139,10 @@ def _short(name: str) -> str:
 
 
 def learning_curves(ax: Axes, run: str, history: History) -> None:
-    """RMSE by epoch: training, validation with the best epoch marked, every batch faint behind."""
+    """RMSE by epoch: training, validation with the kept epoch marked, every batch faint behind.
+
+    Kept is the best epoch, or, where validation is of an average of samples, the last.
+    """
     batches, at = _batches(history)
     marker = "o" if len(history) <= 40 else ""
     epochs, train = _curve(history, "train_rmse")
@@ -150,8 +154,11 @@ def learning_curves(ax: Axes, run: str, history: History) -> None:
     ax.plot(epochs, train, color=BLUE, marker=marker, markersize=4, label="training, whole epoch")
     epochs, validation = _curve(history, "validation_rmse")
     if validation:
-        ax.plot(epochs, validation, color=ORANGE, marker=marker, markersize=4, label="validation, after the epoch")
-        best = int(np.argmin(validation))
+        ax.plot(epochs, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
+        alone, sample = _curve(history, "sample_rmse")
+        if sample:
+            ax.plot(alone, sample, color=ORANGE, alpha=0.4, linewidth=1, label="validation, each sample alone")
+        best = len(validation) - 1 if sample else int(np.argmin(validation))
         ax.axvline(epochs[best], color=GREY, linestyle=":", linewidth=1)
         star: dict[str, Any] = {
             "marker": "*",
@@ -160,7 +167,7 @@ def learning_curves(ax: Axes, run: str, history: History) -> None:
             "linestyle": "",
             "zorder": 3,
         }
-        label = f"best, and kept: {validation[best]:.4f} at epoch {epochs[best]}"
+        label = f"{'kept' if sample else 'best, and kept'}: {validation[best]:.4f} at epoch {epochs[best]}"
         ax.plot(epochs[best], validation[best], color=ORANGE, label=label, **star)
     low, high = min([*levels, *validation]), max([*levels, *validation])
     margin = 0.05 * (high - low) or 0.05

@@ -71,12 +71,12 @@ def _users(config: RecommendConfig, prepared: Prepared) -> npt.NDArray[np.int64]
     ids = list(config.user)
     if config.users_from:
         ids += _ids_from(config.users_from)
-    return np.array(prepared.user_rows(ids), np.int64)
+    return np.array(prepared.user_rows(list(dict.fromkeys(ids))), np.int64)
 
 
 def _ids_from(name: str) -> list[str]:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8-sig")
+        text = sys.stdin.read().removeprefix("\ufeff") if name == "-" else Path(name).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--users-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

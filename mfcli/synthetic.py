@@ -77,11 +77,11 @@ def generate(config: DownloadConfig) -> Synthetic:
         liking = MEAN + user_bias[u] + item_bias[i] + np.einsum("nk,nk->n", p[u], q[i]).astype(np.float64)
         noisy = liking + rng.normal(0, config.noise, len(u)) if config.noise else liking
         ratings[part] = np.floor(np.clip(noisy, STARS[0], STARS[-1]) * 2 + 0.5) / 2
-        expected[part] = _expected(liking, config.noise)
+        expected[part] = expected_rating(liking, config.noise)
     return Synthetic(users, items, ratings, expected, _timestamps(rng, users, config.users))
 
 
-def _expected(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
+def expected_rating(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
     """Mean rating given the liking: (n,) to (n,). Each threshold between two half stars that is passed adds 0.5."""
     from scipy.special import ndtr  # comes with scikit-learn
 

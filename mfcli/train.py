@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mfcli.artifacts import Artifacts, Stage
@@ -20,6 +21,7 @@ from mfcli.ratings import Ratings
 from mfcli.signals import SafePoints
 from mfcli.solvers import base
 
+HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 
 
@@ -84,10 +86,9 @@ def pick_device(wanted: str) -> torch.device:
     """The device of that name; ``auto`` is CUDA where there is one. Raises UsageError if it is not there."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {wanted}: there is no such CUDA device here; --device cpu works everywhere")
-    return device
+    return torch.device(wanted)
 
 
 class _Run:
@@ -169,7 +170,7 @@ class _Run:
         while not self._finished():
             before = time.perf_counter()
             result = self.solver.run_epoch(tick)
-            if not result.finite:
+            if not result.finite or result.train_rmse > HOPELESS * np.abs(self.train.ratings).max():
                 self.checkpoint.unlink(missing_ok=True)
                 raise DivergedError(
                     f"training diverged in epoch {len(self.history) + 1} (RMSE {result.train_rmse}): "

@@ -189,7 +189,6 @@ class Adam:
     def run_epoch(self, tick: Tick) -> Epoch:
         self.module.train()
         total, size, last = len(self.batches), self.batches.batch, len(self.train) % self.batches.batch
-        learning_rate = self.optimizer.param_groups[0]["lr"]
         for users, items, ratings in self.loader:
             self._step(users, items, ratings)
             self.batches.first += 1
@@ -202,7 +201,7 @@ class Adam:
             train_rmse=float(np.sqrt(squared_errors.sum() / len(self.train))),
             validation_rmse=self._validate(),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
-            figures={"learning_rate": learning_rate},
+            figures={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )
 
     def _step(self, users: Tensor, items: Tensor, ratings: Tensor) -> None:

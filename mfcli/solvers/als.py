@@ -19,7 +19,7 @@ from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
-from mfcli.solvers.blocks import Prior, Tally, cut_sides, solve_side
+from mfcli.solvers.blocks import Map, Prior, Tally, cut_sides, one_core_each, solve_side
 
 
 class Als:
@@ -46,8 +46,9 @@ class Als:
 
     def run_epoch(self, tick: Tick) -> Epoch:
         tally = Tally(*self.sides, tick, self.device)
-        users = self._solve(0, self.items, tally)
-        items = self._solve(1, users, tally)
+        with one_core_each(self.device) as workers:
+            users = self._solve(0, self.items, tally, workers)
+            items = self._solve(1, users, tally, workers)
         after_users, after_items = tally.sums()
         penalties = self._penalty(0, users), self._penalty(1, self.items), self._penalty(1, items)
         objectives = after_users + penalties[0] + penalties[1], after_items + penalties[0] + penalties[2]
@@ -61,14 +62,14 @@ class Als:
             converged=converged,
         )
 
-    def _solve(self, side: int, others: Tensor, tally: Tally) -> Tensor:
+    def _solve(self, side: int, others: Tensor, tally: Tally, workers: Map) -> Tensor:
         return solve_side(
             self.sides[side],
             others,
             self.prior,
             biased=self.config.biases,
             noise=None,
-            threads=torch.get_num_threads(),
+            workers=workers,
             solved=tally.solved,
         )
 

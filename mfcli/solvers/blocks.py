@@ -11,7 +11,7 @@ matrix at a time than when it spreads each over all cores.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,31 @@ from mfcli.solvers.base import Tick
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
 LONGEST = 2**17  # slots of one row gathered at a time: 16 MB at 32 factors
+
+
+Map = Callable[[Callable[["Block"], Tensor], Iterable["Block"]], Iterator[Tensor]]
+
+
+@contextlib.contextmanager
+def one_core_each(device: torch.device) -> Iterator[Map]:
+    """A ``map`` that works in as many threads as torch has, each of which computes with one core; results in order.
+
+    Within the block everything else computes with one core too. On a GPU it is Python's own ``map``.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield map
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                yield pool.map
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -233,7 +258,7 @@ def cholesky(matrices: Tensor) -> Tensor:
         return lower
     exact = matrices.double()
     eye = torch.eye(exact.shape[-1], dtype=exact.dtype, device=exact.device)
-    lift = exact.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * 1e-6
+    lift = exact.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=1e-2) * 1e-4
     lower, failed = torch.linalg.cholesky_ex(exact + lift * eye)
     if bool(failed.any()) or not bool(lower.isfinite().all()):
         raise DivergedError("a row's equations have no solution in finite numbers: raise --l2, or use fewer --factors")
@@ -273,7 +298,7 @@ def solve_side(
     *,
     biased: bool,
     noise: Tensor | None,
-    threads: int,
+    workers: Map,
     solved: Callable[[Tensor], None],
 ) -> Tensor:
     """All rows of a side given the other side's: half a round. A function of its arguments alone.
@@ -284,7 +309,7 @@ def solve_side(
         prior: of these rows.
         biased: whether the last column of solutions is a bias.
         noise: (n_rows, d) standard normal numbers, to sample; None to solve.
-        threads: blocks to work on at a time, on a CPU.
+        workers: a ``map`` over blocks, as :func:`one_core_each` gives it.
         solved: called after each block, in order, with its sum of squared residuals, a scalar on the device. May
             raise, to stop.
 
@@ -300,26 +325,6 @@ def solve_side(
         out.index_copy_(0, block.rows, solution)
         return squared_error
 
-    with _workers(threads if out.device.type == "cpu" else 1) as mapped:
-        for squared_error in mapped(work, side.blocks):
-            solved(squared_error)
+    for squared_error in workers(work, side.blocks):
+        solved(squared_error)
     return out
-
-
-@contextlib.contextmanager
-def _workers(threads: int) -> Iterator[Callable[..., Iterator[Tensor]]]:
-    """A ``map`` that works in so many threads, each of which computes with one core. Results come in order."""
-    if threads == 1:
-        yield map
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield pool.map
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    finally:
-        torch.set_num_threads(before)

@@ -20,7 +20,7 @@ from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
-from mfcli.solvers.blocks import Prior, Tally, cut_sides, solve_side
+from mfcli.solvers.blocks import Map, Prior, Tally, cut_sides, one_core_each, solve_side
 from mfcli.solvers.posterior import Posterior
 
 WEIGHT = 2.0  # β, rows' worth of belief that m is 0
@@ -81,10 +81,13 @@ class Gibbs:
         return torch.randn(n, self.dimensions, generator=generator).to(self.device)
 
     def run_epoch(self, tick: Tick) -> Epoch:
-        tally = Tally(*self.sides, tick, self.device)
+        with one_core_each(self.device) as workers:
+            return self._sweep(Tally(*self.sides, tick, self.device), workers)
+
+    def _sweep(self, tally: Tally, workers: Map) -> Epoch:
         rng = np.random.default_rng(abs(mixed_seed(self.config.seed, self.sweep)))
-        users = self._sample(USERS, self.rows[ITEMS], tally, rng)
-        items = self._sample(ITEMS, users, tally, rng)
+        users = self._sample(USERS, self.rows[ITEMS], tally, rng, workers)
+        items = self._sample(ITEMS, users, tally, rng, workers)
         squared_error = max(tally.sums()[ITEMS], 0.0)
         # Nothing of the sweep is kept before all of it is done: one that a tick breaks off is simply done again.
         self.alpha = rng.gamma(NOISE_SHAPE + len(self.train) / 2, 1 / (NOISE_RATE + squared_error / 2))
@@ -101,14 +104,14 @@ class Gibbs:
             figures={"noise": self.alpha**-0.5},
         )
 
-    def _sample(self, side: int, others: Tensor, tally: Tally, rng: np.random.Generator) -> Tensor:
+    def _sample(self, side: int, others: Tensor, tally: Tally, rng: np.random.Generator, workers: Map) -> Tensor:
         return solve_side(
             self.sides[side],
             others,
             sample_prior(self.rows[side], self.alpha, rng),
             biased=self.config.biases,
             noise=self._normal(self.sides[side].n_rows, self.sweep, side),
-            threads=torch.get_num_threads(),
+            workers=workers,
             solved=tally.solved,
         )
 

@@ -1,0 +1,79 @@
+"""The command line of the benchmarks: one table each."""
+
+import argparse
+import sys
+
+from tests.bench.chain import lenskit
+from tests.bench.compare import ROWS, article, solvers
+from tests.bench.growth import growth
+from tests.bench.process import BenchError
+
+TABLES = {"solvers": solvers, "article": article, "lenskit": lenskit, "growth": growth}
+
+
+def interpreter(text: str) -> tuple[str, str]:
+    """NAME=PATH, taken apart."""
+    name, equals, path = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("NAME=PATH is wanted")
+    return name, path
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--threads", type=int, default=2, help="CPU threads of every process (2)")
+    common.add_argument(
+        "--python",
+        type=interpreter,
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="interpreter for a peer that needs another environment, where mfcli must be installed too (repeatable)",
+    )
+    repeated = argparse.ArgumentParser(add_help=False)
+    repeated.add_argument("--repeat", type=int, default=1, help="measure so many times and show the medians (1)")
+    top = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, allow_abbrev=False)
+    commands = top.add_subparsers(dest="table", required=True)
+
+    command = commands.add_parser("solvers", parents=[common, repeated], help="our solvers and others' (the default)")
+    command.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
+    command.add_argument(
+        "--rows",
+        nargs="+",
+        metavar="NAME[:key=value,...]",
+        help="adam, als or gibbs with options of `mfcli train` or until=RMSE; a peer with settings as in peers.py",
+    )
+
+    command = commands.add_parser("article", parents=[common], help="the article's loop and our adam")
+    command.add_argument("--epochs", type=int, default=30, help="of the article's loop (30)")
+
+    commands.add_parser("lenskit", parents=[common, repeated], help="the whole chain as processes: mfcli and LensKit")
+
+    command = commands.add_parser("growth", parents=[common], help="seconds a sweep by ratings and factors")
+    command.add_argument("--solver", nargs="+", default=["als", "gibbs:burn_in=1"], metavar="NAME[:key=value,...]")
+    command.add_argument("--millions", nargs="+", type=float, default=[1, 4, 16], help="of generated ratings (1 4 16)")
+    command.add_argument("--factors", nargs="+", type=int, default=[16, 32, 64, 128])
+    command.add_argument("--sweeps", type=int, default=8, help="timed sweeps, after one that is not (8)")
+    return top
+
+
+def main() -> int:
+    """Print the table; returns the exit code."""
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["solvers", *arguments]
+    options = parser().parse_args(arguments)
+    options.python = dict(options.python)
+    try:
+        for line in TABLES[options.table](options):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""mfcli's own solvers, as ``mfcli train`` runs them but with nothing written: to be fitted whole, or sweep by sweep."""
+
+import importlib
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mfcli.config import TrainConfig
+from mfcli.metrics import rmse
+from mfcli.ratings import Ratings
+from mfcli.solvers import base
+
+
+def configured(solver: str, threads: int, settings: dict[str, Any]) -> TrainConfig:
+    """The options of a run on ``threads`` CPU threads; imports the solver, so that no import is timed."""
+    torch.set_num_threads(threads)
+    importlib.import_module(f"mfcli.solvers.{solver}")
+    return TrainConfig.from_mapping({"device": "cpu", "threads": threads, "solver": solver} | settings)
+
+
+def created(config: TrainConfig, train: Ratings) -> base.Solver:
+    """The solver, ready for its first epoch."""
+    return base.create(config, train, None, torch.device(config.device))
+
+
+class Ours:
+    """One of our solvers as a :class:`tests.bench.peers.Fit`.
+
+    Args:
+        train, threads: as for every fit.
+        solver: its name.
+        test: the test part, for ``until`` only.
+        until: stop as soon as an epoch ends with this test RMSE or a better one; looking is not timed.
+        settings: options of ``mfcli train``.
+    """
+
+    package, note = "mfcli", ""
+
+    def __init__(
+        self, train: Ratings, threads: int, *, solver: str, test: Ratings, until: float | None = None, **settings: Any
+    ) -> None:
+        self.train, self.test, self.until = train, test, until
+        self.config = configured(solver, threads, settings)
+        self.epochs, self.outside = 0, 0.0
+
+    def fit(self) -> None:
+        solver = created(self.config, self.train)
+        finished = False
+        while not finished:
+            converged = solver.run_epoch(lambda done, total, rmse: None).converged
+            self.epochs += 1
+            finished = converged or self.epochs == self.config.passes or self._good_enough(solver)
+        self.model = solver.model()
+
+    def _good_enough(self, solver: base.Solver) -> bool:
+        if self.until is None:
+            return False
+        start = time.perf_counter()
+        error = rmse(self.test.ratings, solver.model().predict(self.test.users, self.test.items))
+        self.outside += time.perf_counter() - start
+        return error <= self.until
+
+    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+        return self.model.predict(users, items)
+
+
+def seconds_a_sweep(train: Ratings, solver: str, count: int, threads: int, settings: dict[str, Any]) -> float:
+    """The mean of ``count`` sweeps after a first that warms up. ``settings`` are options of ``mfcli train``."""
+    one = created(configured(solver, threads, settings), train)
+    one.run_epoch(lambda done, total, rmse: None)
+    start = time.perf_counter()
+    for _ in range(count):
+        one.run_epoch(lambda done, total, rmse: None)
+    return (time.perf_counter() - start) / count

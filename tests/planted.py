@@ -1,0 +1,32 @@
+"""Small ratings with a known truth, for the solvers' tests."""
+
+import numpy as np
+
+from mfcli.ratings import Ratings
+
+
+def ratings_of(pairs: list[tuple[int, int, float]], n_users: int, n_items: int) -> Ratings:
+    """Ratings from (user, item, rating)."""
+    users, items, ratings = zip(*pairs, strict=True)
+    return Ratings(
+        np.array(users, np.int32), np.array(items, np.int32), np.array(ratings, np.float32), n_users, n_items
+    )
+
+
+def full_matrix(n_users: int, n_items: int, rank: int, noise: float, seed: int = 0) -> Ratings:
+    """Every user has rated every item: planted factors and noise about 3."""
+    rng = np.random.default_rng(seed)
+    table = 3 + rng.normal(size=(n_users, rank)) @ rng.normal(size=(rank, n_items)) / np.sqrt(rank)
+    table += rng.normal(0, noise, table.shape)
+    users, items = (index.ravel().astype(np.int32) for index in np.indices(table.shape))
+    return Ratings(users, items, table.ravel().astype(np.float32), n_users, n_items)
+
+
+def some_of(ratings: Ratings, share: float, seed: int = 1) -> tuple[Ratings, Ratings]:
+    """A random share of the ratings, and the others."""
+    chosen = np.random.default_rng(seed).random(len(ratings)) < share
+    return ratings.take(chosen), ratings.take(~chosen)
+
+
+def quietly(done: int, total: int, figures: object) -> None:
+    """A tick that says nothing."""

@@ -1,0 +1,268 @@
+"""The article's parts, one by one: data set, loader, model, criterion, penalty, optimizer and schedule."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from mfcli.config import PRESETS, TrainConfig
+from mfcli.metrics import rmse
+from mfcli.ratings import Ratings
+from mfcli.solvers.adam import (
+    Adam,
+    MatrixFactorization,
+    RatingsDataset,
+    RMSELoss,
+    ScaledL2,
+    ShuffledBatches,
+)
+
+CPU = torch.device("cpu")
+USERS, ITEMS = 12, 15
+
+
+def a_hundred_ratings() -> Ratings:
+    """100 of the 180 pairs of 12 users and 15 items, the last of which nobody has rated."""
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(rng.permutation(USERS * (ITEMS - 1))[:100], ITEMS - 1)
+    ratings = rng.integers(1, 11, 100) / 2
+    return Ratings(users.astype(np.int32), items.astype(np.int32), ratings.astype(np.float32), USERS, ITEMS)
+
+
+def a_loader(batch: int, seed: int = 1) -> DataLoader[tuple[torch.Tensor, ...]]:
+    data = RatingsDataset(a_hundred_ratings(), CPU)
+    return DataLoader(data, sampler=ShuffledBatches(len(data), batch, seed, CPU), batch_size=None)
+
+
+def quietly(done: int, total: int, figures: object) -> None:
+    """A tick that says nothing."""
+
+
+def test_an_index_or_a_tensor_of_indices_fetches_users_items_and_ratings() -> None:
+    ratings = a_hundred_ratings()
+    data = RatingsDataset(ratings, CPU)
+    assert len(data) == 100
+    assert [float(x) for x in data[7]] == [ratings.users[7], ratings.items[7], ratings.ratings[7]]
+    users, items, values = data[torch.tensor([7, 3])]
+    assert users.tolist() == ratings.users[[7, 3]].tolist()
+    assert items.tolist() == ratings.items[[7, 3]].tolist()
+    assert values.tolist() == ratings.ratings[[7, 3]].tolist()
+
+
+def test_a_batch_costs_one_indexing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    fetch = RatingsDataset.__getitem__
+
+    def counting(self: RatingsDataset, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        asked.append(len(index))
+        return fetch(self, index)
+
+    monkeypatch.setattr(RatingsDataset, "__getitem__", counting)
+    shapes = [len(users) for users, _, _ in a_loader(batch=32)]
+    assert asked == shapes == [32, 32, 32, 4]
+
+
+def test_an_epoch_has_every_rating_once_in_an_order_of_its_own() -> None:
+    ratings = a_hundred_ratings()
+    expected = sorted(zip(ratings.users.tolist(), ratings.items.tolist(), ratings.ratings.tolist(), strict=True))
+    orders = []
+    loader = a_loader(batch=7)
+    for epoch in (0, 1, 0):
+        loader.sampler.epoch = epoch  # type: ignore[attr-defined]
+        batches = [torch.stack([x.double() for x in batch]) for batch in loader]
+        orders.append([tuple(row) for row in torch.cat(batches, dim=1).T.tolist()])
+        assert sorted(orders[-1]) == expected
+    assert orders[0] == orders[2]
+    assert orders[0] != orders[1]
+
+
+def test_the_order_can_be_taken_up_at_any_batch() -> None:
+    batches = ShuffledBatches(100, 7, seed=1, device=CPU)
+    whole = [b.tolist() for b in batches]
+    batches.first = 5
+    assert [b.tolist() for b in batches] == whole[5:]
+    assert len(batches) == len(whole) == 15
+
+
+def test_the_articles_bmm_is_the_sum_of_products() -> None:
+    model = MatrixFactorization(USERS, ITEMS, 20, biases=False, init_std=1.0)
+    users, items = torch.arange(USERS), torch.arange(USERS) + 3
+    p, q = model.user_factors(users), model.item_factors(items)
+    bmm = torch.bmm(p.view(-1, 1, 20), q.view(-1, 20, 1)).view(-1)
+    torch.testing.assert_close(bmm, (p * q).sum(1))
+    torch.testing.assert_close(bmm, model(users, items))
+
+
+def test_biases_and_the_mean_are_added() -> None:
+    model = MatrixFactorization(USERS, ITEMS, 4, mean=3.5)
+    assert model.user_biases is not None
+    assert model.item_biases is not None
+    users, items = torch.tensor([0, 5]), torch.tensor([2, 2])
+    dots = (model.user_factors(users) * model.item_factors(items)).sum(1)
+    torch.testing.assert_close(model(users, items), 3.5 + dots, msg="biases start at 0")
+    with torch.no_grad():
+        model.user_biases.weight[5], model.item_biases.weight[2] = 0.25, -1.0
+    torch.testing.assert_close(model(users, items), 3.5 + dots + torch.tensor([-1.0, -0.75]))
+
+
+def test_there_is_one_row_for_each_user_and_item_and_not_one_more() -> None:
+    shapes = {name: tuple(w.shape) for name, w in MatrixFactorization(USERS, ITEMS, 4).named_parameters()}
+    assert shapes == {
+        "user_factors.weight": (USERS, 4),
+        "item_factors.weight": (ITEMS, 4),
+        "user_biases.weight": (USERS, 1),
+        "item_biases.weight": (ITEMS, 1),
+    }
+
+
+@pytest.mark.parametrize("std", [0.05, 1.0])
+def test_factors_start_normal(std: float) -> None:
+    weights = MatrixFactorization(300, 200, 50, init_std=std).user_factors.weight
+    assert weights.mean().item() == pytest.approx(0, abs=0.05 * std)
+    assert weights.std().item() == pytest.approx(std, rel=0.05)
+
+
+def test_the_rmse_loss_is_the_articles_and_has_a_slope_at_a_perfect_fit() -> None:
+    actual = torch.tensor([1.0, 2.0, 5.0])
+    predicted = torch.tensor([1.0, 4.0, 4.0], requires_grad=True)
+    assert RMSELoss()(predicted, actual).item() == pytest.approx(((0 + 4 + 1) / 3 + 1e-6) ** 0.5)
+    perfect = actual.clone().requires_grad_()
+    loss = RMSELoss()(perfect, actual)
+    loss.backward()
+    assert loss.item() == pytest.approx(1e-3)
+    assert perfect.grad is not None
+    assert perfect.grad.tolist() == [0, 0, 0]
+
+
+def test_the_penalty_by_hand() -> None:
+    """User 0 has 4 ratings, user 1 has 1; the item has 9."""
+    penalty = ScaledL2(torch.tensor([4, 1]), torch.tensor([9]), l2=0.5, bias_l2=2.0)
+    users, items = torch.tensor([0, 1]), torch.tensor([0, 0])
+    p, q = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[1.0, 1.0], [1.0, 1.0]])
+    b, c = torch.tensor([0.5, -1.0]), torch.tensor([3.0, 3.0])
+    first = (0.5 * 5 + 2 * 0.25) / 2 + (0.5 * 2 + 2 * 9) / 3
+    second = (0.5 * 9 + 2 * 1) / 1 + (0.5 * 2 + 2 * 9) / 3
+    assert penalty(users, items, p, q, b, c).item() == pytest.approx((first + second) / 2)
+    without = (0.5 * 5 / 2 + 0.5 * 2 / 3 + 0.5 * 9 + 0.5 * 2 / 3) / 2
+    assert penalty(users, items, p, q, None, None).item() == pytest.approx(without)
+
+
+def test_an_epoch_of_penalties_is_lambda_root_n_for_every_row() -> None:
+    ratings = a_hundred_ratings()
+    model = MatrixFactorization(USERS, ITEMS, 3, init_std=1.0)
+    of_users, of_items = (torch.from_numpy(c) for c in (ratings.user_counts(), ratings.item_counts()))
+    penalty = ScaledL2(of_users, of_items, l2=0.7, bias_l2=0.0)
+    total = 0.0
+    for users, items, _ in a_loader(batch=7):
+        total += penalty(users, items, *model.lookup(users, items)).item() * len(users)
+    rows = (of_users.sqrt() * model.user_factors.weight.square().sum(1)).sum()
+    columns = (of_items.sqrt() * model.item_factors.weight.square().sum(1)).sum()
+    assert total == pytest.approx(0.7 * (rows + columns).item(), rel=1e-5)
+
+
+def test_the_article_preset_is_the_article() -> None:
+    config = TrainConfig(preset="article", **PRESETS["article"])
+    solver = Adam(config, a_hundred_ratings(), None, CPU)
+    assert (config.epochs, config.batch_for(100), config.patience) == (30, 32, 0)
+    assert isinstance(solver.criterion, RMSELoss)
+    assert solver.module.user_biases is None
+    assert solver.module.item_biases is None
+    assert solver.module.user_factors.weight.shape == (USERS, 100)
+    assert solver.module.user_factors.weight.std().item() == pytest.approx(1.0, abs=0.1)
+    assert isinstance(solver.optimizer, torch.optim.Adam)
+    article = torch.optim.Adam(solver.module.parameters(), lr=1e-3)
+    names = ("lr", "betas", "eps", "weight_decay", "amsgrad")
+    assert [solver.optimizer.param_groups[0][n] for n in names] == [article.param_groups[0][n] for n in names]
+    for _ in range(2):
+        solver.run_epoch(quietly)
+        assert solver.optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_an_epoch_of_the_article_preset_is_the_articles_loop() -> None:
+    """Against the loop written out: bmm, RMSE loss, Adam, batches of 32 in the same order, no penalty."""
+    ratings = a_hundred_ratings()
+    solver = Adam(TrainConfig(preset="article", **PRESETS["article"]), ratings, None, CPU)
+    p, q = (
+        table.weight.detach().clone().requires_grad_()
+        for table in (solver.module.user_factors, solver.module.item_factors)
+    )
+    optimizer = torch.optim.Adam([p, q], lr=1e-3)
+    for users, items, actual in DataLoader(solver.dataset, sampler=solver.batches, batch_size=None):
+        predicted = torch.bmm(p[users].unsqueeze(1), q[items].unsqueeze(2)).view(-1)
+        loss = torch.sqrt(((predicted - actual) ** 2).mean() + 1e-6)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    solver.run_epoch(quietly)
+    torch.testing.assert_close(solver.module.user_factors.weight.detach(), p.detach())
+    torch.testing.assert_close(solver.module.item_factors.weight.detach(), q.detach())
+
+
+def test_the_learning_rate_rises_to_the_peak_and_anneals_to_nothing() -> None:
+    config = TrainConfig(epochs=10, batch=10, lr=0.02)
+    solver = Adam(config, a_hundred_ratings(), None, CPU)
+    rates: list[float] = []
+
+    def note(*_: object) -> None:
+        rates.append(solver.optimizer.param_groups[0]["lr"])
+
+    note()
+    for _ in range(10):
+        solver.run_epoch(note)
+    rates.pop()  # the one after the last step
+    peak = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(0.02, rel=0.01)
+    assert 0 < peak < 50
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert rates[-1] < 1e-5
+
+
+def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> None:
+    ratings = a_hundred_ratings()
+    solver = Adam(TrainConfig(batch=30, factors=2), ratings, ratings, CPU)
+    predictions: list[np.ndarray] = []
+
+    def remember(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        predictions.append((inputs[0] - inputs[1]).detach().numpy())
+
+    solver.criterion.register_forward_hook(remember)
+    shown: list[tuple[float, float]] = []
+    epoch = solver.run_epoch(lambda done, total, figures: shown.append(figures()))
+    by_batch = [float(np.sqrt((errors**2).mean())) for errors in predictions]
+    assert [len(errors) for errors in predictions] == [30, 30, 30, 10]
+    np.testing.assert_allclose(epoch.batch_rmse, by_batch, rtol=1e-5)
+    assert epoch.train_rmse == pytest.approx(float(np.sqrt((np.concatenate(predictions) ** 2).mean())), rel=1e-5)
+    running = [float(np.sqrt((np.concatenate(predictions[: n + 1]) ** 2).mean())) for n in range(4)]
+    np.testing.assert_allclose(shown, list(zip(by_batch, running, strict=True)), rtol=1e-5)
+    assert epoch.validation_rmse == rmse(ratings.ratings, solver.model().predict(ratings.users, ratings.items))
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None:
+    ratings = a_hundred_ratings()
+    solver = Adam(TrainConfig(batch=30, factors=2, biases=biases), ratings, None, CPU)
+    solver.run_epoch(quietly)
+    model = solver.model()
+    users, items = torch.from_numpy(ratings.users), torch.from_numpy(ratings.items)
+    with torch.no_grad():
+        expected = solver.module(users, items).numpy().clip(model.minimum, model.maximum)
+    np.testing.assert_allclose(model.predict(ratings.users, ratings.items), expected, rtol=1e-5)
+    assert model.biased is biases
+    assert not model.item_factors[ITEMS - 1].any(), "what nobody rated has no factors"
+    before = model.to_bytes()
+    solver.run_epoch(quietly)
+    assert model.to_bytes() == before, "a model handed over changes no more"
+
+
+def test_a_batch_may_be_larger_than_the_data() -> None:
+    epoch = Adam(TrainConfig(batch=4096, epochs=1), a_hundred_ratings(), None, CPU).run_epoch(quietly)
+    assert epoch.batch_rmse.shape == (1,)
+    assert epoch.batch_rmse[0] == pytest.approx(epoch.train_rmse)
+
+
+def test_the_default_batch_grows_with_the_data() -> None:
+    config = TrainConfig(dir=Path("unused"))
+    assert [config.batch_for(n) for n in (100, 2_048_000, 25_000_000)] == [2048, 2048, 25_000]

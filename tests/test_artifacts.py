@@ -1,0 +1,252 @@
+"""The artifact directory: whole results only, checked when read, one writer at a time."""
+
+import json
+import multiprocessing
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mfcli.artifacts import STAGE_FILE, Artifacts, Record, Stage, atomic_file, sha256, to_json
+from mfcli.config import Config
+from mfcli.errors import ArtifactError
+from tests.conftest import Runner
+
+
+def commit(stage: Stage, text: str, **files: str) -> None:
+    """Replace a stage by one of two files that must go together, and more."""
+    with stage.lock(10), stage.replace(Config(), {"from": text}) as draft:
+        for name, content in {"a": text, "b": text, **files}.items():
+            (draft.path / name).write_text(content)
+        draft.figures["text"] = text
+
+
+def read(record: Record) -> str:
+    """What :func:`commit` wrote, after comparing everything with everything."""
+    texts = {record.read("a").decode(), record.read("b").decode(), record.figures["text"], record.inputs["from"]}
+    assert len(texts) == 1, texts
+    return texts.pop()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path / "data", "mfcli prepare")
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_appears_whole_with_the_permissions_of_any_other(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with atomic_file(tmp_path / "new" / "file") as file:
+            file.write(b"whole")
+            assert not (tmp_path / "new" / "file").exists()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "file").read_bytes() == b"whole"
+    assert stat.S_IMODE((tmp_path / "new" / "file").stat().st_mode) == 0o640
+    assert os.listdir(tmp_path / "new") == ["file"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
+    (tmp_path / "file").write_text("before")
+
+    def write() -> None:
+        with atomic_file(tmp_path / "file") as file:
+            file.write(b"after")
+            raise failure
+
+    with pytest.raises(failure):
+        write()
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "before"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    with atomic_file(tmp_path / "link") as file:
+        file.write(b"content")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"content"
+
+
+def test_a_device_or_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_file(tmp_path / "pipe", sync=False) as file:
+        file.write(b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    with pytest.raises(OSError, match="No space left") as caught, atomic_file(Path("/dev/full")) as file:
+        file.write(b"x")
+    assert caught.value.filename == "/dev/full"
+
+
+def test_json_is_the_same_text_for_the_same_value_and_has_no_nan() -> None:
+    assert to_json({"b": 1, "a": "é\udce9"}) == to_json(json.loads(to_json({"b": 1, "a": "é\udce9"})))
+    with pytest.raises(ValueError, match="JSON"):
+        to_json(float("nan"))
+
+
+# ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stage_says_what_made_it_and_what_it_holds(stage: Stage) -> None:
+    commit(stage, "one", **{"c": "more"})
+    record = stage.record()
+    assert record.body["command"] == "mfcli prepare"
+    assert record.files == {name: sha256(stage.path / name) for name in "abc"}
+    assert record.inputs == {"from": "one"}
+    assert set(record.body["versions"]) >= {"mfcli", "python", "numpy"}
+    record.check()
+
+
+def test_the_fingerprint_is_of_the_files_alone(tmp_path: Path) -> None:
+    one, same, other = (Stage(tmp_path / name, f"make {name}") for name in "abc")
+    commit(one, "x")
+    commit(same, "x")
+    commit(other, "y")
+    assert one.record().fingerprint == same.record().fingerprint != other.record().fingerprint
+
+
+def test_a_failure_while_writing_keeps_the_previous_stage(stage: Stage) -> None:
+    commit(stage, "old")
+
+    def fail() -> None:
+        with stage.lock(1), stage.replace(Config(), {}) as draft:
+            (draft.path / "a").write_text("new")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail()
+    assert caught.value.filename == str(stage.path)
+    assert stage.consistent(read) == "old"
+    assert sorted(os.listdir(stage.path.parent)) == [".data.lock", "data"]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def _alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", [STAGE_FILE, "a"])
+@pytest.mark.parametrize("damage", [_cut, _alter, _folder, Path.unlink])
+def test_damage_of_any_kind_is_seen_and_the_next_command_named(
+    stage: Stage, name: str, damage: Callable[[Path], None]
+) -> None:
+    commit(stage, "one")
+    damage(stage.path / name)
+    with pytest.raises(ArtifactError, match="run `mfcli prepare`"):
+        stage.consistent(read)
+    with pytest.raises(ArtifactError, match="run `mfcli prepare`"):
+        stage.record().check()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "1", '"x"', "null", "{}", '{"seal": 1}', "[" * 100_000, '{"seal": "', "\0"])
+def test_a_stage_file_of_any_content_is_damage_not_a_bug(stage: Stage, text: str) -> None:
+    commit(stage, "one")
+    (stage.path / STAGE_FILE).write_text(text)
+    with pytest.raises(ArtifactError, match=r"stage\.json is .*: run `mfcli prepare` again"):
+        stage.record()
+
+
+def test_looking_for_a_stage_that_is_not_there_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is not there yet: run `mfcli train --run r --dir '.*a b'`"):
+        Artifacts(tmp_path / "a b").run("r").record()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_replacement_cut_short_is_finished_or_undone(stage: Stage, complete: bool) -> None:
+    """As a SIGKILL between the two renames leaves it; without a stage.json the new one is no result."""
+    commit(stage, "new")
+    stage.path.rename(stage.path.with_name(".data.new"))
+    commit(Stage(stage.path.with_name("other"), ""), "old")
+    stage.path.with_name("other").rename(stage.path.with_name(".data.old"))
+    if not complete:
+        (stage.path.with_name(".data.new") / STAGE_FILE).unlink()
+    assert stage.consistent(read) == ("new" if complete else "old")
+    assert not list(stage.path.parent.glob(".data.[no]*"))
+
+
+def test_a_data_set_whose_replacement_was_cut_short_is_listed(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path)
+    for name in ("b", "a"):
+        commit(artifacts.raw(name), name)
+    (tmp_path / "raw" / "a").rename(tmp_path / "raw" / ".a.old")
+    assert artifacts.downloaded() == ["a", "b"]
+    assert artifacts.raw("a").consistent(read) == "a"
+
+
+def test_a_second_writer_waits_then_exits_3(artifacts: Path, mfcli: Runner) -> None:
+    with Artifacts(artifacts).data.lock(1):
+        done = mfcli("prepare", "--lock-timeout", 0.1)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is being written by another mfcli (waited 0.1 s): wait for it, or raise --lock-timeout" in done.stderr
+    assert mfcli("prepare", "--lock-timeout", 0.1, "-q").returncode == 0
+
+
+def _replace_again_and_again(path: Path, times: int) -> None:
+    for number in range(times):
+        commit(Stage(path, ""), str(number // 2))  # every second replacement by the same bytes
+
+
+def test_readers_see_whole_results_while_a_writer_replaces_them(stage: Stage) -> None:
+    commit(stage, "0")
+    writer = multiprocessing.get_context("spawn").Process(target=_replace_again_and_again, args=(stage.path, 60))
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        seen.append(int(stage.consistent(read)))
+    writer.join()
+    assert writer.exitcode == 0
+    assert seen == sorted(seen)
+    assert stage.consistent(read) == "29"
+
+
+# ── the files of the chain ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("file", "command", "next_command"),
+    [
+        ("runs/default/stage.json", ("evaluate",), "mfcli train"),
+        ("runs/default/model.safetensors", ("recommend", "--user", "1"), "mfcli train"),
+        ("data/stage.json", ("recommend", "--user", "1"), "mfcli prepare"),
+        ("data/items.parquet", ("recommend", "--user", "1"), "mfcli prepare"),
+        ("data/test.parquet", ("evaluate",), "mfcli prepare"),
+        ("raw/synthetic/ratings.csv", ("prepare",), "mfcli download synthetic"),
+    ],
+)
+def test_every_command_refuses_damaged_input_and_names_the_command_that_mends_it(
+    artifacts: Path, mfcli: Runner, file: str, command: tuple[str, ...], next_command: str
+) -> None:
+    _cut(artifacts / file)
+    done = mfcli(*command)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"run `{next_command}`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_model_of_other_data_is_refused(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("prepare", "--seed", 5, "-q").returncode == 0
+    done = mfcli("evaluate")
+    assert done.returncode == 3
+    assert "was trained on other data than artifacts/data holds now: run `mfcli train` again" in done.stderr

@@ -1,0 +1,198 @@
+"""The kernel that als and gibbs share, against plain NumPy and scikit-learn's ridge regression."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+from mfcli.errors import DivergedError
+from mfcli.ratings import Ratings
+from mfcli.solvers import blocks
+from mfcli.solvers.blocks import Prior, Side, cholesky, cut_sides, normal_equations, one_core_each, solve_side
+from tests.planted import full_matrix, ratings_of, some_of
+
+CPU = torch.device("cpu")
+
+
+def cut_by_user(ratings: Ratings, mean: float = 0.0, dimensions: int = 3) -> Side:
+    return cut_sides(ratings, dimensions, mean, CPU)[0]
+
+
+def read_back(side: Side, n_others: int) -> list[tuple[int, int, float]]:
+    """All ratings that the blocks hold."""
+    found = []
+    for block in side.blocks:
+        for row, others, values in zip(block.rows, block.others, block.ratings, strict=True):
+            real = others != n_others
+            found += [(int(row), int(o), float(v)) for o, v in zip(others[real], values[real], strict=True)]
+    return sorted(found)
+
+
+def solve(side: Side, others: torch.Tensor, prior: Prior, threads: int = 1, **options: object) -> torch.Tensor:
+    given: dict[str, object] = {"biased": False, "noise": None, "solved": lambda squared_error: None}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with one_core_each(CPU) as workers:
+            return solve_side(side, others, prior, workers=workers, **(given | options))  # type: ignore[arg-type]
+    finally:
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(before)
+
+
+pairs = st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 6)), st.integers(1, 10), min_size=1)
+
+
+@given(pairs)
+@settings(max_examples=50, deadline=None)
+def test_blocks_hold_every_rating_once_and_every_row(found: dict[tuple[int, int], int]) -> None:
+    triples = sorted((u, i, r / 2) for (u, i), r in found.items())
+    side = cut_by_user(ratings_of(triples, 9, 7))
+    assert read_back(side, 7) == triples
+    assert sorted(int(row) for block in side.blocks for row in block.rows) == list(range(9))
+    assert side.sizes.sum() == len(triples)
+
+
+def test_normal_equations_are_sums_over_a_rows_ratings() -> None:
+    ratings = some_of(full_matrix(6, 5, 2, 0.1), 0.6)[0]
+    rng = np.random.default_rng(2)
+    factors, biases = rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=6).astype(np.float32)
+    factors[5] = biases[5] = 0  # where padding points
+    for block in cut_by_user(ratings, mean=3.0, dimensions=4).blocks:
+        gram, moment, squares = normal_equations(block, torch.from_numpy(factors), torch.from_numpy(biases))
+        for at, row in enumerate(block.rows.tolist()):
+            mine = ratings.take(ratings.users == row)
+            x = np.column_stack([factors[mine.items], np.ones(len(mine))])
+            y = mine.ratings - 3.0 - biases[mine.items]
+            np.testing.assert_allclose(gram[at], x.T @ x, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(moment[at], x.T @ y, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(squares[at], (y**2).sum(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_longer_than_is_gathered_at_a_time_adds_up_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings = full_matrix(2, 50, 2, 0.1)
+    factors = torch.randn(51, 3, generator=torch.Generator().manual_seed(0))
+    factors[50] = 0
+    (block,) = cut_by_user(ratings).blocks
+    whole = normal_equations(block, factors, None)
+    monkeypatch.setattr(blocks, "LONGEST", 14)
+    for once, in_parts in zip(whole, normal_equations(block, factors, None), strict=True):
+        torch.testing.assert_close(once, in_parts, rtol=1e-5, atol=1e-4)
+
+
+def test_every_row_is_scikit_learns_ridge_regression() -> None:
+    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
+    items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    prior = Prior(torch.eye(4) * 0.7, torch.zeros(4), by_root_count=True)
+    solution = solve(cut_by_user(ratings), items, prior)
+    for user in range(12):
+        mine = ratings.take(ratings.users == user)
+        ridge = Ridge(alpha=0.7 * np.sqrt(len(mine)), fit_intercept=False)
+        ridge.fit(items[mine.items].double().numpy(), mine.ratings.astype(np.float64))
+        np.testing.assert_allclose(solution[user], ridge.coef_, rtol=1e-3, atol=1e-4)
+
+
+def test_squared_errors_come_with_the_solutions() -> None:
+    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
+    items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    sums: list[float] = []
+    users = solve(
+        cut_by_user(ratings, mean=3.0),
+        items,
+        Prior(torch.eye(4), torch.zeros(4)),
+        biased=True,
+        solved=lambda squared_error: sums.append(float(squared_error)),
+    )
+    u, i = users[ratings.users], items[ratings.items]
+    predicted = 3.0 + (u[:, :3] * i[:, :3]).sum(1) + u[:, 3] + i[:, 3]
+    assert sum(sums) == pytest.approx(float((torch.from_numpy(ratings.ratings) - predicted).square().sum()), rel=1e-4)
+
+
+def test_a_row_without_ratings_is_its_prior() -> None:
+    side = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=3, n_items=2))
+    solution = solve(side, torch.ones(2, 2), Prior(torch.eye(2), torch.tensor([1.0, -2.0])))
+    assert solution[1].tolist() == solution[2].tolist() == [1.0, -2.0]
+
+
+def test_each_row_can_have_a_prior_mean_of_its_own() -> None:
+    side = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=3, n_items=2))
+    means = torch.arange(6.0).view(3, 2)
+    assert solve(side, torch.ones(2, 2), Prior(torch.eye(2), means))[1:].tolist() == means[1:].tolist()
+
+
+def test_one_row_may_have_most_of_the_ratings() -> None:
+    triples = [(0, i, float(i % 5)) for i in range(3000)] + [(u, u, 3.0) for u in range(1, 200)]
+    ratings = ratings_of(triples, 200, 3000)
+    side = cut_by_user(ratings)
+    assert sum(block.others.numel() for block in side.blocks) < 1.2 * len(ratings)
+    items = torch.randn(3000, 3, generator=torch.Generator().manual_seed(0))
+    solution = solve(side, items, Prior(torch.eye(3), torch.zeros(3)))
+    x = items.double().numpy()
+    expected = np.linalg.solve(x.T @ x + np.eye(3), x.T @ ratings.ratings[:3000])
+    np.testing.assert_allclose(solution[0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_million_rows_take_little_more_than_their_ratings() -> None:
+    rng = np.random.default_rng(0)
+    n = 1_000_000
+    users = np.concatenate([np.arange(n), rng.integers(0, n, n)]).astype(np.int32)
+    ratings = Ratings(users, rng.integers(0, 50, 2 * n).astype(np.int32), np.ones(2 * n, np.float32), n, 50)
+    by_user, by_item = cut_sides(ratings, 8, 0.0, CPU)
+    slots = sum(block.others.numel() for side in (by_user, by_item) for block in side.blocks)
+    assert 8 * slots + 12 * n + 12 * len(ratings) <= 3 * 12 * len(ratings)  # slots, rows and counts, the ratings
+    solution = solve(by_user, torch.ones(50, 1), Prior(torch.eye(1), torch.zeros(1)), threads=2)
+    counts = torch.from_numpy(ratings.user_counts()).float()
+    torch.testing.assert_close(solution[:, 0], counts / (counts + 1))
+
+
+def test_threads_change_no_byte() -> None:
+    ratings = some_of(full_matrix(300, 200, 3, 0.2), 0.5)[0]
+    items = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
+    prior = Prior(torch.eye(4), torch.zeros(4))
+    one, two = (solve(cut_by_user(ratings), items, prior, threads=n, noise=noise) for n in (1, 2))
+    assert torch.equal(one, two)
+
+
+def test_samples_have_the_mean_and_covariance_of_the_exact_posterior() -> None:
+    """The other side fixed, a row's posterior is a Gaussian that one can write down."""
+    n, d = 20_000, 3  # the same user, so many times
+    items = torch.randn(6, d, generator=torch.Generator().manual_seed(0))
+    values = np.array([4.0, 3.0, 5.0, 1.0, 2.0, 4.5], np.float32)
+    users = np.repeat(np.arange(n, dtype=np.int32), 6)
+    ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
+    precision, mean, alpha = torch.tensor([[2.0, 0.5, 0], [0.5, 1, 0], [0, 0, 3]]), torch.tensor([0.5, -1, 0]), 1.7
+    noise = torch.randn(n, d, generator=torch.Generator().manual_seed(1))
+    samples = solve(cut_by_user(ratings), items, Prior(precision, mean, alpha), noise=noise).double().numpy()
+    x, a = items.double().numpy(), precision.double().numpy()
+    covariance = np.linalg.inv(alpha * x.T @ x + a)
+    expected = covariance @ (alpha * x.T @ values + a @ mean.double().numpy())
+    errors = (samples.mean(0) - expected) / np.sqrt(np.diag(covariance) / n)
+    assert np.abs(errors).max() < 4
+    spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(n)
+    assert (np.abs(np.cov(samples.T) - covariance) / spread).max() < 4
+
+
+def test_a_matrix_that_rounding_spoiled_is_lifted_and_a_hopeless_one_is_an_error() -> None:
+    x = torch.tensor([[1.0, 1.0, 1.0]])
+    lower = cholesky(torch.stack([x.T @ x, torch.eye(3)]))
+    torch.testing.assert_close(lower[0] @ lower[0].T, x.T @ x, atol=1e-3, rtol=0)
+    for hopeless in (-torch.eye(3), torch.full((3, 3), torch.nan)):
+        with pytest.raises(DivergedError, match="--l2"):
+            cholesky(hopeless[None])
+
+
+def test_a_raising_tick_stops_the_work() -> None:
+    side = cut_by_user(full_matrix(400, 100, 2, 0.1))
+    assert len(side.blocks) > 1
+    done: list[int] = []
+
+    def stop(squared_error: torch.Tensor) -> None:
+        done.append(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(side, torch.ones(100, 2), Prior(torch.eye(2), torch.zeros(2)), threads=2, solved=stop)
+    assert len(done) == 1

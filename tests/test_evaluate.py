@@ -1,0 +1,207 @@
+"""Evaluation against figures computed from the files alone, and the gate."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
+
+from mfcli import evaluate as module
+from mfcli.artifacts import Artifacts
+from mfcli.config import EvaluateConfig, TrainConfig
+from mfcli.console import Progress
+from mfcli.errors import ArtifactError
+from mfcli.evaluate import Evaluation, evaluate
+from tests.conftest import Runner, run_mfcli
+
+
+def part(folder: Path, name: str = "test") -> pd.DataFrame:
+    return pd.read_parquet(folder / "data" / f"{name}.parquet")
+
+
+def all_scores(folder: Path) -> np.ndarray:
+    """Every user's prediction for every item, not clipped, from the bytes of the model."""
+    path = folder / "runs" / "default" / "model.safetensors"
+    arrays = {name: a.astype(np.float64) for name, a in load_file(path).items()}
+    dots = arrays["user_factors"] @ arrays["item_factors"].T
+    return part(folder, "train")["rating"].mean() + arrays["user_biases"][:, None] + arrays["item_biases"] + dots
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and not p.name.endswith(".lock")
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished chain, to which evaluate may add its file."""
+    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("evaluate") / "artifacts"))
+
+
+@pytest.fixture(scope="module")
+def result(trained: Path) -> Evaluation:
+    return evaluate(EvaluateConfig(dir=trained))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_rmse_and_mae_are_scikit_learns_on_the_files(trained: Path, split: str) -> None:
+    ratings, train = part(trained, split), part(trained, "train")
+    predicted = all_scores(trained)[ratings["user"], ratings["item"]]
+    predicted = predicted.clip(train["rating"].min(), train["rating"].max())
+    result = evaluate(EvaluateConfig(dir=trained, split=split))
+    assert result.ratings == len(ratings)
+    assert result.rmse == pytest.approx(root_mean_squared_error(ratings["rating"], predicted), rel=1e-6)
+    assert result.mae == pytest.approx(mean_absolute_error(ratings["rating"], predicted), rel=1e-6)
+
+
+def test_the_mean_baseline_is_the_training_parts(trained: Path, result: Evaluation) -> None:
+    errors = part(trained)["rating"] - part(trained, "train")["rating"].mean()
+    assert result.mean_rmse == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-6)
+    assert result.mean_mae == pytest.approx(errors.abs().mean(), rel=1e-6)
+
+
+def test_the_model_beats_the_mean_and_not_the_oracle(trained: Path, result: Evaluation) -> None:
+    figures = json.loads((trained / "raw" / "synthetic" / "stage.json").read_text())["figures"]
+    assert result.oracle_rmse == figures["oracle_rmse"] < result.rmse < result.mean_rmse
+    assert result.bias_rmse < result.mean_rmse
+
+
+def test_evaluation_json_holds_the_result_and_what_it_was_made_from(trained: Path) -> None:
+    result = evaluate(EvaluateConfig(dir=trained))
+    written = json.loads((trained / "runs" / "default" / "evaluation.json").read_text())
+    artifacts = Artifacts(trained)
+    made_from = {"model": artifacts.run("default").record().fingerprint, "data": artifacts.data.record().fingerprint}
+    assert written == vars(result) | {"inputs": made_from}
+
+
+def test_evaluating_changes_no_byte_of_the_run_but_its_own_file(artifacts: Path, mfcli: Runner) -> None:
+    before = checksums(artifacts)
+    for split in ("train", "test"):
+        done = mfcli("evaluate", "--split", split, "--top", 3)
+        assert done.returncode == 0, done.stderr
+    after = checksums(artifacts)
+    assert after.pop("runs/default/evaluation.json")
+    assert after == before
+
+
+@pytest.mark.parametrize(("bound", "code"), [(0.0, 7), (10.0, 0)])
+def test_the_gate_shows_the_result_either_way_and_exits_7_above_the_bound(
+    artifacts: Path, mfcli: Runner, bound: float, code: int
+) -> None:
+    done = mfcli("evaluate", "--max-rmse", bound, "--json")
+    result = json.loads(done.stdout)
+    assert done.returncode == code
+    assert (result["max_rmse"], result["passed"]) == (bound, code == 0)
+    expected = f"mfcli: error: RMSE {result['rmse']:.4f} on test is above --max-rmse 0\n" if code else ""
+    assert done.stderr == expected
+
+
+def test_a_gate_at_the_very_rmse_is_met(trained: Path) -> None:
+    rmse = evaluate(EvaluateConfig(dir=trained)).rmse
+    assert evaluate(EvaluateConfig(dir=trained, max_rmse=rmse)).passed
+    assert evaluate(EvaluateConfig(dir=trained, max_rmse=float(np.nextafter(rmse, 0)))).passed is False
+
+
+def test_people_get_a_table_with_the_baselines_and_the_oracle(trained: Path) -> None:
+    done = run_mfcli("evaluate", cwd=trained.parent)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{len(part(trained)):,} ratings, test part"
+    rows = [line.split("  ")[0].strip() for line in lines[3:7]]
+    assert rows == ["run 'default'", "biases alone", "training mean", "oracle"]
+    assert done.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def with_strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained on users 1 to 3 and items a to c; the test has two ratings each of a new user and a new item."""
+    from mfcli.train import train
+
+    folder = tmp_path_factory.mktemp("strangers")
+    known = [f"{u},{i},{(u + place) % 5 + 1}" for u in (1, 2, 3) for place, i in enumerate("abc") if (u, i) != (3, "c")]
+    (folder / "known.csv").write_text("\n".join(["user,item,rating", *known]) + "\n")
+    (folder / "test.csv").write_text("user,item,rating\n3,c,4\n9,a,2\n9,b,5\n1,z,1\n2,z,3\n")
+    options = ("--ratings", "known.csv", "--test", "test.csv", "--validation-fraction", 0)
+    done = run_mfcli("prepare", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    train(TrainConfig(dir=folder / "artifacts", epochs=2, factors=2))
+    return folder / "artifacts"
+
+
+def test_fallbacks_are_predictions_for_the_unknown(with_strangers: Path) -> None:
+    result = evaluate(EvaluateConfig(dir=with_strangers))
+    assert (result.ratings, result.fallbacks) == (5, 4)
+    assert result.oracle_rmse is None
+    assert evaluate(EvaluateConfig(dir=with_strangers, split="train")).fallbacks == 0
+
+
+def test_a_part_that_is_not_there_is_an_artifact_error(with_strangers: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no part 'val'.*--validation-fraction"):
+        evaluate(EvaluateConfig(dir=with_strangers, split="val"))
+
+
+@pytest.mark.parametrize("relevant", [None, 4.5])
+@pytest.mark.parametrize("at_once", [1, 10**9])
+def test_top_is_what_brute_force_finds(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, relevant: float | None, at_once: int
+) -> None:
+    """Every item without a training rating of the user is ranked; users without a relevant test item do not count."""
+    monkeypatch.setattr(module, "SCORES_AT_ONCE", at_once)
+    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=relevant)).ranking
+    train, test, scores = part(trained, "train"), part(trained), all_scores(trained)
+    wanted = test[test["rating"] > train["rating"].mean()] if relevant is None else test[test["rating"] >= relevant]
+    precision, recall, ndcg = [], [], []
+    for user, mine in wanted.groupby("user")["item"]:
+        candidates = np.setdiff1d(np.arange(scores.shape[1]), train["item"][train["user"] == user])
+        best = sorted(candidates, key=lambda item: -scores[user, item])[:5]
+        found = len(set(best) & set(mine))
+        precision.append(found / 5)
+        recall.append(found / len(mine))
+        ndcg.append(ndcg_score([np.isin(candidates, mine)], [scores[user, candidates]], k=5))
+    assert ranking is not None
+    assert ranking.users == len(precision) > 10
+    assert (ranking.n, ranking.relevant_from > 3) == (5, True)
+    assert (ranking.precision, ranking.recall) == pytest.approx((np.mean(precision), np.mean(recall)))
+    assert ranking.ndcg == pytest.approx(np.mean(ndcg))
+
+
+def test_nobody_to_rank_for_is_no_crash(trained: Path) -> None:
+    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=99.0)).ranking
+    assert ranking is not None
+    assert (ranking.users, ranking.precision, ranking.recall, ranking.ndcg) == (0, 0, 0, 0)
+
+
+def test_a_top_larger_than_the_catalogue_finds_everything(trained: Path) -> None:
+    ranking = evaluate(EvaluateConfig(dir=trained, top=10**9), Progress()).ranking
+    assert ranking is not None
+    assert ranking.recall == 1.0
+
+
+def test_a_run_of_other_data_is_refused_and_says_what_to_do(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("prepare", "--seed", 2).returncode == 0
+    done = mfcli("evaluate")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert "run 'default' was trained on other data" in done.stderr
+    assert "run `mfcli train` again" in done.stderr
+
+
+@pytest.mark.parametrize("file", ["runs/default/model.safetensors", "data/test.parquet", "data/train.parquet"])
+def test_an_altered_file_is_told(artifacts: Path, file: str) -> None:
+    path = artifacts / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{path.name} is not what stage.json says"):
+        evaluate(EvaluateConfig(dir=artifacts))
+
+
+def test_a_run_that_is_not_there_names_the_command(artifacts: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"runs/nope is not there yet: run `mfcli train --run nope"):
+        evaluate(EvaluateConfig(dir=artifacts, run="nope"))

@@ -1,0 +1,175 @@
+"""Every exit code of the table, reached by a real process; an error is one line on standard error and nothing else."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfcli.artifacts import Artifacts
+from mfcli.errors import EXIT_CODES
+from tests.conftest import Result, Runner, clean_environment, run_mfcli
+
+LONG = ("train", "--run", "long", "--factors", "4", "--batch", "16", "--epochs", "40", "--patience", "0")
+
+
+def assert_error(done: Result, code: int, *words: str) -> None:
+    """The process ended with that code, said so in one line that has all these words, and printed no result."""
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert re.fullmatch(r"mfcli: error: [^\n]+\n", done.stderr), done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert code in EXIT_CODES
+
+
+def test_0_is_success_and_says_nothing_on_standard_error(artifacts: Path) -> None:
+    done = run_mfcli("evaluate", cwd=artifacts.parent)
+    assert done.returncode == 0
+    assert "RMSE" in done.stdout
+    assert done.stderr == ""
+
+
+def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
+    """A stage that fails as no stage should."""
+    script = "import mfcli.cli, mfcli.evaluate as e; e.evaluate = lambda *_: 1 / 0; mfcli.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "evaluate"],
+        cwd=artifacts.parent,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "Missing command"),
+        (("nonsense",), "No such command 'nonsense'"),
+        (("train", "--nonsense"), "No such option"),
+        (("train", "--epochs", "many"), "--epochs"),
+        (("train", "--epochs", "0"), "--epochs: 0 is less than 1"),
+        (("train", "--lr", "nan"), "--lr: nan is not a finite number"),
+        (("train", "--run", "../x"), "--run: '../x' is no name"),
+        (("train", "--device", "cuda:99"), "--device"),
+        (("train", "--config", "missing.toml"), "missing.toml: No such file"),
+        (("download", "nonsense"), "nonsense"),
+        (("recommend",), "--user"),
+        (("recommend", "--user", "1", "--json", "--format", "csv"), "exclude"),
+    ],
+)
+def test_2_is_usage(mfcli: Runner, tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    assert_error(mfcli(*arguments), 2, word)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "next_command"),
+    [
+        (("prepare",), "mfcli download"),
+        (("train",), "mfcli prepare"),
+        (("evaluate",), "mfcli train"),
+        (("plot",), "mfcli train"),
+        (("recommend", "--user", "1"), "mfcli train"),
+    ],
+)
+def test_3_is_an_artifact_that_is_missing(mfcli: Runner, command: tuple[str, ...], next_command: str) -> None:
+    assert_error(mfcli(*command), 3, f"run `{next_command}`")
+
+
+def test_3_is_a_place_that_cannot_be_written(artifacts: Path, mfcli: Runner) -> None:
+    (artifacts.parent / "file").touch()
+    assert_error(mfcli("download", "synthetic", "--dir", "file/artifacts"), 3, "file/artifacts", "Not a directory")
+    target = ("--user", 1, "--format", "csv", "--output")
+    assert_error(mfcli("recommend", *target, "/dev/full"), 3, "/dev/full: No space left on device")
+    assert_error(mfcli("recommend", *target, "file/x"), 3, "file")
+
+
+def test_4_is_bad_data(artifacts: Path, mfcli: Runner) -> None:
+    (artifacts.parent / "own.csv").write_text("user,item,rating\n1,2,3\n1,3,much\n")
+    assert_error(mfcli("prepare", "--ratings", "own.csv"), 4, "own.csv", "line 3")
+    assert_error(mfcli("recommend", "--user", "nobody"), 4, "no user 'nobody'")
+
+
+def test_5_is_a_download_that_failed(mfcli: Runner) -> None:
+    assert_error(mfcli("download", "ml-100k", "--from", "missing.zip"), 5, "missing.zip")
+    refused = ("--mirror", "http://127.0.0.1:1/", "--retries", 0)
+    assert_error(mfcli("download", "ml-100k", *refused, env={"NO_PROXY": "*", "no_proxy": "*"}), 5, "127.0.0.1:1")
+
+
+def test_6_is_divergence_and_the_previous_model_stays(artifacts: Path, mfcli: Runner) -> None:
+    before = (artifacts / "runs/default/model.safetensors").read_bytes()
+    assert_error(mfcli("train", "--lr", "1e30", "--epochs", 3), 6, "diverged in epoch", "--lr")
+    assert (artifacts / "runs/default/model.safetensors").read_bytes() == before
+    assert mfcli("evaluate", "-q").returncode == 0
+
+
+def test_7_is_a_gate_not_met(artifacts: Path, mfcli: Runner) -> None:
+    assert_error(mfcli("evaluate", "--max-rmse", "0.1", "-q"), 7, "above --max-rmse 0.1")
+    assert mfcli("evaluate", "--max-rmse", "5", "-q").returncode == 0
+    shown = mfcli("evaluate", "--max-rmse", "0.1", "--json")
+    assert shown.returncode == 7
+    assert '"passed": false' in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The model of a training that nobody stops."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run_mfcli(*LONG, "--dir", finished, "--run", "undisturbed", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return (finished / "runs/undisturbed/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_130_and_143_are_signals_and_resume_ends_with_the_same_model(
+    artifacts: Path, undisturbed: bytes, signum: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mfcli", *LONG],
+        cwd=artifacts.parent,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    lines = [process.stderr.readline(), process.stderr.readline()]
+    process.send_signal(signum)
+    out, rest = process.communicate(timeout=60)
+    errors = [line for line in [*lines, *rest.splitlines()] if not line.startswith("epoch ")]
+    assert (process.returncode, out) == (128 + signum, "")
+    assert len(errors) == 1
+    assert re.fullmatch(
+        r"mfcli: error: stopped in epoch \d+; `mfcli train --run long --resume` goes on from there", errors[0]
+    )
+    assert_error(
+        run_mfcli("evaluate", "--run", "long", cwd=artifacts.parent), 3, "run `mfcli train --run long --resume`"
+    )
+    assert run_mfcli(*LONG, "--resume", "-q", cwd=artifacts.parent).returncode == 0
+    assert (artifacts / "runs/long/model.safetensors").read_bytes() == undisturbed
+
+
+def test_141_is_a_closed_pipe_and_silent(artifacts: Path) -> None:
+    command = f"{sys.executable} -m mfcli recommend --all-users -n 80 --include-seen --format csv"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=artifacts.parent,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (141, "user,rank,item,title,genres,prediction\n", "")
+
+
+def test_the_lock_is_free_after_every_one_of_them(artifacts: Path, mfcli: Runner) -> None:
+    mfcli("train", "--lr", "1e30", "--epochs", 3)
+    with Artifacts(artifacts).run("default").lock(0):
+        pass

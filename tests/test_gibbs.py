@@ -1,0 +1,124 @@
+"""Gibbs sampling: the draws of the priors, the averaging of samples, and how close it comes to the truth."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from mfcli.config import DownloadConfig, TrainConfig
+from mfcli.metrics import coverage, rmse
+from mfcli.ratings import Ratings
+from mfcli.solvers.gibbs import WEIGHT, Gibbs, sample_prior, sample_wishart
+from mfcli.synthetic import generate
+from tests.planted import full_matrix, quietly, some_of
+
+CPU = torch.device("cpu")
+
+
+def sampled(ratings: Ratings, validation: Ratings | None = None, **options: object) -> Gibbs:
+    config = TrainConfig(solver="gibbs", **options)  # type: ignore[arg-type]
+    solver = Gibbs(config, ratings, validation, CPU)
+    for _ in range(config.passes):
+        solver.run_epoch(quietly)
+    return solver
+
+
+def test_wishart_draws_have_the_mean_and_the_variance_of_the_distribution() -> None:
+    rng = np.random.default_rng(0)
+    scale = np.array([[0.5, 0.1], [0.1, 0.3]])
+    draws = np.array([sample_wishart(scale, 7.0, rng) for _ in range(20_000)])
+    true = stats.wishart(7.0, scale)
+    np.testing.assert_allclose(draws.mean(0), true.mean(), rtol=0.02)
+    np.testing.assert_allclose(draws.var(0), true.var(), rtol=0.06)
+
+
+def test_the_prior_of_many_rows_is_their_mean_and_covariance() -> None:
+    rng = np.random.default_rng(0)
+    covariance = np.array([[0.5, 0.2], [0.2, 0.4]])
+    rows = rng.multivariate_normal([1.0, -2.0], covariance, 40_000)
+    prior = sample_prior(torch.from_numpy(rows).float(), 1.5, rng)
+    assert prior.alpha == 1.5
+    np.testing.assert_allclose(prior.mean, [1.0, -2.0], atol=0.02)
+    np.testing.assert_allclose(np.linalg.inv(prior.precision.double()), covariance, rtol=0.05)
+
+
+def test_the_prior_of_few_rows_is_drawn_from_its_posterior() -> None:
+    """Mean of m over draws: nx̄/(n + β), as the conjugate Normal-Wishart has it."""
+    rows = torch.tensor([[1.0, 0.0], [3.0, 1.0], [2.0, 5.0]])
+    rng = np.random.default_rng(0)
+    means = np.array([sample_prior(rows, 1.0, rng).mean.numpy() for _ in range(4_000)])
+    np.testing.assert_allclose(means.mean(0), 3 * np.array([2.0, 2.0]) / (3 + WEIGHT), atol=0.1)
+
+
+def test_where_data_are_plenty_it_comes_within_two_percent_of_the_oracle() -> None:
+    """No model can beat the planted one by more than luck; this one is nearly as good, and knows its own error."""
+    data = generate(DownloadConfig(name="synthetic", users=800, items=600, ratings=240_000, rank=2))
+    ratings = Ratings(data.users, data.items, data.ratings, 800, 600)
+    chosen = np.random.default_rng(0).random(len(ratings)) < 0.9
+    train, test = ratings.take(chosen), ratings.take(~chosen)
+    model = sampled(train, factors=3, burn_in=20, samples=40).model()
+    predicted = model.predict(test.users, test.items)
+    assert rmse(test.ratings, predicted) < 1.02 * rmse(test.ratings, data.expected[~chosen])
+    deviations = model.deviations(test.users, test.items)
+    assert deviations is not None
+    assert 0.64 < coverage(test.ratings, predicted, deviations, 1) < 0.73
+    assert 0.93 < coverage(test.ratings, predicted, deviations, 2) < 0.98
+
+
+def test_it_finds_the_noise() -> None:
+    train, _ = some_of(full_matrix(150, 120, 2, 0.4), 0.6)
+    assert sampled(train, factors=2, burn_in=20, samples=20).model().noise == pytest.approx(0.4, rel=0.05)
+
+
+def test_averaging_samples_is_better_than_a_sample() -> None:
+    train, validation = some_of(full_matrix(80, 60, 2, 0.5), 0.3)
+    solver = Gibbs(TrainConfig(solver="gibbs", factors=6, burn_in=10, samples=30), train, validation, CPU)
+    epochs = [solver.run_epoch(quietly) for _ in range(40)]
+    assert epochs[9].validation_rmse == epochs[9].sample_rmse
+    averaged, alone = epochs[-1].validation_rmse, epochs[-1].sample_rmse
+    assert averaged is not None
+    assert alone is not None
+    assert averaged < 0.97 * alone
+    predicted = solver.model().predict(validation.users, validation.items)
+    assert rmse(validation.ratings, predicted) == pytest.approx(averaged, rel=0.005)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_the_model_says_the_mean_of_the_samples(biases: bool) -> None:
+    train, rest = some_of(full_matrix(50, 40, 2, 0.3), 0.5)
+    solver = Gibbs(TrainConfig(solver="gibbs", factors=3, biases=biases, burn_in=5, samples=12), train, None, CPU)
+    total = np.zeros(len(rest))
+    for sweep in range(17):
+        solver.run_epoch(quietly)
+        if sweep >= 5:
+            total += solver.mean + pair_predictions(solver, rest)
+    model = solver.model()
+    off = rmse(total / 12, model.predict(rest.users, rest.items, clip=False))
+    assert off < 0.02
+    assert solver.figures(model)["compression_rmse"] < 0.02
+    assert model.factors <= 6
+
+
+def pair_predictions(solver: Gibbs, pairs: Ratings) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    users, items = (rows.double().numpy() for rows in solver.rows)
+    u, i = users[pairs.users], items[pairs.items]
+    if not solver.config.biases:
+        return np.asarray((u * i).sum(1))
+    return np.asarray((u[:, :-1] * i[:, :-1]).sum(1) + u[:, -1] + i[:, -1])
+
+
+def test_memory_does_not_grow_with_the_samples() -> None:
+    train, _ = some_of(full_matrix(50, 40, 2, 0.3), 0.5)
+    sizes = [
+        sum(t.numel() for t in sampled(train, factors=3, burn_in=0, samples=n).state().tensors.values())
+        for n in (8, 48)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def test_an_item_nobody_rated_is_least_sure() -> None:
+    train, _ = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
+    widened = Ratings(train.users, train.items, train.ratings, 60, 41)
+    model = sampled(widened, factors=2, burn_in=10, samples=20).model()
+    assert model.item_variances is not None
+    assert model.item_variances.argmax() == 40

@@ -1,0 +1,44 @@
+"""What a command may import: a shell chain pays for every import at every link."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean_environment
+
+HEAVY = {"torch", "pandas", "sklearn", "matplotlib", "scipy"}
+
+
+def imported(*arguments: str, cwd: Path) -> set[str]:
+    """Top-level modules that a process has imported by the end of a command that succeeded."""
+    script = (
+        "import sys; from mfcli.cli import run; code = run(sys.argv[1:]); "
+        "print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help")])
+def test_help_imports_nothing_that_computes(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments, cwd=tmp_path)
+    assert "mfcli" in found
+    assert not found & (HEAVY | {"numpy", "pyarrow", "safetensors", "requests", "pooch"})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("recommend", "--user", "1"),
+        ("recommend", "--all-users", "--format", "csv"),
+        ("evaluate", "--top", "5", "--json"),
+    ],
+)
+def test_serving_a_model_imports_nothing_that_trains_or_draws(artifacts: Path, arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments, cwd=artifacts.parent)
+    assert "numpy" in found
+    assert not found & HEAVY

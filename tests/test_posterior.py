@@ -1,0 +1,101 @@
+"""The posterior from samples: compression that loses nothing it should not, and variances with exact margins."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfcli.solvers.posterior import PENDING, Posterior, compress, mean_squares, weighted_gram
+from tests.planted import full_matrix, some_of
+
+CPU = torch.device("cpu")
+
+
+def normal(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_compression_is_the_best_there_is_of_that_width(width: int, seed: int) -> None:
+    """Equal weights: what is lost is the tail of the singular values (Eckart and Young, Psychometrika 1936)."""
+    stacks = [normal(seed, 15, 9), normal(seed + 1, 12, 9)]
+    weights = [torch.full((15,), 1 / 15), torch.full((12,), 1 / 12)]
+    (users, items), values = compress(stacks, weights, width)
+    table = (stacks[0] @ stacks[1].T).double()
+    left, singular, right = torch.linalg.svd(table, full_matrices=False)
+    best = left[:, :width] * singular[:width] @ right[:width]
+    torch.testing.assert_close((users @ items.T).double(), best, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(values, singular[: len(values)] / np.sqrt(15 * 12), atol=1e-5, rtol=1e-4)
+
+
+def test_weights_say_where_the_loss_may_lie() -> None:
+    stacks = [normal(0, 10, 4), normal(1, 8, 4)]
+    weights = [torch.tensor([1.0] * 5 + [1e-6] * 5), torch.full((8,), 0.125)]
+    lost = []
+    for chosen in (weights, [torch.full((10,), 0.1), weights[1]]):
+        (users, items), _ = compress(stacks, chosen, 3)
+        lost.append(float((users @ items.T - stacks[0] @ stacks[1].T)[:5].square().mean()))
+    assert lost[0] < 0.9 * lost[1]
+
+
+def test_stacks_of_dependent_columns_are_no_trouble() -> None:
+    once = [normal(0, 10, 2), normal(1, 8, 2)]
+    (users, items), values = compress([torch.cat([x] * 5, 1) for x in once], [torch.ones(10), torch.ones(8)], 4)
+    torch.testing.assert_close(users @ items.T, 5 * once[0] @ once[1].T, atol=1e-3, rtol=1e-3)
+    assert values[2:].max() < 1e-3 * values[0]
+
+
+def test_mean_squares_are_those_of_the_whole_table() -> None:
+    factors, biases = [normal(0, 7, 3), normal(1, 5, 3)], [normal(2, 7), normal(3, 5)]
+    weights = [normal(4, 7).abs(), normal(5, 5).abs()]
+    weights = [w / w.sum() for w in weights]
+    table = (factors[0] @ factors[1].T + biases[0][:, None] + biases[1]).double() ** 2
+    users, items = mean_squares(factors, biases, weights)
+    torch.testing.assert_close(users, table @ weights[1].double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(items, weights[0].double() @ table, rtol=1e-4, atol=1e-5)
+
+
+def test_weighted_gram_is_the_sum_of_outer_products() -> None:
+    rows, weights = normal(0, 6, 3), torch.arange(6.0)
+    expected = sum(float(w) * torch.outer(x, x) for w, x in zip(weights, rows, strict=True))
+    torch.testing.assert_close(weighted_gram(rows, weights).float(), expected)
+
+
+def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
+    """All users and items weigh alike here, and the samples' mean is small enough to be kept whole."""
+    train = full_matrix(30, 20, 1, 0.1)
+    posterior = Posterior(train, 2, True, seed=0, device=CPU)
+    base = [normal(0, 30, 3), normal(1, 20, 3)]
+    tables = []
+    for sample in range(9 * PENDING + 3):
+        users, items = (x + 0.3 * normal(10 * sample + side + 5, *x.shape) for side, x in enumerate(base))
+        posterior.add(users, items, alpha=4.0)
+        tables.append((users[:, :2] @ items[:, :2].T + users[:, 2:] + items[:, 2]).double().numpy())
+    model = posterior.model()
+    assert model.noise == 0.5
+    users, items = (index.ravel() for index in np.indices((30, 20)))
+    predicted = model.predict(users, items, clip=False).reshape(30, 20) - model.mean
+    mean, variance = np.mean(tables, 0), np.var(tables, 0)
+    assert np.sqrt(np.mean((predicted - mean) ** 2)) < 0.05
+    assert posterior.loss(model) < 0.05
+    assert model.user_variances is not None
+    assert model.item_variances is not None
+    told = np.outer(model.user_variances, model.item_variances)
+    np.testing.assert_allclose(told.mean(1), variance.mean(1), rtol=0.1)
+    np.testing.assert_allclose(told.mean(0), variance.mean(0), rtol=0.1)
+    assert np.corrcoef(told.ravel(), variance.ravel())[0, 1] > 0.5
+
+
+def test_going_on_from_a_state_changes_no_byte() -> None:
+    train = some_of(full_matrix(30, 20, 1, 0.1), 0.5)[0]
+    whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU) for _ in range(3))
+    samples = [(normal(s, 30, 3), normal(s + 100, 20, 3)) for s in range(13)]
+    for users, items in samples:
+        whole.add(users, items, 2.0)
+    for users, items in samples[:9]:
+        first.add(users, items, 2.0)
+    second.load_state(first.state())
+    for users, items in samples[9:]:
+        second.add(users, items, 2.0)
+    assert second.model().to_bytes() == whole.model().to_bytes()

@@ -1,0 +1,364 @@
+"""``mfcli prepare``: what it writes, what it refuses, and what it says."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from mfcli.config import PrepareConfig
+from mfcli.console import Progress
+from mfcli.errors import DataError, UsageError
+from mfcli.prepare import PreparedSummary, histogram, prepare
+from tests.conftest import Runner
+
+PARTS = ("train", "val", "test")
+TWELVE = "user,item,rating,timestamp\n" + "".join(
+    f"{u},{i},{(u + i) % 5 + 1},{10 * u + i}\n" for u in (3, 1, 20) for i in (9, 7, 8, 5)
+)
+
+
+class Listening(Progress):
+    """Keeps what a stage says."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def put(folder: Path, content: str, name: str = "ratings.csv") -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def run(folder: Path, content: str = TWELVE, progress: Progress | None = None, **options: Any) -> PreparedSummary:
+    defaults = {"dir": folder / "artifacts", "ratings": put(folder, content), "validation_fraction": 0.0}
+    return prepare(PrepareConfig(**defaults | options), progress)
+
+
+def parts(folder: Path, names: tuple[str, ...] = PARTS) -> pd.DataFrame:
+    """The ratings in all parts that there are, with their original ids, as plain pandas reads them."""
+    data = folder / "artifacts" / "data"
+    users, items = pd.read_parquet(data / "users.parquet"), pd.read_parquet(data / "items.parquet")
+    frame = pd.concat([pd.read_parquet(data / f"{n}.parquet") for n in names if (data / f"{n}.parquet").exists()])
+    frame["user"] = users["id"].to_numpy()[frame["user"]]
+    frame["item"] = items["id"].to_numpy()[frame["item"]]
+    return frame
+
+
+def rows(folder: Path, *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in parts(folder, names or PARTS).itertuples(index=False)]
+
+
+# ── what it writes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_files_hold_the_documented_columns(tmp_path: Path) -> None:
+    items = put(tmp_path, 'item,title,genres\n7,"Net, The (1995)",Drama\n9,B,\n', "items.csv")
+    run(tmp_path, items=items, validation_fraction=0.25)
+    data = tmp_path / "artifacts" / "data"
+    kinds = {"user": "int32", "item": "int32", "rating": "float", "timestamp": "int64"}
+    for name in PARTS:
+        assert {f.name: str(f.type) for f in pq.read_schema(data / f"{name}.parquet")} == kinds
+    users = pq.read_table(data / "users.parquet").to_pydict()
+    assert users["index"] == [0, 1, 2]
+    assert users["id"] == [1, 3, 20]
+    assert users["ratings"] == [4, 4, 4]
+    assert sum(users["train_ratings"]) == 6
+    table = pq.read_table(data / "items.parquet").to_pydict()
+    assert list(table) == ["index", "id", "title", "genres", "ratings", "train_ratings"]
+    assert table["id"] == [5, 7, 8, 9]
+    assert table["title"] == ["", "The Net (1995)", "", "B"]
+    assert table["genres"] == ["", "Drama", "", ""]
+
+
+def test_the_split_is_the_articles_row_for_row(tmp_path: Path) -> None:
+    content = "userId,movieId,rating\n" + "".join(f"u{k % 17},{k % 23},{k % 10 / 2}\n" for k in range(17 * 23))
+    run(tmp_path, content)
+    train, test = train_test_split(pd.read_csv(tmp_path / "ratings.csv"), test_size=0.2, random_state=1234)
+    assert rows(tmp_path, "train") == [tuple(row) for row in train.itertuples(index=False)]
+    assert rows(tmp_path, "test") == [tuple(row) for row in test.itertuples(index=False)]
+
+
+def test_the_summary_says_what_was_made(tmp_path: Path) -> None:
+    done = run(tmp_path, "user,item,rating,ts\na,x,1,1\na,y,2,2\nb,x,4,3\nb,z,5,4\nc,x,4.5,5\n", split="time")
+    assert (done.dataset, done.users, done.items, done.ratings) == ("ratings.csv", 3, 3, 5)
+    assert (done.train, done.val, done.test) == (4, 0, 1)
+    assert done.density == pytest.approx(5 / 9)
+    assert (done.mean, done.minimum, done.maximum) == (pytest.approx(3.3), 1.0, 5.0)
+    assert done.histogram == {"1": 1, "2": 1, "4": 1, "4.5": 1, "5": 1}
+    assert (done.test_users_unseen, done.test_items_unseen, done.test_ratings_unseen) == (1, 0, 1)
+    assert (done.user_ids, done.item_ids, done.dropped) == ("string", "string", 0)
+    stage = json.loads((tmp_path / "artifacts" / "data" / "stage.json").read_text())
+    assert stage["figures"]["histogram"] == done.histogram
+    assert not (tmp_path / "artifacts" / "data" / "val.parquet").exists()
+
+
+def test_without_timestamps_there_is_no_such_column(tmp_path: Path) -> None:
+    run(tmp_path, "a,x,1\nb,x,2\nc,x,3\n", no_header=True)
+    assert pq.read_schema(tmp_path / "artifacts" / "data" / "train.parquet").names == ["user", "item", "rating"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, 4, 4, 5], {"0.5": 1, "4": 2, "5": 1}),
+        ([1234567, 1234568], {"1234567": 1, "1234568": 1}),
+        (list(range(0, 21)), {f"{2 * k + 1}": 2 for k in range(9)} | {"19": 3}),
+        ([k * 1.6e37 for k in range(21)], None),
+    ],
+    ids=["stars", "close", "bins", "huge"],
+)
+def test_the_histogram_counts_every_rating(values: list[float], expected: dict[str, int] | None) -> None:
+    counts = histogram(np.array(values, np.float32))
+    assert sum(counts.values()) == len(values)
+    assert expected is None or counts == expected
+
+
+# ── duplicates and minimums ──────────────────────────────────────────────────────────────────────────────────────────
+
+TWICE = [("a", "x", 1.0, 30), ("a", "y", 2.0, 10), ("a", "x", 4.0, 20), ("b", "x", 3.0, 10), ("a", "x", 2.5, 30)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "timed", "expected"),
+    [
+        ("last", True, [("a", "x", 2.5, 30), ("a", "y", 2.0, 10), ("b", "x", 3.0, 10)]),
+        ("mean", True, [("a", "x", 2.5, 30), ("a", "y", 2.0, 10), ("b", "x", 3.0, 10)]),
+        ("last", False, [("a", "x", 2.5), ("a", "y", 2.0), ("b", "x", 3.0)]),
+        ("mean", False, [("a", "x", 2.5), ("a", "y", 2.0), ("b", "x", 3.0)]),
+    ],
+)
+def test_duplicates_are_settled(policy: str, timed: bool, expected: list[Any], tmp_path: Path) -> None:
+    columns = 4 if timed else 3
+    lines = [",".join(map(str, row[:columns])) for row in TWICE]
+    done = run(tmp_path, "\n".join(lines), no_header=True, duplicates=policy)
+    assert sorted(rows(tmp_path)) == expected
+    assert done.dropped == 2
+
+
+def test_last_is_the_last_in_time_and_mean_is_of_all(tmp_path: Path) -> None:
+    content = "a,x,5,20\na,x,1,30\na,x,3,10\nb,x,4,1\n"
+    run(tmp_path, content, no_header=True, duplicates="last")
+    assert sorted(rows(tmp_path)) == [("a", "x", 1.0, 30), ("b", "x", 4.0, 1)]
+    run(tmp_path, content.replace("5,20", "8,20"), no_header=True, duplicates="mean")
+    assert sorted(rows(tmp_path)) == [("a", "x", 4.0, 30), ("b", "x", 4.0, 1)]
+
+
+def test_a_duplicate_is_named_with_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, "user,item,rating\n\n7,x,1\n8,x,2\n7,x,3\n")
+    path = tmp_path / "ratings.csv"
+    assert str(caught.value).startswith(f"{path}, line 5: user 7 has rated item x before ({path}, line 3)")
+
+
+def test_minimums_are_applied_until_nothing_falls_below_them(tmp_path: Path) -> None:
+    # c has one rating and goes; then y has one and goes; then b has one and goes. a and d, who share u and v, stay.
+    content = "a,u,1\na,v,2\nd,u,3\nd,v,4\nb,u,5\nb,y,1\nc,y,2\n"
+    done = run(tmp_path, content, no_header=True, min_user_ratings=2, min_item_ratings=2)
+    assert sorted(rows(tmp_path)) == [("a", "u", 1.0), ("a", "v", 2.0), ("d", "u", 3.0), ("d", "v", 4.0)]
+    assert (done.users, done.items, done.dropped) == (2, 2, 3)
+
+
+def test_minimums_that_leave_nothing_are_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no rating is left"):
+        run(tmp_path, min_item_ratings=4)
+
+
+# ── test ratings of one's own, and folds ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_ones_own_test_ratings_are_the_test_part(tmp_path: Path) -> None:
+    own = put(tmp_path, "1,2,5\n9,2,4\n", "u1.test")
+    listening = Listening()
+    done = run(tmp_path, "1,1,3\n1,3,4\n2,1,5\n", listening, no_header=True, test=own)
+    assert rows(tmp_path, "train") == [(1, 1, 3.0), (1, 3, 4.0), (2, 1, 5.0)]
+    assert rows(tmp_path, "test") == [(1, 2, 5.0), (9, 2, 4.0)]
+    assert (done.test_users_unseen, done.test_items_unseen, done.test_ratings_unseen) == (1, 1, 2)
+    assert listening.warnings == []
+
+
+def test_ids_are_strings_as_soon_as_one_file_says_so(tmp_path: Path) -> None:
+    run(tmp_path, "1,1,3\n2,1,4\n", no_header=True, test=put(tmp_path, "1,a,5\n", "own.csv"))
+    assert rows(tmp_path) == [(1, "1", 3.0), (2, "1", 4.0), (1, "a", 5.0)]
+
+
+def test_test_ratings_that_are_trained_on_are_warned_of(tmp_path: Path) -> None:
+    listening = Listening()
+    run(tmp_path, "1,1,3\n2,1,4\n", listening, no_header=True, test=put(tmp_path, "1,1,5\n1,2,5\n", "own.csv"))
+    assert listening.warnings == ["1 of the 2 test ratings are also given to train on"]
+
+
+def test_a_duplicate_in_ones_own_test_is_named_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"own.csv, line 2: user 1 has rated item 2 before \(.*own.csv, line 1\)"):
+        run(tmp_path, "1,1,3\n", no_header=True, test=put(tmp_path, "1,2,5\n1,2,4\n", "own.csv"))
+
+
+def test_the_folds_together_test_every_rating_once(tmp_path: Path) -> None:
+    tested: list[tuple[Any, ...]] = []
+    for fold in (1, 2, 3):
+        run(tmp_path, folds=3, fold=fold)
+        assert len(rows(tmp_path)) == 12
+        tested += rows(tmp_path, "test")
+    assert sorted(tested) == sorted(set(rows(tmp_path)))
+
+
+def test_titles_of_other_items_are_warned_of(tmp_path: Path) -> None:
+    listening = Listening()
+    run(tmp_path, progress=listening, items=put(tmp_path, "item,title\n1000,A\n", "items.csv"))
+    assert listening.warnings == ["the items file has no title for any item of the ratings"]
+
+
+@pytest.mark.parametrize("option", ["columns", "separator", "no_header", "test", "items"])
+def test_options_for_ones_own_ratings_need_them(option: str, tmp_path: Path) -> None:
+    value = {"no_header": True, "test": tmp_path, "items": tmp_path}.get(option, "x")
+    with pytest.raises(UsageError, match="goes with --ratings"):
+        prepare(PrepareConfig(dir=tmp_path, **{option: value}))  # type: ignore[arg-type]
+
+
+ID = st.one_of(st.integers(-5, 5).map(str), st.sampled_from(["a", "é", "x,y", 'q"', "01"]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(ID, ID), min_size=12, max_size=40, unique=True),
+    validation=st.sampled_from([0.0, 0.2]),
+    seed=st.integers(0, 99),
+)
+def test_ids_and_ratings_come_back_from_the_files(
+    pairs: list[tuple[str, str]], validation: float, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    frame = pd.DataFrame(pairs, columns=["user", "item"]).assign(rating=np.arange(len(pairs)) / 2)
+    run(folder, frame.to_csv(index=False), validation_fraction=validation, seed=seed)
+    back = [(str(user), str(item), rating) for user, item, rating in rows(folder)]
+    assert sorted(back) == sorted(frame.itertuples(index=False, name=None))
+    ids = pd.read_parquet(folder / "artifacts" / "data" / "users.parquet")["id"].tolist()
+    assert ids == sorted(set(ids))
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_command_prints_its_figures_as_one_json_document(mfcli: Runner, tmp_path: Path) -> None:
+    done = mfcli("prepare", "--ratings", put(tmp_path, TWELVE), "--json")
+    assert done.returncode == 0
+    assert done.stderr == "read 12 ratings of ratings.csv\n"
+    figures = json.loads(done.stdout)
+    assert (figures["ratings"], figures["train"], figures["val"], figures["test"]) == (12, 8, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--ratings", "none.csv"], 4, "none.csv: No such file or directory"),
+        (["--ratings", "."], 4, ".: not a regular file"),
+        (["--ratings", "bad.csv"], 4, "bad.csv, line 3: the rating 'x' is not a number"),
+        (["--ratings", "good.csv", "--duplicates", "first"], 2, "--duplicates: 'first' is not one of"),
+        (["--ratings", "good.csv", "--folds", "3"], 2, "--folds and --fold belong together"),
+        (["--ratings", "good.csv", "ml-1m"], 2, "--ratings and the data set 'ml-1m' exclude each other"),
+        ([], 3, "there are no data under artifacts/raw yet"),
+    ],
+)
+def test_a_failure_is_one_line_and_changes_nothing(
+    arguments: list[str], code: int, message: str, mfcli: Runner, tmp_path: Path
+) -> None:
+    put(tmp_path, TWELVE, "good.csv")
+    put(tmp_path, "user,item,rating\n1,2,3\n1,3,x\n", "bad.csv")
+    done = mfcli("prepare", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"mfcli: error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "artifacts" / "data").exists()
+
+
+def test_a_failure_leaves_the_previous_result(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "artifacts" / "data").iterdir()}
+    with pytest.raises(DataError):
+        run(tmp_path, "user,item,rating\n1,2,x\n")
+    run(tmp_path)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "artifacts" / "data").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        (
+            "ml-100k",
+            {
+                "u.data": "1\t31\t3\t11\n2\t31\t4\t12\n1\t5\t2\t13\n2\t5\t1\t14\n3\t5\t1\t15\n",
+                "u.item": "5|unknown||||1|0\n31|Misérables, Les (1995)|01-Jan-1995||http://x|0|1\n",
+                "u.genre": "unknown|0\nDrama|1\n\n",
+            },
+        ),
+        (
+            "ml-1m",
+            {
+                "ratings.dat": "1::31::3::11\n2::31::4::12\n1::5::2::13\n2::5::1::14\n3::5::1::15\n",
+                "movies.dat": "5::unknown::unknown\n31::Misérables, Les (1995)::Drama\n",
+            },
+        ),
+    ],
+)
+def test_a_downloaded_data_set_in_its_own_layout(
+    name: str, files: dict[str, str], mfcli: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "published").mkdir()
+    for file, content in files.items():
+        (tmp_path / "published" / file).write_bytes(content.encode("latin-1"))
+    done = mfcli("download", name, "--from", "published")
+    assert done.returncode == 0, done.stderr
+    prepare(PrepareConfig(dir=tmp_path / "artifacts", validation_fraction=0.0))
+    expected = [(1, 5, 2.0, 13), (1, 31, 3.0, 11), (2, 5, 1.0, 14), (2, 31, 4.0, 12), (3, 5, 1.0, 15)]
+    assert sorted(rows(tmp_path)) == expected
+    items = pd.read_parquet(tmp_path / "artifacts" / "data" / "items.parquet")
+    assert items["title"].tolist() == ["unknown", "Les Misérables (1995)"]
+    assert items["genres"].tolist() == ["unknown", "Drama"]
+
+
+# ── the real ratings ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_ml_latest_small(real_data: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(real_data / "ml-latest-small.zip") as file:
+        file.extractall(tmp_path)
+    source = tmp_path / "ml-latest-small"
+    done = prepare(
+        PrepareConfig(dir=tmp_path / "artifacts", ratings=source / "ratings.csv", items=source / "movies.csv")
+    )
+    assert (done.ratings, done.users, done.items) == (100_836, 610, 9_724)
+    assert (done.train, done.val, done.test) == (72_601, 8_067, 20_168)
+    assert done.histogram["4"] == 26_818
+    everything = pd.read_csv(source / "ratings.csv")
+    _, test = train_test_split(everything, test_size=0.2, random_state=1234)
+    assert np.array_equal(parts(tmp_path, ("test",)).to_numpy(), test.to_numpy())
+    items = pd.read_parquet(tmp_path / "artifacts" / "data" / "items.parquet").set_index("id")
+    assert (items["title"] != "").all()
+    assert items.loc[2571, "title"] == "The Matrix (1999)"
+
+
+def test_ml_1m(real_data: Path, tmp_path: Path) -> None:
+    done = prepare(
+        PrepareConfig(
+            dir=tmp_path / "artifacts",
+            ratings=real_data / "ml-1m-ratings.csv.gz",
+            items=real_data / "ml-1m-movies.dat",
+            test_fraction=0.1,
+            validation_fraction=0.0,
+            seed=1,
+        )
+    )
+    assert (done.ratings, done.users, done.items) == (1_000_209, 6_040, 3_706)
+    assert (done.train, done.val, done.test) == (900_188, 0, 100_021)
+    assert done.histogram == {"1": 56_174, "2": 107_557, "3": 261_197, "4": 348_971, "5": 226_310}

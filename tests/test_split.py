@@ -1,0 +1,134 @@
+"""Cutting ratings into parts: known answers, and that no rating is lost or used twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from mfcli.config import PrepareConfig
+from mfcli.errors import DataError, UsageError
+from mfcli.split import Split, check_options, split
+
+USERS = np.array([0, 0, 1, 1, 1, 2, 3, 3], np.int32)
+TIMES = np.array([5, 9, 3, 8, 8, 1, 7, 2], np.int64)
+
+
+def cut(n: int = 8, users: np.ndarray = USERS, times: np.ndarray | None = TIMES, **options: object) -> Split:
+    config = PrepareConfig(**{"validation_fraction": 0.0} | options)  # type: ignore[arg-type]
+    return split(config, n, users, times, None)
+
+
+@pytest.mark.parametrize("n", [10, 101, 1000])
+def test_the_default_split_is_the_articles_row_for_row(n: int) -> None:
+    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=1234)
+    parts = cut(n)
+    assert parts.train.tolist() == train.tolist()
+    assert parts.test.tolist() == test.tolist()
+    assert parts.val.tolist() == []
+
+
+def test_the_validation_part_is_cut_from_the_training_part_and_leaves_the_test_part_alone() -> None:
+    with_none, with_some = cut(1000), cut(1000, validation_fraction=0.1)
+    assert with_some.test.tolist() == with_none.test.tolist()
+    assert len(with_some.val) == 80
+    assert sorted([*with_some.train, *with_some.val]) == sorted(with_none.train)
+
+
+def test_another_seed_is_another_split() -> None:
+    assert cut(100).test.tolist() != cut(100, seed=1).test.tolist()
+    assert cut(100, seed=1).test.tolist() == cut(100, seed=1).test.tolist()
+
+
+def test_time_tests_on_the_latest_ratings_and_validates_on_those_before() -> None:
+    parts = cut(split="time", test_fraction=0.25, validation_fraction=0.3)
+    # By time: rows 5 (1), 7 (2), 2 (3), 0 (5), 6 (7), 3 (8), 4 (8), 1 (9).
+    assert parts.train.tolist() == [5, 7, 2, 0]
+    assert parts.val.tolist() == [6, 3]
+    assert parts.test.tolist() == [4, 1]
+
+
+def test_leave_last_tests_on_the_last_rating_of_every_user_who_has_two() -> None:
+    parts = cut(split="leave-last")
+    assert parts.test.tolist() == [1, 4, 6]  # user 1 rated rows 3 and 4 at once: the later row counts
+    assert parts.train.tolist() == [0, 2, 3, 5, 7]
+
+
+def test_leave_last_needs_somebody_with_two_ratings() -> None:
+    with pytest.raises(DataError, match="a user with two ratings"):
+        cut(3, np.array([0, 1, 2], np.int32), np.arange(3), split="leave-last")
+
+
+@pytest.mark.parametrize("kind", ["time", "leave-last"])
+def test_splits_by_time_need_timestamps(kind: str) -> None:
+    with pytest.raises(DataError, match="needs timestamps"):
+        cut(times=None, split=kind)
+
+
+def test_every_rating_is_tested_in_exactly_one_fold() -> None:
+    tests = [cut(10, folds=3, fold=fold).test.tolist() for fold in (1, 2, 3)]
+    assert sorted(map(len, tests)) == [3, 3, 4]
+    assert sorted(row for test in tests for row in test) == list(range(10))
+
+
+def test_ones_own_test_rows_are_the_test_part() -> None:
+    parts = split(PrepareConfig(validation_fraction=0.0), 5, USERS[:5], None, np.array([1, 4]))
+    assert parts.train.tolist() == [0, 2, 3]
+    assert parts.test.tolist() == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [
+        (1, {}),
+        (2, {"validation_fraction": 0.5}),
+        (2, {"folds": 3, "fold": 1}),
+        (3, {"test_fraction": 0.99}),
+        (1, {"split": "time"}),
+        (2, {"split": "time", "validation_fraction": 0.5}),
+    ],
+)
+def test_too_few_ratings_are_a_data_error(n: int, options: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="too few"):
+        cut(n, np.zeros(n, np.int32), np.arange(n), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"folds": 3},
+        {"fold": 1},
+        {"folds": 3, "fold": 4},
+        {"folds": 3, "fold": 1, "split": "time"},
+        {"folds": 3, "fold": 1, "test": Path("x")},
+        {"split": "leave-last", "test": Path("x")},
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        check_options(PrepareConfig(**options))  # type: ignore[arg-type]
+
+
+KINDS = st.sampled_from([{}, {"split": "time"}, {"split": "leave-last"}, {"folds": 4, "fold": 3}])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=20, max_size=80),
+    kind=KINDS,
+    test_fraction=st.floats(0.05, 0.6),
+    validation_fraction=st.one_of(st.just(0.0), st.floats(0.05, 0.6)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_parts_are_all_ratings_each_once(
+    rows: list[tuple[int, int]], kind: dict[str, object], test_fraction: float, validation_fraction: float, seed: int
+) -> None:
+    users, times = np.array(rows).T
+    fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction, "seed": seed}
+    parts = cut(len(rows), users.astype(np.int32), times.astype(np.int64), **kind, **fractions)
+    assert sorted([*parts.train, *parts.val, *parts.test]) == list(range(len(rows)))
+    assert len(parts.train)
+    assert len(parts.test)
+    assert bool(len(parts.val)) == (validation_fraction > 0)

@@ -1,0 +1,124 @@
+"""Titles and genres, in the layouts of the catalogue and in anybody's own file."""
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mfcli.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
+from mfcli.errors import DataError
+from mfcli.titles import Titles, read_items, read_own_items, upright
+
+TWO: Titles = {"1": ("Les Misérables (1995)", "Drama|War"), "7": ("Toy Story (1995)", "")}
+AS_CSV = 'movieId,title,genres\n1,"Misérables, Les (1995)",Drama|War\n\n7,Toy Story (1995),(no genres listed)\n'
+AS_DAT = "1::Misérables, Les (1995)::Drama|War\n\n7::Toy Story (1995)::\n"
+AS_U_ITEM = "1|Misérables, Les (1995)|01-Jan-1995||http://x|0|1|1\n\n7|Toy Story (1995)|01-Jan-1995||http://x|0|0|0\n"
+U_GENRE = "unknown|0\nDrama|1\nWar|2\n\n"
+
+
+def put(folder: Path, name: str, content: bytes | str) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Matrix, The (1999)", "The Matrix (1999)"),
+        ("Shawshank Redemption, The", "The Shawshank Redemption"),
+        ("Enfer, L' (1994)", "L'Enfer (1994)"),
+        ("Postino, Il (Postman, The) (1994)", "Il Postino (The Postman) (1994)"),
+        (
+            "Bad and the Ugly, The (Brutto, il cattivo, Il) (1966)",
+            "The Bad and the Ugly (Il Brutto, il cattivo) (1966)",
+        ),
+        ("Crouching Tiger, Hidden Dragon (2000)", "Crouching Tiger, Hidden Dragon (2000)"),
+        ("Net, Theft (1995)", "Net, Theft (1995)"),
+    ],
+)
+def test_an_inverted_article_comes_to_the_front(title: str, expected: str) -> None:
+    assert upright(title) == expected
+
+
+@pytest.mark.parametrize(("layout", "text"), [(CSV, AS_CSV), (DAT, AS_DAT), (DAT_LATIN, AS_DAT), (ML100K, AS_U_ITEM)])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_every_layout_of_the_catalogue(layout: Layout, text: str, line_end: str, tmp_path: Path) -> None:
+    put(tmp_path, "u.genre", U_GENRE)
+    path = put(tmp_path, layout.items, text.replace("\n", line_end).encode(layout.items_encoding))
+    assert read_items(path, layout) == TWO
+
+
+def test_latin_1_where_utf_8_was_expected_is_read_all_the_same(tmp_path: Path) -> None:
+    assert read_items(put(tmp_path, "movies.csv", AS_CSV.encode("latin-1")), CSV) == TWO
+
+
+def test_a_title_may_hold_the_separator_or_a_line_break(tmp_path: Path) -> None:
+    assert read_items(put(tmp_path, "movies.dat", "1::A::B::Drama\n"), DAT) == {"1": ("A::B", "Drama")}
+    text = 'movieId,title,genres\n1,"A\nB",Drama\n2,short\n'
+    with pytest.raises(DataError, match=r"movies.csv, line 4: 2 columns are too few"):
+        read_items(put(tmp_path, "movies.csv", text), CSV)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items.csv", AS_CSV),
+        ("items.csv", b"\xef\xbb\xbf" + AS_CSV.encode()),
+        ("items.csv", AS_CSV.encode("latin-1")),
+        ("items.csv.gz", gzip.compress(AS_CSV.encode())),
+        ("items.tsv", "Item\t Title \tGenre\n1\tMisérables, Les (1995)\tDrama|War\n7\tToy Story (1995)\t\n"),
+        ("items.txt", "name;id;genres\nMisérables, Les (1995);1;Drama|War\nToy Story (1995);7;\n"),
+        ("movies.dat", AS_DAT.encode("latin-1")),
+        ("u.item", AS_U_ITEM.encode("latin-1")),
+    ],
+)
+def test_own_items_in_any_usual_form(name: str, content: bytes | str, tmp_path: Path) -> None:
+    put(tmp_path, "u.genre", U_GENRE)
+    assert read_own_items(put(tmp_path, name, content)) == TWO
+
+
+def test_own_items_as_parquet_with_genres_as_lists(tmp_path: Path) -> None:
+    titles = ["Misérables, Les (1995)", "Toy Story (1995)"]
+    table = pa.table({"item_id": [1, 7], "title": titles, "genres": [["Drama", "War"], None]})
+    pq.write_table(table, tmp_path / "items.parquet")
+    assert read_own_items(tmp_path / "items.parquet") == TWO
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("i.csv", "", "i.csv: the file is empty"),
+        ("i.csv", "film,title\n1,x\n", r"i.csv, line 1: no columns item and title \(columns: film, title\)"),
+        ("i.csv", "item,title\n1,Matrix, The\n", "i.csv, line 2: 3 columns, not 2"),
+        ("i.csv", 'item,title\n1,"A\nB"\n2\n', "i.csv, line 4: 1 columns, not 2"),
+        ("i.dat", "1::A\n", "i.dat, line 1: 2 columns are too few"),
+        ("i.csv.gz", gzip.compress(AS_CSV.encode())[:-12], "i.csv.gz: Compressed file ended"),
+        ("i.csv.gz", b"item,title\n", "i.csv.gz: Not a gzipped file"),
+        ("i.parquet", b"item,title\n", "i.parquet: not a parquet file"),
+        ("u.item", AS_U_ITEM, "u.genre: No such file"),
+    ],
+)
+def test_what_is_wrong_with_an_items_file_is_said_with_its_line(
+    name: str, content: bytes | str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_own_items(put(tmp_path, name, content))
+
+
+def test_a_missing_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No such file"):
+        read_own_items(tmp_path / "none.csv")
+    with pytest.raises(DataError, match=r"not a regular file"):
+        read_own_items(tmp_path)
+    with pytest.raises(DataError, match=r"No such file"):
+        read_items(tmp_path / "movies.csv", CSV)
+
+
+def test_the_real_titles_of_ml_1m(real_data: Path) -> None:
+    items = read_items(real_data / "ml-1m-movies.dat", DAT_LATIN)
+    assert len(items) == 3883
+    assert items["1"] == ("Toy Story (1995)", "Animation|Children's|Comedy")
+    assert items["73"] == ("Les Misérables (1995)", "Drama|Musical")

@@ -1,0 +1,413 @@
+"""Training as a whole: what every solver promises, and what the stage writes."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mfcli.artifacts import Artifacts
+from mfcli.checkpoint import Checkpoint
+from mfcli.config import PRESETS, TrainConfig
+from mfcli.console import EpochLine, Progress, TrainingProgress
+from mfcli.dataset import Prepared
+from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.metrics import rmse
+from mfcli.model import FactorModel
+from mfcli.ratings import Ratings
+from mfcli.solvers import base
+from mfcli.solvers.base import Epoch, Solver, State
+from mfcli.train import pick_device, train
+from tests.conftest import Runner
+
+SOLVERS = ("adam", "als", "gibbs")
+CPU = torch.device("cpu")
+
+
+def options(solver: str, epochs: int) -> dict[str, Any]:
+    """Options of a small run of that solver over so many epochs."""
+    lengths = {
+        "adam": {"epochs": epochs, "batch": 500},
+        "als": {"epochs": epochs, "tolerance": 0.0},
+        "gibbs": {"burn_in": 1, "samples": epochs - 1},
+    }
+    return {"solver": solver, "factors": 4} | lengths[solver]
+
+
+class Interrupting(Progress, TrainingProgress):
+    """Counts batches, and stops the run after some of them as SIGINT does."""
+
+    def __init__(self, after: float = math.inf) -> None:
+        self.after, self.batches = after, 0
+        self.lines: list[EpochLine] = []
+        self.notes: list[str] = []
+
+    @contextmanager
+    def training(self, epochs: int, done: int) -> Iterator[TrainingProgress]:
+        yield self
+
+    def batch(self, done: int, total: int, rmse: Any) -> None:
+        self.batches += 1
+        if self.batches == self.after:
+            raise Stopped(2)
+
+    def epoch(self, line: EpochLine) -> None:
+        self.lines.append(line)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def history(folder: Path, run: str = "default") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "runs" / run / "history.jsonl").read_text().splitlines()]
+
+
+def files(folder: Path, run: str = "default") -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (folder / "runs" / run).iterdir()}
+
+
+def planted(seed: int = 0) -> tuple[Ratings, Ratings, float]:
+    """Training and test ratings of planted factors and biases with noise of 0.3, and the truth's RMSE on the test."""
+    rng = np.random.default_rng(seed)
+    users, items, rank = 150, 120, 2
+    p, q = rng.normal(0, 0.8, (users, rank)), rng.normal(0, 0.8, (items, rank))
+    b, c = rng.normal(0, 0.4, users), rng.normal(0, 0.4, items)
+    u, i = np.divmod(rng.permutation(users * items)[:9000], items)
+    truth = 3.5 + b[u] + c[i] + (p[u] * q[i]).sum(1)
+    ratings = (truth + rng.normal(0, 0.3, len(u))).astype(np.float32)
+    whole = Ratings(u.astype(np.int32), i.astype(np.int32), ratings, users, items)
+    head, tail = np.arange(7500), np.arange(7500, 9000)
+    return whole.take(head), whole.take(tail), rmse(ratings[tail], truth[tail])
+
+
+# ── what every solver promises ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_planted_factors_are_recovered(name: str) -> None:
+    known, unknown, oracle = planted()
+    tuned: dict[str, Any] = {
+        "adam": {"lr": 0.03, "l2": 0.1},
+        "als": {"l2": 0.3},
+        "gibbs": {"burn_in": 15, "samples": 25},
+    }
+    config = TrainConfig(**options(name, 20) | tuned[name])
+    solver = base.create(config, known, None, CPU)
+    run_to_the_end(solver, config.passes)
+    found = rmse(unknown.ratings, solver.model().predict(unknown.users, unknown.items))
+    assert oracle == pytest.approx(0.3, abs=0.02)
+    assert oracle - 0.01 < found < 1.2 * oracle, "biases alone come to three times the oracle"
+
+
+@pytest.fixture(scope="module")
+def data(finished: Path) -> Prepared:
+    return Prepared(Artifacts(finished).data.record())
+
+
+def a_solver(name: str, data: Prepared, **more: Any) -> Solver:
+    return base.create(TrainConfig(**options(name, 3), **more), data.part("train"), data.part("val"), CPU)
+
+
+def run_to_the_end(solver: Solver, epochs: int = 3) -> list[Epoch]:
+    return [solver.run_epoch(lambda *_: None) for _ in range(epochs)]
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_an_epoch_reports_finite_figures_and_the_validation_rmse_of_its_model(name: str, data: Prepared) -> None:
+    solver, val = a_solver(name, data), data.part("val")
+    close = 1e-9 if solver.keeps_best else 0.02  # an average of samples is not quite the model they are pressed into
+    for _ in range(3):
+        epoch = solver.run_epoch(lambda *_: None)
+        assert epoch.finite
+        expected = rmse(val.ratings, solver.model().predict(val.users, val.items))
+        assert epoch.validation_rmse == pytest.approx(expected, abs=close)
+        assert np.isfinite(epoch.batch_rmse).all()
+    without = base.create(TrainConfig(**options(name, 3)), data.part("train"), None, CPU)
+    assert without.run_epoch(lambda *_: None).validation_rmse is None
+
+
+@pytest.mark.parametrize("name", ["adam", "als"])
+def test_what_training_never_saw_has_no_factors(name: str, data: Prepared) -> None:
+    part = data.part("train")
+    some = part.take((part.users != 3) & (part.items != 5))
+    solver = base.create(TrainConfig(**options(name, 3)), some, None, CPU)
+    run_to_the_end(solver)
+    model = solver.model()
+    assert not model.user_factors[3].any()
+    assert not model.item_factors[5].any()
+    assert (model.user_counts[3], model.item_counts[5]) == (0, 0)
+    assert model.user_factors[2].any()
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name: str, data: Prepared) -> None:
+    def content(seed: int) -> bytes:
+        solver = a_solver(name, data, seed=seed)
+        run_to_the_end(solver)
+        return solver.model().to_bytes()
+
+    first = content(7)
+    torch.manual_seed(99)  # nobody else's random numbers matter
+    np.random.seed(99)
+    assert content(7) == first
+    assert content(8) != first
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_tick_that_raises_loses_nothing(name: str, share: float, data: Prepared) -> None:
+    """Broken off at a batch of any epoch, a solver goes on from its state to the same end."""
+    ticks = 0
+
+    def count(*_: object) -> None:
+        nonlocal ticks
+        ticks += 1
+
+    def interrupt(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Stopped(15)
+
+    undisturbed = a_solver(name, data)
+    expected = [undisturbed.run_epoch(count) for _ in range(3)]
+    left = 1 + int(share * (ticks - 1))
+    broken = a_solver(name, data)
+    before: list[Epoch] = []
+    with pytest.raises(Stopped):
+        before.extend(iter(lambda: broken.run_epoch(interrupt), None))
+    state = broken.state()
+    resumed = a_solver(name, data)
+    resumed.load_state(State(state.tensors, json.loads(json.dumps(state.values))))
+    after = run_to_the_end(resumed, 3 - len(before))
+    for got, wanted in zip([*before, *after], expected, strict=True):
+        assert replace(got, batch_rmse=None) == replace(wanted, batch_rmse=None)
+        np.testing.assert_array_equal(got.batch_rmse, wanted.batch_rmse)
+    assert resumed.model().to_bytes() == undisturbed.model().to_bytes()
+    for key, tensor in undisturbed.state().tensors.items():
+        assert torch.equal(tensor, resumed.state().tensors[key]), key
+
+
+# ── what the stage writes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str, artifacts: Path) -> None:
+    whole, part = (TrainConfig(dir=artifacts, run=run, **options(name, 4)) for run in ("whole", "part"))
+    counting = Interrupting()
+    train(whole, counting)
+    with pytest.raises(Stopped, match=r"stopped in epoch \d; `mfcli train --run part .*--resume` goes on"):
+        train(part, Interrupting(after=counting.batches * 5 // 8))
+    assert list(files(artifacts, "part")) == ["checkpoint.safetensors"]
+    done = train(replace(part, resume=True))
+    assert 0 < done.resumed_at < 4
+    kept = ("model.safetensors", "history.jsonl", "stage.json")
+    resumed, undisturbed = files(artifacts, "part"), files(artifacts, "whole")
+    assert sorted(resumed) == sorted(undisturbed) == sorted(kept)
+    assert [json.loads(line) for line in resumed["history.jsonl"].splitlines()] == history(artifacts, "whole")
+    assert resumed["model.safetensors"] == undisturbed["model.safetensors"]
+
+
+def test_resuming_with_other_options_or_a_damaged_checkpoint_is_refused(artifacts: Path) -> None:
+    config = TrainConfig(dir=artifacts, run="cut", factors=4, epochs=4, batch=500)
+    with pytest.raises(Stopped):
+        train(config, Interrupting(after=7))
+    resume = replace(config, resume=True)
+    for other in (replace(resume, epochs=5), replace(resume, seed=2), replace(resume, l2=0.5)):
+        with pytest.raises(ArtifactError, match="other options or other data"):
+            train(other)
+    path = artifacts / "runs" / "cut" / "checkpoint.safetensors"
+    content = path.read_bytes()
+    for damaged in (b"", content[:-1], content[:2000], content[:-40] + b"x" + content[-39:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match="damaged: train again without --resume"):
+            train(resume)
+    path.write_bytes(content)
+    assert train(resume).epochs == 4
+    assert not path.exists()
+
+
+def test_a_run_without_resume_starts_anew_and_says_so(artifacts: Path) -> None:
+    config = TrainConfig(dir=artifacts, factors=4, epochs=4)
+    before = files(artifacts)["model.safetensors"]
+    with pytest.raises(Stopped):
+        train(config, Interrupting(after=6))
+    progress = Interrupting()
+    assert train(config, progress).resumed_at == 0
+    assert "starting anew" in progress.notes[0]
+    assert files(artifacts)["model.safetensors"] == before
+
+
+def test_resuming_a_finished_run_does_nothing_and_says_so(artifacts: Path) -> None:
+    before, progress = files(artifacts), Interrupting()
+    done = train(TrainConfig(dir=artifacts, factors=4, epochs=4, resume=True), progress)
+    assert progress.notes == ["nothing to resume: run 'default' is finished"]
+    assert (done.epochs, done.ratings_per_second) == (4, None)
+    assert files(artifacts) == before
+
+
+def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfcli.train.SAVE_EVERY", 0.0)
+    seen: list[int | None] = []
+    path = artifacts / "runs" / "new" / "checkpoint.safetensors"
+
+    class Looking(Interrupting):
+        def batch(self, done: int, total: int, rmse: Any) -> None:
+            if done == 1:
+                seen.append(len(Checkpoint.load(path).history) if path.exists() else None)
+
+    train(TrainConfig(dir=artifacts, run="new", factors=4, epochs=3), Looking())
+    assert seen == [None, 1, 2]
+    assert not path.exists()
+
+
+def test_the_history_has_every_epoch_and_every_batch(artifacts: Path) -> None:
+    progress = Interrupting()
+    done = train(TrainConfig(dir=artifacts, factors=4, epochs=3, batch=500), progress)
+    ratings = len(Prepared(Artifacts(artifacts).data.record()).part("train"))
+    records = history(artifacts)
+    assert [r["epoch"] for r in records] == [line.epoch for line in progress.lines] == [1, 2, 3]
+    for record, line in zip(records, progress.lines, strict=True):
+        assert len(record["batch_rmse"]) == math.ceil(ratings / 500)
+        sizes = [500] * (ratings // 500) + [ratings % 500]
+        total = sum(n * r**2 for n, r in zip(sizes, record["batch_rmse"], strict=True))
+        assert record["train_rmse"] == pytest.approx(math.sqrt(total / ratings), rel=1e-5)
+        assert (line.train_rmse, line.validation_rmse) == (record["train_rmse"], record["validation_rmse"])
+        assert record["learning_rate"] > 0
+    assert progress.batches == 3 * math.ceil(ratings / 500)
+    assert done.train_rmse == records[done.best_epoch - 1]["train_rmse"]
+
+
+def test_early_stopping_keeps_the_weights_of_the_best_epoch(artifacts: Path) -> None:
+    """Without a penalty and with too high a learning rate the validation RMSE soon rises."""
+    overfitting = {"factors": 16, "l2": 0.0, "bias_l2": 0.0, "schedule": "constant", "lr": 0.05, "batch": 200}
+    done = train(TrainConfig(dir=artifacts, epochs=40, patience=3, **overfitting))
+    validation = [r["validation_rmse"] for r in history(artifacts)]
+    assert done.best_epoch == 1 + int(np.argmin(validation))
+    assert done.epochs == len(validation) == done.best_epoch + 3 < 40
+    assert done.validation_rmse == min(validation) < validation[-1]
+    val = Prepared(Artifacts(artifacts).data.record()).part("val")
+    model = FactorModel.from_bytes(files(artifacts)["model.safetensors"])
+    assert rmse(val.ratings, model.predict(val.users, val.items)) == done.validation_rmse
+
+
+def test_patience_0_never_stops_early_and_still_keeps_the_best(artifacts: Path) -> None:
+    overfitting = {"factors": 16, "l2": 0.0, "bias_l2": 0.0, "schedule": "constant", "lr": 0.05, "batch": 200}
+    done = train(TrainConfig(dir=artifacts, epochs=12, patience=0, **overfitting))
+    assert done.epochs == 12 > done.best_epoch
+    assert done.validation_rmse == min(r["validation_rmse"] for r in history(artifacts))
+
+
+def test_without_a_validation_part_the_last_epoch_is_kept(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("prepare", "--validation-fraction", 0).returncode == 0
+    config = TrainConfig(dir=artifacts, factors=4, epochs=3)
+    done = train(config)
+    assert (done.best_epoch, done.epochs, done.validation_rmse) == (3, 3, None)
+    solver = base.create(config, Prepared(Artifacts(artifacts).data.record()).part("train"), None, CPU)
+    run_to_the_end(solver)
+    assert files(artifacts)["model.safetensors"] == solver.model().to_bytes()
+
+
+def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("train", "--preset", "article", "--epochs", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    config = json.loads((artifacts / "runs" / "default" / "stage.json").read_text())["config"]
+    expected = {
+        "solver": "adam",
+        "biases": False,
+        "init_std": 1.0,
+        "factors": 100,
+        "loss": "rmse",
+        "batch": 32,
+        "lr": 1e-3,
+        "schedule": "constant",
+        "l2": 0.0,
+        "bias_l2": 0.0,
+        "patience": 0,
+    }
+    assert {name: config[name] for name in expected} == expected
+    assert config["epochs"] == 2
+    assert PRESETS["article"]["epochs"] == 30
+    # Off a terminal progress is a line an epoch, on standard error; the result is one JSON document.
+    result = json.loads(done.stdout)
+    assert result["validation_rmse"] == Artifacts(artifacts).run("default").record().figures["validation_rmse"]
+    lines = done.stderr.splitlines()
+    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
+    assert f"val RMSE {result['validation_rmse']:.4f}" in lines[result["best_epoch"] - 1]
+
+
+def test_divergence_is_exit_6_in_one_line_and_leaves_the_previous_model(artifacts: Path, mfcli: Runner) -> None:
+    before = files(artifacts)
+    done = mfcli("train", "--lr", "1e30", "--epochs", 3)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("mfcli: error: training diverged in epoch 1")
+    assert done.stderr.count("\n") == 1
+    assert files(artifacts) == before
+
+
+def test_divergence_in_a_later_epoch_removes_the_checkpoint(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, create = files(artifacts), base.create
+
+    def created(*arguments: Any) -> Solver:
+        solver = create(*arguments)
+        run_epoch, epochs = solver.run_epoch, iter((False, True))
+        monkeypatch.setattr(
+            solver, "run_epoch", lambda tick: replace(run_epoch(tick), train_rmse=math.nan if next(epochs) else 1.0)
+        )
+        return solver
+
+    monkeypatch.setattr(base, "create", created)
+    with pytest.raises(DivergedError, match=r"epoch 2 .*the previous model is untouched"):
+        train(TrainConfig(dir=artifacts, factors=4, epochs=4))
+    assert files(artifacts) == before
+
+
+def test_runs_lie_side_by_side(artifacts: Path) -> None:
+    before = files(artifacts)
+    done = train(TrainConfig(dir=artifacts, run="small", factors=2, epochs=1))
+    assert done.path == artifacts / "runs" / "small" / "model.safetensors"
+    assert files(artifacts) == before
+    assert FactorModel.from_bytes(done.path.read_bytes()).factors == 2
+
+
+def test_the_record_says_what_made_the_model(finished: Path) -> None:
+    record = Artifacts(finished).run("default").record()
+    assert record.config["factors"] == 4
+    assert record.config["seed"] == 1234
+    assert record.body["device"] in ("cpu", "cuda")
+    assert {"mfcli", "torch", "numpy"} <= set(record.body["versions"])
+    assert record.inputs == {"data": Artifacts(finished).data.record().fingerprint}
+    assert sorted(record.files) == ["history.jsonl", "model.safetensors"]
+    assert record.figures["epochs"] == len(history(finished)) == 4
+
+
+def test_threads_are_torchs_threads(artifacts: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        train(TrainConfig(dir=artifacts, factors=4, epochs=1, threads=1))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("wanted", ["cuda:9", "cuda:999999999999999999999"])
+def test_a_device_that_is_not_there_is_a_usage_error(wanted: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {wanted}: there is no such CUDA device here"):
+        pick_device(wanted)
+
+
+def test_a_device_that_is_not_there_is_exit_2_in_one_line(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("train", "--device", "cuda:9")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--device cuda:9" in done.stderr
+
+
+def test_auto_takes_what_there_is() -> None:
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device("cpu") == CPU
