@@ -287,7 +287,7 @@ class TrainConfig(Config):
         solvers=("adam", "als"),
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", shared=True)
-    threads: int = option(0, "CPU threads; 0: as many as torch takes.", minimum=0, maximum=1024, shared=True)
+    threads: int = option(0, "CPU threads; 0: as many cores as pay off.", minimum=0, maximum=1024, shared=True)
     seed: int = option(
         1234, "Seed of the initial factors and of the shuffling.", minimum=0, maximum=2**32 - 1, shared=True
     )

@@ -12,7 +12,21 @@ from mfcli.artifacts import Artifacts
 from mfcli.errors import EXIT_CODES
 from tests.conftest import Result, Runner, clean_environment, run_mfcli
 
-LONG = ("train", "--run", "long", "--factors", "4", "--batch", "16", "--epochs", "40", "--patience", "0")
+LONG = (
+    "train",
+    "--run",
+    "long",
+    "--factors",
+    "4",
+    "--batch",
+    "64",
+    "--epochs",
+    "30",
+    "--patience",
+    "0",
+    "--threads",
+    "1",
+)
 
 
 def assert_error(done: Result, code: int, *words: str) -> None:

@@ -12,10 +12,10 @@ HEAVY = {"torch", "pandas", "sklearn", "matplotlib", "scipy"}
 
 
 def imported(*arguments: str, cwd: Path) -> set[str]:
-    """Top-level modules that a process has imported by the end of a command that succeeded."""
+    """Modules that a process has imported by the end of a command that succeeded."""
     script = (
         "import sys; from mfcli.cli import run; code = run(sys.argv[1:]); "
-        "print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr); sys.exit(code)"
+        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=60)
@@ -42,3 +42,11 @@ def test_serving_a_model_imports_nothing_that_trains_or_draws(artifacts: Path, a
     found = imported(*arguments, cwd=artifacts.parent)
     assert "numpy" in found
     assert not found & HEAVY
+
+
+@pytest.mark.parametrize("solver", ["adam", "als", "gibbs"])
+def test_training_imports_no_compiler_and_nothing_that_draws(artifacts: Path, solver: str) -> None:
+    passes = ("--burn-in", "1", "--samples", "1") if solver == "gibbs" else ("--epochs", "1")
+    found = imported("train", "--solver", solver, *passes, "--json", cwd=artifacts.parent)
+    assert "torch" in found
+    assert not found & {"torch._dynamo", "sympy", "pandas", "sklearn", "matplotlib"}

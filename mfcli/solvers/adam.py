@@ -4,6 +4,7 @@ The parts are the article's: a Dataset, a DataLoader, an nn.Module, a criterion,
 indexing, so that what is left to do is arithmetic.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -16,7 +17,9 @@ from mfcli.config import TrainConfig
 from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
-from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
+from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed, torch_threads
+
+NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
 
 Example = tuple[Tensor, Tensor, Tensor]
 
@@ -153,6 +156,24 @@ class ScaledL2(nn.Module):
         return weighted.mean()
 
 
+class LeanAdam(torch.optim.Adam):
+    """torch's Adam, less the import of torch's compiler: 2 s of every process, for nothing that is used here.
+
+    ``step`` imports it to break graphs, other methods to tell it to leave them alone (``torch._compile``). So the step
+    is the bare one, and of the others we say that it has been told.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        for method in vars(torch.optim.Optimizer).values():
+            if hasattr(method, "__wrapped__"):
+                method.__wrapped__.__dict__["__dynamo_disable"] = method.__wrapped__
+        super().__init__(*arguments, **options)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        return inspect.unwrap(torch.optim.Adam.step)(self, closure)
+
+
 class Adam:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
@@ -175,7 +196,7 @@ class Adam:
         self.dataset = RatingsDataset(train, device)
         self.batches = ShuffledBatches(len(train), config.batch_for(len(train)), config.seed, device)
         self.loader = DataLoader(self.dataset, sampler=self.batches, batch_size=None, generator=torch.Generator())
-        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=config.lr, fused=True)
+        self.optimizer = LeanAdam(self.module.parameters(), lr=config.lr, fused=True)
         self.schedule = self._schedule()
         self.squared_errors = torch.zeros(len(self.batches), device=device)  # of each batch of the epoch, summed
 
@@ -187,6 +208,12 @@ class Adam:
         return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.config.lr, total_steps=steps)
 
     def run_epoch(self, tick: Tick) -> Epoch:
+        # Waiting for each other at every small operation costs threads more than they bring; on a busy machine tenfold.
+        worth = max(1, self.batches.batch * self.config.factors // NUMBERS_A_THREAD)
+        with torch_threads(self.config.threads or min(torch.get_num_threads(), worth)):
+            return self._epoch(tick)
+
+    def _epoch(self, tick: Tick) -> Epoch:
         self.module.train()
         total, size, last = len(self.batches), self.batches.batch, len(self.train) % self.batches.batch
         for users, items, ratings in self.loader:

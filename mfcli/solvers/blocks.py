@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mfcli.errors import DivergedError
 from mfcli.ratings import Float32s, Ratings
-from mfcli.solvers.base import Tick
+from mfcli.solvers.base import Tick, torch_threads
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
@@ -43,16 +43,12 @@ def one_core_each(device: torch.device) -> Iterator[Map]:
     if device.type != "cpu" or threads == 1:
         yield map
         return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            try:
-                yield pool.map
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(1), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @dataclass(frozen=True)
