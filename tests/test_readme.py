@@ -1,0 +1,116 @@
+"""What the README prints works: its commands, its cron line, its CI job, its tables."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mfcli.cli import app
+from mfcli.errors import EXIT_CODES
+from tests.conftest import Result, clean_environment, run_mfcli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    """The code block behind the comment <!-- name -->."""
+    found = re.search(rf"<!-- {re.escape(name)} -->\n+```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, f"no block '{name}'"
+    return found[1]
+
+
+def shell(script: str, cwd: Path, **env: str) -> Result:
+    """Run it as bash would, with this environment's ``mfcli`` on the PATH."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    script = f"set -euo pipefail\n{script}"
+    environment = clean_environment(PATH=path, **env)
+    return subprocess.run(["bash", "-c", script], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def commands_of(line: str) -> str:
+    """The mfcli commands of a set-up line, behind what installs."""
+    return line[line.index("mfcli ") :]
+
+
+def test_the_first_set_up_command_ends_with_recommendations(tmp_path: Path) -> None:
+    (line,) = block("run").splitlines()
+    done = shell(commands_of(line), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "oracle" in done.stdout
+    assert done.stdout.count("\n  1 ") or re.search(r"^ +1 +\d+ +The ", done.stdout, re.MULTILINE)
+
+
+def test_the_second_set_up_command_installs_what_the_tests_need() -> None:
+    (line,) = block("test").splitlines()
+    assert "'.[test]'" in line
+    assert line.endswith("pytest")
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["test"]
+    assert {re.split(r"[>=<]", n)[0] for n in needed} >= {"hypothesis", "mypy", "pytest", "ruff"}
+
+
+def test_the_chain_on_movielens(tmp_path: Path, real_data: Path) -> None:
+    source = str(real_data / "ml-latest-small.zip")
+    done = shell(block("chain"), tmp_path, MFCLI_DOWNLOAD_SOURCE=source)
+    assert done.returncode in (0, 141), done.stderr  # head may be gone before all users are written
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-3] == "user,rank,item,title,genres,prediction"
+
+
+def test_the_chain_on_ones_own_ratings(tmp_path: Path, finished: Path) -> None:
+    shutil.copy(finished / "raw/synthetic/ratings.csv", tmp_path / "ratings.csv")
+    shutil.copy(finished / "raw/synthetic/movies.csv", tmp_path / "items.csv")
+    done = shell(block("own"), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_cron_line(tmp_path: Path, finished: Path) -> None:
+    minute, hour, *rest, command = block("cron").strip().split(maxsplit=5)
+    assert (minute.isdigit(), hour.isdigit(), rest) == (True, True, ["*", "*", "*"])
+    assert "%" not in command  # cron's own newline
+    folder = re.match(r"cd (\S+) && ", command)
+    assert folder
+    shutil.copy(finished / "raw/synthetic/ratings.csv", tmp_path / "ratings.csv")
+    done = shell(command.replace(folder[1], str(tmp_path), 1), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert (tmp_path / "recommendations.csv").read_text().startswith("user,rank,item,")
+
+
+def test_the_ci_job(tmp_path: Path, finished: Path) -> None:
+    shutil.copy(finished / "raw/synthetic/ratings.csv", tmp_path / "ratings.csv")
+    steps = re.findall(r"- run: (.*)", block("ci"))
+    assert steps[0].startswith("pip install ")
+    done = shell("\n".join(steps[1:]), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", README, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_every_command_and_every_file_it_names_exist() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert commands == {"download", "prepare", "train", "evaluate", "plot", "recommend"}
+    for command in commands:
+        assert f"`{command}`" in README
+    for picture in re.findall(r"\]\((\.github/[^)]+)\)", README):
+        assert (ROOT / picture).is_file()
+
+
+def options_named() -> list[tuple[str, str]]:
+    """Every (command, --option) that the README's command lines use."""
+    lines = re.findall(r"mfcli (download|prepare|train|evaluate|plot|recommend)([^\n|&`]*)", README)
+    return sorted({(command, flag) for command, rest in lines for flag in re.findall(r"(--[a-z0-9-]+)", rest)})
+
+
+@pytest.mark.parametrize("command", sorted({command for command, _ in options_named()}))
+def test_every_option_it_names_exists(command: str) -> None:
+    text = run_mfcli(command, "--help", env={"COLUMNS": "200"}).stdout
+    for name, flag in options_named():
+        assert name != command or flag in text
