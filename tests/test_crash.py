@@ -60,7 +60,7 @@ def victims() -> ForkServerContext:
     """Processes forked from one that has imported what the commands need, and has computed nothing."""
     context = multiprocessing.get_context("forkserver")
     stages = ["mfcli.cli", "mfcli.prepare", "mfcli.train", "mfcli.solvers.adam"]
-    lazily = ["pandas", "sklearn.model_selection", "safetensors.torch", "torch._dynamo"]
+    lazily = ["pandas", "sklearn.model_selection", "safetensors.torch"]
     context.set_forkserver_preload([*stages, *lazily, __name__])
     return context
 
