@@ -48,6 +48,12 @@ def info(f: "dataclasses.Field[Any]") -> OptionInfo:
     return found
 
 
+def _flag(name: str, rule: OptionInfo) -> str:
+    """The long flag of an option, as an error names it."""
+    long = [flag.partition("/")[0] for flag in rule.flags if flag.startswith("--")]
+    return long[0] if long else "--" + name.replace("_", "-")
+
+
 def _fits(value: Any, wanted: Any) -> bool:
     if typing.get_origin(wanted) in (types.UnionType, typing.Union):
         return any(_fits(value, one) for one in typing.get_args(wanted))
@@ -87,7 +93,7 @@ class Config:
 
     def _check(self, name: str, value: Any, wanted: Any, rule: OptionInfo) -> None:
         """Raise UsageError unless the value has the field's type and lies in its range."""
-        flag = name.replace("_", "-") if rule.argument else "--" + name.replace("_", "-")
+        flag = name.upper() if rule.argument else _flag(name, rule)
         if not _fits(value, wanted):
             raise UsageError(f"{flag}: {value!r} is not what it takes")
         if value is None or isinstance(value, (bool, Path)):
@@ -139,6 +145,8 @@ def _plain(value: Any) -> Any:
 def _typed(value: Any, wanted: Any) -> Any:
     if isinstance(value, str) and (wanted is Path or Path in typing.get_args(wanted)):
         return Path(value)
+    if wanted is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # an id, bare in the file
     if isinstance(value, list):
         element = typing.get_args(wanted)
         return tuple(_typed(v, element[0] if element else str) for v in value)
@@ -243,10 +251,10 @@ class TrainConfig(Config):
         solvers=("adam", "als"),
     )
     burn_in: int = option(
-        20, "gibbs: sweeps before the first sample that counts.", minimum=0, maximum=1_000_000, solvers=("gibbs",)
+        10, "gibbs: sweeps before the first sample that counts.", minimum=0, maximum=1_000_000, solvers=("gibbs",)
     )
     samples: int = option(
-        180, "gibbs: sweeps whose samples are averaged.", minimum=1, maximum=1_000_000, solvers=("gibbs",)
+        90, "gibbs: sweeps whose samples are averaged.", minimum=1, maximum=1_000_000, solvers=("gibbs",)
     )
     batch: int = option(
         0,
@@ -272,7 +280,7 @@ class TrainConfig(Config):
         solvers=("adam", "als"),
     )
     bias_l2: float = option(0.3, "adam, als: L2 of the biases, scaled likewise.", minimum=0, solvers=("adam", "als"))
-    init_std: float = option(0.05, "Standard deviation of the initial factors.", minimum=0)
+    init_std: float = option(0.05, "adam: standard deviation of the initial factors.", minimum=0, solvers=("adam",))
     tolerance: float = option(
         1e-4,
         "als: stop when a round lowers the objective by less than this share of it.",

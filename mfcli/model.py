@@ -31,9 +31,10 @@ class FactorModel:
         item_counts: (n_items,) int32, training ratings of each item.
         user_biases: (n_users,) float32, or None for the plain dot product p·q, without μ.
         item_biases: (n_items,) float32, or None likewise.
-        noise: standard deviation of a rating about the true prediction, or None where the solver does not know it.
-        user_variances: (n_users,) float32; times an item's of item_variances (n_items,) it is the variance of their
-            prediction. Both are None where noise is.
+        user_noise: (n_users,) float32; times an item's of item_noise (n_items,) it is the variance of a rating about
+            the true prediction. These two and the next two are None where the solver does not tell.
+        user_variances: (n_users,) float32; times an item's of item_variances (n_items,) it is the variance of the
+            prediction itself.
     """
 
     mean: float
@@ -45,7 +46,8 @@ class FactorModel:
     item_counts: Int32s
     user_biases: Float32s | None = None
     item_biases: Float32s | None = None
-    noise: float | None = None
+    user_noise: Float32s | None = None
+    item_noise: Float32s | None = None
     user_variances: Float32s | None = None
     item_variances: Float32s | None = None
 
@@ -103,10 +105,20 @@ class FactorModel:
         Returns:
             float32 of the broadcast shape; None where the solver does not tell.
         """
-        if self.noise is None or self.user_variances is None or self.item_variances is None:
+        if self.user_noise is None or self.item_noise is None:
             return None
-        deviations: Float32s = np.sqrt(self.noise**2 + self.user_variances[users] * self.item_variances[items])
+        assert self.user_variances is not None
+        assert self.item_variances is not None
+        noise = self.user_noise[users] * self.item_noise[items]
+        deviations: Float32s = np.sqrt(noise + self.user_variances[users] * self.item_variances[items])
         return deviations
+
+    def newcomers_noise(self, items: npt.NDArray[Any]) -> Float32s | None:
+        """(n,) float32 variance of the ratings that an average user gives the (n,) items about the true predictions."""
+        if self.user_noise is None or self.item_noise is None:
+            return None
+        noise: Float32s = self.user_noise[self.user_counts > 0].mean() * self.item_noise[items]
+        return noise
 
     def scores(self, users: npt.NDArray[Any]) -> Float32s:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
@@ -138,20 +150,21 @@ class FactorModel:
         if self.item_biases is not None:
             target = target - self.mean - self.item_biases[items]
             design = np.column_stack([design, np.ones(len(items))])
-        if self.noise is None:
+        noise = self.newcomers_noise(items)
+        if noise is None:
             penalty = np.full(self.factors, l2)
             if self.item_biases is not None:
                 penalty = np.append(penalty, bias_l2)
             precision, pull = np.diag(penalty * np.sqrt(len(items))), np.zeros(len(penalty))
-            scale = 1.0
+            weighted = design
         else:
             mean, covariance = self._users_spread()
             precision = np.linalg.inv(covariance)
-            pull, scale = precision @ mean, self.noise**-2
-        inverse = np.linalg.pinv(scale * design.T @ design + precision, hermitian=True)
-        solution = (inverse @ (scale * design.T @ target + pull)).astype(np.float32)
+            pull, weighted = precision @ mean, design / noise[:, None]
+        inverse = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
+        solution = (inverse @ (weighted.T @ target + pull)).astype(np.float32)
         bias = float(solution[-1]) if self.item_biases is not None else 0.0
-        return Newcomer(solution[: self.factors], bias, None if self.noise is None else inverse)
+        return Newcomer(solution[: self.factors], bias, None if noise is None else inverse)
 
     def _users_spread(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean (d,) and covariance (d, d) of the factors, and the bias if there is one, of users with ratings."""
@@ -173,12 +186,13 @@ class FactorModel:
 
     def deviations_for(self, user: "Newcomer") -> Float32s | None:
         """(n_items,) float32: what :meth:`deviations` gives, for somebody folded in, were the items known for sure."""
-        if self.noise is None or user.covariance is None:
+        noise = self.newcomers_noise(np.arange(self.n_items))
+        if noise is None or user.covariance is None:
             return None
         design = self.item_factors
         if self.item_biases is not None:
             design = np.column_stack([design, np.ones(self.n_items, np.float32)])
-        deviations: Float32s = np.sqrt(self.noise**2 + ((design @ user.covariance) * design).sum(1)).astype(np.float32)
+        deviations: Float32s = np.sqrt(noise + ((design @ user.covariance) * design).sum(1)).astype(np.float32)
         return deviations
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -190,14 +204,16 @@ class FactorModel:
             "item_counts": self.item_counts,
             "user_biases": self.user_biases,
             "item_biases": self.item_biases,
+            "user_noise": self.user_noise,
+            "item_noise": self.item_noise,
             "user_variances": self.user_variances,
             "item_variances": self.item_variances,
         }
         return {name: np.ascontiguousarray(a) for name, a in named.items() if a is not None}
 
-    def scalars(self) -> dict[str, float | None]:
+    def scalars(self) -> dict[str, float]:
         """What the model has beside its arrays."""
-        return {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum, "noise": self.noise}
+        return {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""

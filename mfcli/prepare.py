@@ -288,17 +288,17 @@ def _write(
     folder: Path, ratings: Ratings, parts: Split, user_ids: npt.NDArray[Any], item_ids: npt.NDArray[Any], titles: Titles
 ) -> None:
     train = ratings.take(parts.train)
-    pq.write_table(train.to_parquet(), folder / "train.parquet")
+    _write_table(train.to_parquet(), folder / "train.parquet")
     if len(parts.val):
-        pq.write_table(ratings.take(parts.val).to_parquet(), folder / "val.parquet")
-    pq.write_table(ratings.take(parts.test).to_parquet(), folder / "test.parquet")
+        _write_table(ratings.take(parts.val).to_parquet(), folder / "val.parquet")
+    _write_table(ratings.take(parts.test).to_parquet(), folder / "test.parquet")
     users = {
         "index": pa.array(np.arange(len(user_ids), dtype=np.int32)),
         "id": pa.array(user_ids),
         "ratings": ratings.user_counts(),
         "train_ratings": train.user_counts(),
     }
-    pq.write_table(pa.table(users), folder / "users.parquet")
+    _write_table(pa.table(users), folder / "users.parquet")
     named = [titles.get(str(one), ("", "")) for one in item_ids]
     items = {
         "index": pa.array(np.arange(len(item_ids), dtype=np.int32)),
@@ -308,7 +308,12 @@ def _write(
         "ratings": ratings.item_counts(),
         "train_ratings": train.item_counts(),
     }
-    pq.write_table(pa.table(items), folder / "items.parquet")
+    _write_table(pa.table(items), folder / "items.parquet")
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    with path.open("wb") as file:  # pyarrow cannot open every path that Python can
+        pq.write_table(table, file)
 
 
 def _figures(source: _Source, ratings: Ratings, parts: Split, dropped: int) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def read_table(content: bytes) -> Any:
     """The pyarrow table in a parquet file's bytes. (``pq.read_table`` would import pandas on its way.)"""
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(io.BytesIO(content)).read()
+    # No threads: one that still held our bytes when a closed pipe ended the process would abort it.
+    return pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
 
 
 @dataclass(frozen=True)

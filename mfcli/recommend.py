@@ -31,7 +31,7 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     """
     check_options(config)
     trained = open_run(Artifacts(config.dir), config.run)
-    if config.with_std and trained.model.noise is None:
+    if config.with_std and trained.model.user_noise is None:
         raise UsageError(
             f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
         )

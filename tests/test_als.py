@@ -25,7 +25,7 @@ def fitted(ratings: Ratings, rounds: int, validation: Ratings | None = None, **o
 def test_on_a_full_matrix_it_finds_the_closed_form_optimum() -> None:
     """min ‖R - PQᵀ‖² + a‖P‖² + b‖Q‖²: R with its singular values lowered by √(ab) (Mazumder et al., JMLR 2010)."""
     ratings = full_matrix(20, 30, 3, 0.1)
-    solver = fitted(ratings, 300, factors=6, biases=False, l2=0.5, init_std=0.5)
+    solver = fitted(ratings, 300, factors=6, biases=False, l2=0.5)
     table = ratings.ratings.reshape(20, 30).astype(np.float64)
     left, values, right = np.linalg.svd(table, full_matrices=False)
     a, b = 0.5 * np.sqrt(30), 0.5 * np.sqrt(20)

@@ -1,5 +1,8 @@
 """The kernel that als and gibbs share, against plain NumPy and scikit-learn's ridge regression."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,17 @@ from sklearn.linear_model import Ridge
 from mfcli.errors import DivergedError
 from mfcli.ratings import Ratings
 from mfcli.solvers import blocks
-from mfcli.solvers.blocks import Prior, Side, cholesky, cut_sides, normal_equations, one_core_each, solve_side
+from mfcli.solvers.blocks import (
+    Others,
+    Prior,
+    Side,
+    Solved,
+    cholesky,
+    cut_sides,
+    normal_equations,
+    one_core_each,
+    solve_side,
+)
 from tests.planted import full_matrix, ratings_of, some_of
 
 CPU = torch.device("cpu")
@@ -30,16 +43,30 @@ def read_back(side: Side, n_others: int) -> list[tuple[int, int, float]]:
     return sorted(found)
 
 
-def solve(side: Side, others: torch.Tensor, prior: Prior, threads: int = 1, **options: object) -> torch.Tensor:
-    given: dict[str, object] = {"biased": False, "noise": None, "solved": lambda squared_error: None}
+def solve_all(
+    side: Side,
+    rows: torch.Tensor,
+    prior: Prior,
+    *,
+    threads: int = 1,
+    biased: bool = False,
+    weights: torch.Tensor | None = None,
+    noise: torch.Tensor | None = None,
+    solved: Callable[[torch.Tensor], None] = lambda squared_error: None,
+) -> Solved:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with one_core_each(CPU) as workers:
-            return solve_side(side, others, prior, workers=workers, **(given | options))  # type: ignore[arg-type]
+            others = Others.of(rows, biased, weights)
+            return solve_side(side, others, prior, noise=noise, workers=workers, solved=solved)
     finally:
         assert torch.get_num_threads() == threads
         torch.set_num_threads(before)
+
+
+def solve(side: Side, rows: torch.Tensor, prior: Prior, **options: Any) -> torch.Tensor:
+    return solve_all(side, rows, prior, **options).rows
 
 
 pairs = st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 6)), st.integers(1, 10), min_size=1)
@@ -55,31 +82,38 @@ def test_blocks_hold_every_rating_once_and_every_row(found: dict[tuple[int, int]
     assert side.sizes.sum() == len(triples)
 
 
-def test_normal_equations_are_sums_over_a_rows_ratings() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_normal_equations_are_sums_over_a_rows_ratings(weighted: bool) -> None:
     ratings = some_of(full_matrix(6, 5, 2, 0.1), 0.6)[0]
     rng = np.random.default_rng(2)
-    factors, biases = rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=6).astype(np.float32)
-    factors[5] = biases[5] = 0  # where padding points
+    rows = rng.normal(size=(5, 4)).astype(np.float32)
+    weights = rng.gamma(2, 0.5, 5).astype(np.float32)
+    others = Others.of(torch.from_numpy(rows), True, torch.from_numpy(weights) if weighted else None)
     for block in cut_by_user(ratings, mean=3.0, dimensions=4).blocks:
-        gram, moment, squares = normal_equations(block, torch.from_numpy(factors), torch.from_numpy(biases))
+        gram, moment, squares = normal_equations(block, others, others.gather(block))
         for at, row in enumerate(block.rows.tolist()):
             mine = ratings.take(ratings.users == row)
-            x = np.column_stack([factors[mine.items], np.ones(len(mine))])
-            y = mine.ratings - 3.0 - biases[mine.items]
-            np.testing.assert_allclose(gram[at], x.T @ x, rtol=1e-5, atol=1e-5)
-            np.testing.assert_allclose(moment[at], x.T @ y, rtol=1e-5, atol=1e-5)
-            np.testing.assert_allclose(squares[at], (y**2).sum(), rtol=1e-5, atol=1e-5)
+            x = np.column_stack([rows[mine.items, :3], np.ones(len(mine))])
+            y = mine.ratings - 3.0 - rows[mine.items, 3]
+            w = weights[mine.items] if weighted else np.ones(len(mine))
+            np.testing.assert_allclose(gram[at], (x.T * w) @ x, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(moment[at], (x.T * w) @ y, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(squares[at], (w * y**2).sum(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_row_longer_than_is_gathered_at_a_time_adds_up_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    ratings = full_matrix(2, 50, 2, 0.1)
-    factors = torch.randn(51, 3, generator=torch.Generator().manual_seed(0))
-    factors[50] = 0
-    (block,) = cut_by_user(ratings).blocks
-    whole = normal_equations(block, factors, None)
-    monkeypatch.setattr(blocks, "LONGEST", 14)
-    for once, in_parts in zip(whole, normal_equations(block, factors, None), strict=True):
-        torch.testing.assert_close(once, in_parts, rtol=1e-5, atol=1e-4)
+def test_a_row_longer_than_is_gathered_at_a_time_comes_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = cut_by_user(full_matrix(2, 50, 2, 0.1), mean=3.0)
+    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    weights = torch.rand(50, generator=torch.Generator().manual_seed(1)) + 0.5
+    prior = Prior(torch.eye(3), torch.zeros(3))
+    found = []
+    for longest in (2**17, 14):
+        monkeypatch.setattr(blocks, "LONGEST", longest)
+        sums: list[torch.Tensor] = []
+        solved = solve_all(side, rows, prior, biased=True, weights=weights, solved=sums.append)
+        found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
+    for once, in_parts in zip(*found, strict=True):
+        torch.testing.assert_close(once, in_parts, rtol=1e-4, atol=1e-4)
 
 
 def test_every_row_is_scikit_learns_ridge_regression() -> None:
@@ -94,20 +128,44 @@ def test_every_row_is_scikit_learns_ridge_regression() -> None:
         np.testing.assert_allclose(solution[user], ridge.coef_, rtol=1e-3, atol=1e-4)
 
 
-def test_squared_errors_come_with_the_solutions() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_squared_errors_come_with_the_solutions(weighted: bool) -> None:
     ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
     items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    weights = torch.rand(9, generator=torch.Generator().manual_seed(1)) + 0.5
     sums: list[float] = []
-    users = solve(
+    found = solve_all(
         cut_by_user(ratings, mean=3.0),
         items,
         Prior(torch.eye(4), torch.zeros(4)),
         biased=True,
+        weights=weights if weighted else None,
         solved=lambda squared_error: sums.append(float(squared_error)),
     )
-    u, i = users[ratings.users], items[ratings.items]
+    u, i = found.rows[ratings.users], items[ratings.items]
     predicted = 3.0 + (u[:, :3] * i[:, :3]).sum(1) + u[:, 3] + i[:, 3]
-    assert sum(sums) == pytest.approx(float((torch.from_numpy(ratings.ratings) - predicted).square().sum()), rel=1e-4)
+    errors = (torch.from_numpy(ratings.ratings) - predicted).square()
+    assert sum(sums) == pytest.approx(float(errors.sum()), rel=1e-4)
+    weighed = errors * weights[ratings.items] if weighted else errors
+    by_user = np.bincount(ratings.users, weighed.numpy(), 12)
+    np.testing.assert_allclose(found.weighted_errors, by_user, rtol=1e-3, atol=1e-4)
+
+
+def test_a_weight_is_that_many_ratings() -> None:
+    """Ratings of an item that weighs 2 count as if they were there twice."""
+    once = ratings_of([(0, 0, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 2)
+    items = torch.tensor([[1.0, 0.5], [0.3, -1.0]])
+    prior = Prior(torch.eye(2), torch.zeros(2))
+    weighted = solve(cut_by_user(once), items, prior, weights=torch.tensor([2.0, 1.0]))
+    twice = ratings_of([(0, 0, 4.0), (0, 2, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 3)
+    torch.testing.assert_close(weighted, solve(cut_by_user(twice), torch.cat([items, items[:1]]), prior))
+
+
+def test_each_row_can_have_a_noise_of_its_own() -> None:
+    side = cut_by_user(ratings_of([(0, 0, 4.0), (1, 0, 4.0)], 2, 1))
+    alphas = torch.tensor([1.0, 3.0])
+    solution = solve(side, torch.ones(1, 1), Prior(torch.eye(1), torch.zeros(1), alphas))
+    torch.testing.assert_close(solution[:, 0], 4 * alphas / (alphas + 1))
 
 
 def test_a_row_without_ratings_is_its_prior() -> None:
@@ -165,10 +223,12 @@ def test_samples_have_the_mean_and_covariance_of_the_exact_posterior() -> None:
     ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
     precision, mean, alpha = torch.tensor([[2.0, 0.5, 0], [0.5, 1, 0], [0, 0, 3]]), torch.tensor([0.5, -1, 0]), 1.7
     noise = torch.randn(n, d, generator=torch.Generator().manual_seed(1))
-    samples = solve(cut_by_user(ratings), items, Prior(precision, mean, alpha), noise=noise).double().numpy()
+    found = solve_all(cut_by_user(ratings), items, Prior(precision, mean, alpha), noise=noise)
+    samples = found.rows.double().numpy()
     x, a = items.double().numpy(), precision.double().numpy()
     covariance = np.linalg.inv(alpha * x.T @ x + a)
     expected = covariance @ (alpha * x.T @ values + a @ mean.double().numpy())
+    np.testing.assert_allclose(found.means[0], expected, rtol=1e-4)
     errors = (samples.mean(0) - expected) / np.sqrt(np.diag(covariance) / n)
     assert np.abs(errors).max() < 4
     spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(n)

@@ -1,5 +1,7 @@
 """Gibbs sampling: the draws of the priors, the averaging of samples, and how close it comes to the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from scipy import stats
 from mfcli.config import DownloadConfig, TrainConfig
 from mfcli.metrics import coverage, rmse
 from mfcli.ratings import Ratings
+from mfcli.solvers.als import Als
 from mfcli.solvers.gibbs import WEIGHT, Gibbs, sample_prior, sample_wishart
 from mfcli.synthetic import generate
 from tests.planted import full_matrix, quietly, some_of
@@ -36,8 +39,7 @@ def test_the_prior_of_many_rows_is_their_mean_and_covariance() -> None:
     rng = np.random.default_rng(0)
     covariance = np.array([[0.5, 0.2], [0.2, 0.4]])
     rows = rng.multivariate_normal([1.0, -2.0], covariance, 40_000)
-    prior = sample_prior(torch.from_numpy(rows).float(), 1.5, rng)
-    assert prior.alpha == 1.5
+    prior = sample_prior(torch.from_numpy(rows).float(), rng)
     np.testing.assert_allclose(prior.mean, [1.0, -2.0], atol=0.02)
     np.testing.assert_allclose(np.linalg.inv(prior.precision.double()), covariance, rtol=0.05)
 
@@ -46,7 +48,7 @@ def test_the_prior_of_few_rows_is_drawn_from_its_posterior() -> None:
     """Mean of m over draws: nx̄/(n + β), as the conjugate Normal-Wishart has it."""
     rows = torch.tensor([[1.0, 0.0], [3.0, 1.0], [2.0, 5.0]])
     rng = np.random.default_rng(0)
-    means = np.array([sample_prior(rows, 1.0, rng).mean.numpy() for _ in range(4_000)])
+    means = np.array([sample_prior(rows, rng).mean.numpy() for _ in range(4_000)])
     np.testing.assert_allclose(means.mean(0), 3 * np.array([2.0, 2.0]) / (3 + WEIGHT), atol=0.1)
 
 
@@ -65,9 +67,30 @@ def test_where_data_are_plenty_it_comes_within_two_percent_of_the_oracle() -> No
     assert 0.93 < coverage(test.ratings, predicted, deviations, 2) < 0.98
 
 
-def test_it_finds_the_noise() -> None:
-    train, _ = some_of(full_matrix(150, 120, 2, 0.4), 0.6)
-    assert sampled(train, factors=2, burn_in=20, samples=20).model().noise == pytest.approx(0.4, rel=0.05)
+def test_it_finds_the_noise_of_every_user_and_item() -> None:
+    quiet, loud = 0.2, 0.8
+    clean = full_matrix(150, 120, 2, 0.0)
+    noise = np.where(clean.users < 75, quiet, loud) * np.where(clean.items < 60, 0.7, 1.0)
+    noisy = clean.ratings + noise.astype(np.float32) * np.random.default_rng(5).normal(size=len(clean)).astype(
+        np.float32
+    )
+    train, _ = some_of(replace(clean, ratings=noisy.astype(np.float32)), 0.6)
+    model = sampled(train, factors=2, burn_in=20, samples=20).model()
+    assert model.user_noise is not None
+    assert model.item_noise is not None
+    found = np.sqrt(np.outer(model.user_noise, model.item_noise))
+    for users, of_user in ((slice(0, 75), quiet), (slice(75, 150), loud)):
+        for items, of_item in ((slice(0, 60), 0.7), (slice(60, 120), 1.0)):
+            assert found[users, items].mean() == pytest.approx(of_user * of_item, rel=0.15)
+
+
+def test_the_first_sweeps_are_rounds_of_alternating_least_squares() -> None:
+    train, _ = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
+    gibbs = Gibbs(TrainConfig(solver="gibbs", factors=2, burn_in=3, samples=1), train, None, CPU)
+    als = Als(TrainConfig(solver="als", factors=2), train, None, CPU)
+    als.items = gibbs.rows[1]
+    for _ in range(3):
+        assert gibbs.run_epoch(quietly).train_rmse == als.run_epoch(quietly).train_rmse
 
 
 def test_averaging_samples_is_better_than_a_sample() -> None:
@@ -86,14 +109,14 @@ def test_averaging_samples_is_better_than_a_sample() -> None:
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_model_says_the_mean_of_the_samples(biases: bool) -> None:
     train, rest = some_of(full_matrix(50, 40, 2, 0.3), 0.5)
-    solver = Gibbs(TrainConfig(solver="gibbs", factors=3, biases=biases, burn_in=5, samples=12), train, None, CPU)
+    solver = Gibbs(TrainConfig(solver="gibbs", factors=3, biases=biases, burn_in=5, samples=60), train, None, CPU)
     total = np.zeros(len(rest))
-    for sweep in range(17):
+    for sweep in range(65):
         solver.run_epoch(quietly)
         if sweep >= 5:
             total += solver.mean + pair_predictions(solver, rest)
     model = solver.model()
-    off = rmse(total / 12, model.predict(rest.users, rest.items, clip=False))
+    off = rmse(total / 60, model.predict(rest.users, rest.items, clip=False))
     assert off < 0.02
     assert solver.figures(model)["compression_rmse"] < 0.02
     assert model.factors <= 6

@@ -124,7 +124,10 @@ def test_fold_in_without_a_penalty_takes_the_smallest_of_many_solutions() -> Non
 
 def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorModel) -> None:
     """The prior is the known users' mean and covariance; more ratings leave less doubt."""
-    model = replace(model, noise=0.8)
+    user_noise = np.full(USERS, 1.6, np.float32)
+    user_noise[NOBODY] = 99  # of no account
+    model = replace(model, user_noise=user_noise, item_noise=np.linspace(0.2, 0.6, ITEMS, dtype=np.float32))
+    noise = 1.6 * model.item_noise[:, None]
     items, ratings = np.array([0, 3, 4, 8], np.int32), np.array([5, 1, 3.5, 2], np.float32)
     rows, design, target = model.user_factors, model.item_factors[items], ratings
     if model.user_biases is not None and model.item_biases is not None:
@@ -132,14 +135,16 @@ def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorMo
         target = ratings - model.mean - model.item_biases[items]
     rows = np.delete(rows, NOBODY, axis=0)
     precision = np.linalg.inv(np.cov(rows.T, bias=True))
-    covariance = np.linalg.inv(precision + design.T @ design / 0.8**2)
-    mean = covariance @ (precision @ rows.mean(0) + design.T @ target / 0.8**2)
+    covariance = np.linalg.inv(precision + design.T @ (design / noise[items]))
+    mean = covariance @ (precision @ rows.mean(0) + design.T @ (target / noise[items, 0]))
     user = model.fold_in(items, ratings, l2=9.0, bias_l2=9.0)
     found = [*user.factors, user.bias] if model.biased else user.factors
     np.testing.assert_allclose(found, mean, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(user.covariance, covariance, rtol=1e-3, atol=1e-5)
     deviations = model.deviations_for(user)
-    np.testing.assert_allclose(deviations[items] ** 2, 0.8**2 + np.diag(design @ covariance @ design.T), rtol=1e-3)
+    np.testing.assert_allclose(
+        deviations[items] ** 2, noise[items, 0] + np.diag(design @ covariance @ design.T), rtol=1e-3
+    )
     fewer = model.fold_in(items[:1], ratings[:1], l2=9.0, bias_l2=9.0)
     assert (model.deviations_for(fewer) > deviations - 1e-6).all()
 
@@ -147,11 +152,12 @@ def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorMo
 def test_deviations_by_hand_and_none_where_they_are_not_known(model: FactorModel) -> None:
     assert model.deviations(np.array([0]), np.array([0])) is None
     of_users, of_items = np.arange(1, USERS + 1, dtype=np.float32), np.arange(1, ITEMS + 1, dtype=np.float32)
-    sure = replace(model, noise=0.5, user_variances=of_users, item_variances=of_items)
-    expected = [[np.sqrt(0.25 + (u + 1) * (i + 1)) for i in (2, 0)] for u in (1, 3)]
+    noises = {"user_noise": of_users / 2, "item_noise": of_items / 3}
+    sure = replace(model, user_variances=of_users, item_variances=of_items, **noises)
+    expected = [[np.sqrt((1 + 1 / 6) * (u + 1) * (i + 1)) for i in (2, 0)] for u in (1, 3)]
     np.testing.assert_allclose(sure.deviations(np.array([[1], [3]]), np.array([2, 0])), expected, rtol=1e-6)
     again = FactorModel.from_bytes(sure.to_bytes())
-    assert again.noise == 0.5
+    np.testing.assert_array_equal(again.user_noise, of_users / 2)
     np.testing.assert_array_equal(again.item_variances, of_items)
 
 

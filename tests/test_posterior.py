@@ -5,10 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfcli.solvers.blocks import Solved
 from mfcli.solvers.posterior import PENDING, Posterior, compress, mean_squares, weighted_gram
 from tests.planted import full_matrix, some_of
 
 CPU = torch.device("cpu")
+
+
+def exactly(rows: torch.Tensor) -> Solved:
+    """A sample that is its own mean."""
+    return Solved(rows, rows, torch.zeros(len(rows)))
 
 
 def normal(seed: int, *shape: int) -> torch.Tensor:
@@ -67,13 +73,16 @@ def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
     train = full_matrix(30, 20, 1, 0.1)
     posterior = Posterior(train, 2, True, seed=0, device=CPU)
     base = [normal(0, 30, 3), normal(1, 20, 3)]
+    weights = [torch.full((30,), 2.0), torch.full((20,), 0.5)]
     tables = []
     for sample in range(9 * PENDING + 3):
         users, items = (x + 0.3 * normal(10 * sample + side + 5, *x.shape) for side, x in enumerate(base))
-        posterior.add(users, items, alpha=4.0)
+        posterior.add(users, exactly(items), 4.0, weights)
         tables.append((users[:, :2] @ items[:, :2].T + users[:, 2:] + items[:, 2]).double().numpy())
     model = posterior.model()
-    assert model.noise == 0.5
+    assert model.user_noise is not None
+    assert model.item_noise is not None
+    np.testing.assert_allclose(np.outer(model.user_noise, model.item_noise), 0.25, rtol=1e-5)
     users, items = (index.ravel() for index in np.indices((30, 20)))
     predicted = model.predict(users, items, clip=False).reshape(30, 20) - model.mean
     mean, variance = np.mean(tables, 0), np.var(tables, 0)
@@ -87,15 +96,28 @@ def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
     assert np.corrcoef(told.ravel(), variance.ravel())[0, 1] > 0.5
 
 
+def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -> None:
+    posterior = Posterior(full_matrix(4, 3, 1, 0.1), 1, False, seed=0, device=CPU)
+    users, mean = torch.ones(4, 1), torch.full((3, 1), 2.0)
+    for offset in (1.0, -1.0):  # about the mean
+        posterior.add(users, Solved(mean + offset, mean, torch.zeros(3)), 1.0, [torch.ones(4), torch.ones(3)])
+    model = posterior.model()
+    np.testing.assert_allclose(model.user_factors @ model.item_factors.T, 2.0, rtol=1e-5)
+    assert model.user_variances is not None
+    assert model.item_variances is not None
+    np.testing.assert_allclose(np.outer(model.user_variances, model.item_variances), 1.0, rtol=1e-4)
+
+
 def test_going_on_from_a_state_changes_no_byte() -> None:
     train = some_of(full_matrix(30, 20, 1, 0.1), 0.5)[0]
     whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU) for _ in range(3))
-    samples = [(normal(s, 30, 3), normal(s + 100, 20, 3)) for s in range(13)]
+    weights = [normal(200, 30).exp(), normal(201, 20).exp()]
+    samples = [(normal(s, 30, 3), exactly(normal(s + 100, 20, 3))) for s in range(13)]
     for users, items in samples:
-        whole.add(users, items, 2.0)
+        whole.add(users, items, 2.0, weights)
     for users, items in samples[:9]:
-        first.add(users, items, 2.0)
+        first.add(users, items, 2.0, weights)
     second.load_state(first.state())
     for users, items in samples[9:]:
-        second.add(users, items, 2.0)
+        second.add(users, items, 2.0, weights)
     assert second.model().to_bytes() == whole.model().to_bytes()

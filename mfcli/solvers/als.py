@@ -19,7 +19,7 @@ from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
-from mfcli.solvers.blocks import Map, Prior, Tally, cut_sides, one_core_each, solve_side
+from mfcli.solvers.blocks import Map, Others, Tally, cut_sides, initial_rows, one_core_each, scaled_l2, solve_side
 
 
 class Als:
@@ -29,19 +29,13 @@ class Als:
 
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device
-        dimensions = config.factors + int(config.biases)
         mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
-        self.sides = cut_sides(train, dimensions, mean, device)
-        penalties = torch.full((dimensions,), config.l2)
-        if config.biases:
-            penalties[-1] = config.bias_l2
-        self.prior = Prior(torch.diag(penalties).to(device), torch.zeros(dimensions, device=device), by_root_count=True)
+        self.sides = cut_sides(train, config.factors + int(config.biases), mean, device)
+        self.prior = scaled_l2(config.factors, config.l2, config.bias_l2 if config.biases else None, device)
         self.roots = [torch.from_numpy(n).to(device).sqrt() for n in (train.user_counts(), train.item_counts())]
-        self.users = torch.zeros(train.n_users, dimensions, device=device)
-        generator = torch.Generator().manual_seed(mixed_seed(config.seed, -1))
-        self.items = (torch.randn(train.n_items, dimensions, generator=generator) * config.init_std).to(device)
-        if config.biases:
-            self.items[:, -1] = 0
+        seed = mixed_seed(config.seed, -1)
+        self.items = initial_rows(train.n_items, config.factors, config.biases, seed, device)
+        self.users = torch.zeros(train.n_users, self.items.shape[1], device=device)
         self.objective = float("inf")
 
     def run_epoch(self, tick: Tick) -> Epoch:
@@ -63,15 +57,8 @@ class Als:
         )
 
     def _solve(self, side: int, others: Tensor, tally: Tally, workers: Map) -> Tensor:
-        return solve_side(
-            self.sides[side],
-            others,
-            self.prior,
-            biased=self.config.biases,
-            noise=None,
-            workers=workers,
-            solved=tally.solved,
-        )
+        gathered = Others.of(others, self.config.biases, None)
+        return solve_side(self.sides[side], gathered, self.prior, noise=None, workers=workers, solved=tally.solved).rows
 
     def _penalty(self, side: int, rows: Tensor) -> float:
         """L2 of one side's (rows, d) solutions."""

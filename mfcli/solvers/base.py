@@ -121,19 +121,17 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def factor_model(train: Ratings, noise: float | None = None, **arrays: Any) -> FactorModel:
+def factor_model(train: Ratings, **arrays: Any) -> FactorModel:
     """A FactorModel of fitted arrays, with what it has to know of the ratings that it was fitted to.
 
     Args:
         train: the training part.
-        noise: standard deviation of a rating about its prediction, where the solver knows it.
         arrays: user_factors, item_factors and what else the model has, as its attributes are called.
     """
     return FactorModel(
         mean=float(train.ratings.mean(dtype=np.float64)),
         minimum=float(train.ratings.min()),
         maximum=float(train.ratings.max()),
-        noise=noise,
         user_counts=train.user_counts(),
         item_counts=train.item_counts(),
         **{name: np.array(array, np.float32) for name, array in arrays.items()},

@@ -4,6 +4,8 @@ For a row (a user, say) with observed columns S, design x = [q, 1] and target y 
 
     A = α Σ x xᵀ + Λ,    h = α Σ y x + Λ m;    the row is A⁻¹h, or a sample of N(A⁻¹h, A⁻¹)
 
+where each rating may weigh w instead of 1, w being a number of its row of the other side.
+
 Rows are sorted by how many ratings they have and cut into blocks of about as many slots (rows x longest row), so that
 little is lost to padding and every block is one gather, one batched product and one batched Cholesky. A padded slot
 points at a row of zeros. On a CPU each thread works on a block of its own: LAPACK is many times faster on one small
@@ -27,6 +29,7 @@ from mfcli.solvers.base import Tick, torch_threads
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
+INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 LONGEST = 2**17  # slots of one row gathered at a time: 16 MB at 32 factors
 
 
@@ -75,23 +78,63 @@ class Prior:
     Attributes:
         precision: Λ, (d, d).
         mean: m, (d,), or (rows, d) where each row has its own.
-        alpha: α.
+        alpha: α, a number, or (rows,) where each row has its own.
         by_root_count: Λ is multiplied by the square root of the row's number of ratings (of 1, if it has none).
     """
 
     precision: Tensor
     mean: Tensor
-    alpha: float = 1.0
+    alpha: float | Tensor = 1.0
     by_root_count: bool = False
 
-    def of(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Λ as (r or 1, d, d) and Λm as (r or 1, d) for a block's rows."""
+    def of(self, block: Block) -> tuple[Tensor, Tensor, Tensor | float]:
+        """For a block's rows Λ as (r or 1, d, d), Λm as (r or 1, d), and α as a number or (r, 1)."""
         mean = self.mean.index_select(0, block.rows) if self.mean.ndim == 2 else self.mean[None]
         precision, pull = self.precision[None], mean @ self.precision
         if self.by_root_count:
             roots = block.counts.clamp(min=1).sqrt()[:, None]
             precision, pull = precision * roots[:, :, None], pull * roots
-        return precision, pull
+        alpha = self.alpha
+        return precision, pull, alpha.index_select(0, block.rows)[:, None] if isinstance(alpha, Tensor) else alpha
+
+
+@dataclass(frozen=True)
+class Others:
+    """The other side as blocks gather from it: zeros in a last row, where padding points.
+
+    Attributes:
+        factors: (others + 1, k), multiplied by the weights if there are any.
+        biases: (others + 1,), or None for a model without, where x is q alone.
+        weights: (others + 1,) square roots of the weights of each row's ratings, or None where all are 1.
+    """
+
+    factors: Tensor
+    biases: Tensor | None
+    weights: Tensor | None
+
+    @classmethod
+    def of(cls, rows: Tensor, biased: bool, weights: Tensor | None) -> "Others":
+        """From (others, d) solutions, the bias last, and (others,) weights of their ratings."""
+        padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+        factors, biases = (padded[:, :-1], padded[:, -1].contiguous()) if biased else (padded, None)
+        roots = None
+        if weights is not None:
+            roots = torch.cat([weights.sqrt(), weights.new_zeros(1)])
+            factors = factors * roots[:, None]
+        return cls(factors.contiguous(), biases, roots)
+
+    def gather(self, block: Block) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """q (r, s, k), y (r, s) and the roots of the weights (r, s), all times those roots, some slots at a time."""
+        step = max(LONGEST // len(block.rows), 1)
+        for others, ratings in zip(*(torch.split(x, step, 1) for x in (block.others, block.ratings)), strict=True):
+            flat = others.reshape(-1)
+            q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
+            y = ratings if self.biases is None else ratings - self.biases.index_select(0, flat).view_as(ratings)
+            if self.weights is None:
+                yield q, y, torch.ones_like(y)
+            else:
+                roots = self.weights.index_select(0, flat).view_as(y)
+                yield q, y * roots, roots
 
 
 class Side:
@@ -150,6 +193,18 @@ class Side:
         return cls(n_rows, blocks, sizes)
 
 
+def scaled_l2(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
+    """L2 by the square root of a row's ratings as a prior of its factors, and of its bias if there is one."""
+    penalties = torch.tensor([l2] * factors + ([] if bias_l2 is None else [bias_l2]), device=device)
+    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True)
+
+
+def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.device) -> Tensor:
+    """(n, d) rows to begin with: small random factors, and biases of 0."""
+    drawn = INITIAL * torch.randn(n, factors, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([drawn, drawn.new_zeros(n, int(biased))], 1).to(device)
+
+
 def cut_sides(train: Ratings, dimensions: int, mean: float, device: torch.device) -> tuple[Side, Side]:
     """The ratings, less their mean, cut by user and by item."""
     targets = train.ratings - np.float32(mean)
@@ -206,39 +261,40 @@ def _end(counts: npt.NDArray[Any], order: npt.NDArray[Any], begin: int, most: in
     return begin + max(1, int(np.searchsorted(filled, slots, side="right")))
 
 
-def normal_equations(block: Block, factors: Tensor, biases: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Σ x xᵀ, Σ y x and Σ y² of every row of a block.
+Gathered = Iterable[tuple[Tensor, Tensor, Tensor]]
+
+
+def normal_equations(block: Block, others: Others, gathered: Gathered) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ w x xᵀ, Σ w y x and Σ w y² of every row of a block, w being the weights.
 
     Args:
         block: r rows.
-        factors: (others + 1, k) of the other side, zeros in the last row.
-        biases: (others + 1,) likewise; None for a model without, where x is q alone.
+        others: the other side.
+        gathered: what the other side has gathered for the block.
 
     Returns:
         (r, d, d), (r, d) and (r,), where d is k, or k + 1 with biases.
     """
-    r, k = len(block.rows), factors.shape[1]
-    d = k if biases is None else k + 1
-    gram, moment = factors.new_zeros(r, d, d), factors.new_zeros(r, d)
-    squares = factors.new_zeros(r)
-    step = max(LONGEST // r, 1)
-    for others, ratings in zip(*(torch.split(slots, step, 1) for slots in (block.others, block.ratings)), strict=True):
-        flat = others.reshape(-1)
-        q = factors.index_select(0, flat).view(r, -1, k)
-        y = ratings if biases is None else ratings - biases.index_select(0, flat).view_as(ratings)
+    r, k = len(block.rows), others.factors.shape[1]
+    d = k if others.biases is None else k + 1
+    gram, moment = others.factors.new_zeros(r, d, d), others.factors.new_zeros(r, d)
+    squares, weights = others.factors.new_zeros(r), others.factors.new_zeros(r)
+    for q, y, roots in gathered:
         gram[:, :k, :k] += torch.bmm(q.mT, q)
-        if biases is None:
+        if others.biases is None:
             moment += torch.bmm(y[:, None], q)[:, 0]
         else:
-            # The bias's row of x xᵀ: products with 1 are sums. Apart, so that the large product stays k wide.
-            sums = torch.bmm(torch.stack([y, torch.ones_like(y)], 1), q)
+            # The bias's row of x xᵀ, whose x is 1. Apart, so that the large product stays k wide.
+            sums = torch.bmm(torch.stack([y, roots], 1), q)
             moment[:, :k] += sums[:, 0]
-            moment[:, k] += y.sum(1)
+            moment[:, k] += (y * roots).sum(1)
             gram[:, k, :k] += sums[:, 1]
         squares += y.square().sum(1)
-    if biases is not None:
+        if others.weights is not None:
+            weights += roots.square().sum(1)
+    if others.biases is not None:
         gram[:, :k, k] = gram[:, k, :k]
-        gram[:, k, k] = block.counts
+        gram[:, k, k] = block.counts if others.weights is None else weights
     return gram, moment, squares
 
 
@@ -261,66 +317,91 @@ def cholesky(matrices: Tensor) -> Tensor:
     return lower.to(matrices.dtype)
 
 
-def solve_block(
-    block: Block, factors: Tensor, biases: Tensor | None, prior: Prior, noise: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """The block's rows, solved for or sampled, and the sum of their squared residuals.
+@dataclass(frozen=True)
+class Solved:
+    """Rows of one side, all or those of a block.
+
+    Attributes:
+        rows: (n, d) solutions, or samples.
+        means: (n, d) solutions: what the samples are drawn about.
+        weighted_errors: (n,) sums over each row's ratings of w(y - x·z)² with z the first of the two.
+    """
+
+    rows: Tensor
+    means: Tensor
+    weighted_errors: Tensor
+
+
+def solve_block(block: Block, others: Others, prior: Prior, noise: Tensor | None) -> tuple[Solved, Tensor]:
+    """Solve for, or sample, the rows of a block.
 
     Args:
         block: r rows.
-        factors, biases: of the other side, as for :func:`normal_equations`.
+        others: the other side.
         prior: of these rows.
         noise: (rows of this side, d) standard normal numbers, to sample; None to solve.
 
     Returns:
-        (r, d) solutions and a scalar.
+        The rows, and a scalar, the sum of their squared residuals without weights.
     """
-    gram, moment, squares = normal_equations(block, factors, biases)
-    precision, pull = prior.of(block)
-    lower = cholesky(prior.alpha * gram + precision)
-    rotated = torch.linalg.solve_triangular(lower, (prior.alpha * moment + pull)[:, :, None], upper=False)
+    # Kept, unless the rows are so long that they come in several parts: those are gathered once more.
+    several = block.others.shape[1] * len(block.rows) > LONGEST
+    gathered = [] if several else list(others.gather(block))
+    gram, moment, squares = normal_equations(block, others, others.gather(block) if several else gathered)
+    precision, pull, alpha = prior.of(block)
+    scale = alpha[:, :, None] if isinstance(alpha, Tensor) else alpha
+    lower = cholesky(scale * gram + precision)
+    rotated = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
     if noise is not None:
-        rotated = rotated + noise.index_select(0, block.rows)[:, :, None]
-    solution = torch.linalg.solve_triangular(lower.mT, rotated, upper=True)
-    # Σ(y - zᵀx)² = Σy² - 2zᵀh + zᵀAz, with the likelihood's part of h and A.
-    residual = torch.bmm(gram, solution)[:, :, 0] - 2 * moment
-    return solution[:, :, 0], (squares + (solution[:, :, 0] * residual).sum(1)).sum()
+        rotated = torch.cat([rotated + noise.index_select(0, block.rows)[:, :, None], rotated], 2)
+    solutions = torch.linalg.solve_triangular(lower.mT, rotated, upper=True)
+    z, means = solutions[:, :, 0], solutions[:, :, -1]
+    # Σw(y - zᵀx)² = Σwy² - 2zᵀh + zᵀAz, with the likelihood's part of h and A.
+    errors = squares + (z * (torch.bmm(gram, z[:, :, None])[:, :, 0] - 2 * moment)).sum(1)
+    if others.weights is None:
+        return Solved(z, means, errors), errors.sum()
+    k, plain = others.factors.shape[1], errors.new_zeros(())
+    for q, y, roots in others.gather(block) if several else gathered:
+        residuals = y - torch.bmm(q, z[:, :k, None])[:, :, 0]
+        if others.biases is not None:
+            residuals -= roots * z[:, k:]
+        plain += (residuals / roots.clamp(min=1e-12)).square().sum()
+    return Solved(z, means, errors), plain
 
 
 def solve_side(
     side: Side,
-    others: Tensor,
+    others: Others,
     prior: Prior,
     *,
-    biased: bool,
     noise: Tensor | None,
     workers: Map,
     solved: Callable[[Tensor], None],
-) -> Tensor:
+) -> Solved:
     """All rows of a side given the other side's: half a round. A function of its arguments alone.
 
     Args:
         side: the rows' ratings.
-        others: (n_others, d) solutions of the other side, the bias last.
+        others: the other side.
         prior: of these rows.
-        biased: whether the last column of solutions is a bias.
         noise: (n_rows, d) standard normal numbers, to sample; None to solve.
         workers: a ``map`` over blocks, as :func:`one_core_each` gives it.
         solved: called after each block, in order, with its sum of squared residuals, a scalar on the device. May
             raise, to stop.
-
-    Returns:
-        (n_rows, d) solutions.
     """
-    padded = torch.cat([others, others.new_zeros(1, others.shape[1])])
-    factors, biases = (padded[:, :-1].contiguous(), padded[:, -1].contiguous()) if biased else (padded, None)
-    out = others.new_empty(side.n_rows, others.shape[1])
+    d = others.factors.shape[1] + (others.biases is not None)
+    rows = others.factors.new_empty(side.n_rows, d)
+    means = rows if noise is None else torch.empty_like(rows)
+    weighted_errors = rows.new_empty(side.n_rows)
 
     def work(block: Block) -> Tensor:
-        solution, squared_error = solve_block(block, factors, biases, prior, noise)
-        out.index_copy_(0, block.rows, solution)
+        found, squared_error = solve_block(block, others, prior, noise)
+        rows.index_copy_(0, block.rows, found.rows)
+        if noise is not None:
+            means.index_copy_(0, block.rows, found.means)
+        weighted_errors.index_copy_(0, block.rows, found.weighted_errors)
         return squared_error
 
     for squared_error in workers(work, side.blocks):
         solved(squared_error)
-    return out
+    return Solved(rows, means, weighted_errors)

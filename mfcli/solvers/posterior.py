@@ -18,13 +18,14 @@ from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.solvers.base import State, factor_model
+from mfcli.solvers.blocks import Solved
 
 PENDING = 8  # samples stacked before they are compressed
 WIDTH = 2  # times the factors of a sample: what is kept on the way
 DISCARD = 0.005  # RMS of what the finished model may lack of the mean, in rating points
 PROBES = 20_000  # pairs on which that is measured
 AT_ONCE = 100_000  # rows or pairs worked on at a time
-SUMS = ("biases", "products", "pending", "squares")
+SUMS = ("biases", "products", "pending", "squares", "noises")
 
 Pair = Sequence[Tensor]  # of the users, of the items
 
@@ -47,6 +48,7 @@ class Posterior:
         sizes = train.n_users, train.n_items
         self.count = 0
         self.noise = 0.0  # sum of 1/α
+        self.noises = [torch.zeros(n, dtype=torch.float64, device=device) for n in sizes]  # sums of 1/γ
         self.biases = [torch.zeros(n, device=device) for n in sizes]
         self.products = [torch.zeros(n, 0, device=device) for n in sizes]  # (n, w); users @ items.T is the sum of p·q
         self.pending = [torch.zeros(n, 0, device=device) for n in sizes]  # samples' factors side by side
@@ -56,15 +58,25 @@ class Posterior:
         self.probes = [torch.from_numpy(rng.choice(side, PROBES)).to(device) for side in (train.users, train.items)]
         self.probed = torch.zeros(PROBES, dtype=torch.float64, device=device)
 
-    def add(self, users: Tensor, items: Tensor, alpha: float) -> None:
-        """Count one more sample, of noise precision ``alpha``."""
+    def add(self, users: Tensor, items: Solved, alpha: float, weights: Pair) -> None:
+        """Count one more sample.
+
+        Args:
+            users: (n_users, d) sample.
+            items: (n_items, d) sample, and the means of what it was drawn from, given the users: the mean of the
+                predictions is taken with these, their mean square with the sample.
+            alpha: noise precision.
+            weights: what it is multiplied by for each user and each item.
+        """
         self.count += 1
         self.noise += 1 / alpha
-        factors, biases = zip(*(self._parted(rows) for rows in (users, items)), strict=True)
+        factors, biases = zip(*(self._parted(rows) for rows in (users, items.rows)), strict=True)
         squares = mean_squares(factors, biases, self.weights)
+        factors, biases = zip(*(self._parted(rows) for rows in (users, items.means)), strict=True)
         for side in (0, 1):
             self.biases[side] += biases[side]
             self.squares[side] += squares[side]
+            self.noises[side] += weights[side].double().reciprocal()
             self.pending[side] = torch.cat([self.pending[side], factors[side]], 1)
         self.probed += pair_predictions(factors, biases, self.probes)
         if self.pending[0].shape[1] >= PENDING * self.factors:
@@ -93,10 +105,12 @@ class Posterior:
         whole = (users * self.weights[0]).sum().sqrt().clamp(min=1e-12)
         tensors = {"user_factors": factors[0], "item_factors": factors[1]}
         tensors |= {"user_variances": users / whole, "item_variances": items / whole}
+        overall = (self.noise / self.count) ** 0.5
+        tensors |= {f"{s}_noise": n / self.count * overall for s, n in zip(("user", "item"), self.noises, strict=True)}
         if self.biased:
             tensors |= {"user_biases": biases[0], "item_biases": biases[1]}
         arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        return factor_model(self.train, noise=(self.noise / self.count) ** 0.5, **arrays)
+        return factor_model(self.train, **arrays)
 
     def loss(self, model: FactorModel) -> float:
         """RMS over random pairs of what a model of :meth:`model` departs from the mean of the samples' predictions."""
