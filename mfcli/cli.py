@@ -121,7 +121,7 @@ def train(config: TrainConfig, output: Output) -> None:
         pairs["val RMSE"] = f"{done.validation_rmse:.4f}"
     if "compression_rmse" in done.figures:
         pairs["posterior"] = (
-            f"{done.figures['factors']:g} factors say the mean of all samples to within "
+            f"{done.factors} factors say the mean of all samples to within "
             f"{done.figures['compression_rmse']:.4f} (RMS); noise {done.figures['noise']:.4f}"
         )
     if done.ratings_per_second is not None:

@@ -25,7 +25,7 @@ class FactorModel:
     Attributes:
         mean: mean of the training ratings; the prediction where nothing else is known.
         minimum, maximum: range of the training ratings; predictions are clipped to it.
-        user_factors: (n_users, k) float32; for a user without training ratings zeros, or the mean of the prior.
+        user_factors: (n_users, k) float32; for a user without training ratings zeros, or (gibbs) about all users' mean.
         item_factors: (n_items, k) float32, likewise.
         user_counts: (n_users,) int32, training ratings of each user.
         item_counts: (n_items,) int32, training ratings of each item.
@@ -68,7 +68,7 @@ class FactorModel:
         return self.user_biases is not None
 
     def known(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """(n,) booleans: both the user and the item have training ratings; elsewhere only biases speak."""
+        """(n,) booleans: both the user and the item have training ratings."""
         both: npt.NDArray[np.bool_] = (self.user_counts[users] > 0) & (self.item_counts[items] > 0)
         return both
 
@@ -194,6 +194,17 @@ class FactorModel:
             design = np.column_stack([design, np.ones(self.n_items, np.float32)])
         deviations: Float32s = np.sqrt(noise + ((design @ user.covariance) * design).sum(1)).astype(np.float32)
         return deviations
+
+    def scaled(self, scale: float) -> "FactorModel":
+        """The same model in another unit: predictions and their deviations are ``scale`` times as large."""
+        if scale == 1:
+            return self
+        root = float(np.sqrt(scale))
+        by = {"user_factors": root, "item_factors": root, "user_counts": 1.0, "item_counts": 1.0}
+        arrays: dict[str, Any] = {
+            name: (array * by.get(name, scale)).astype(array.dtype) for name, array in self.arrays().items()
+        }
+        return FactorModel(self.mean * scale, self.minimum * scale, self.maximum * scale, **arrays)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The model's arrays by name."""

@@ -158,7 +158,7 @@ def learning_curves(ax: Axes, run: str, history: History) -> None:
         alone, sample = _curve(history, "sample_rmse")
         if sample:
             ax.plot(alone, sample, color=ORANGE, alpha=0.4, linewidth=1, label="validation, each sample alone")
-        best = len(validation) - 1 if sample else int(np.argmin(validation))
+        best, word = _kept(history, validation) or (0, "")
         ax.axvline(epochs[best], color=GREY, linestyle=":", linewidth=1)
         star: dict[str, Any] = {
             "marker": "*",
@@ -167,7 +167,7 @@ def learning_curves(ax: Axes, run: str, history: History) -> None:
             "linestyle": "",
             "zorder": 3,
         }
-        label = f"{'kept' if sample else 'best, and kept'}: {validation[best]:.4f} at epoch {epochs[best]}"
+        label = f"{word}{', and kept' if word == 'best' else ''}: {validation[best]:.4f} at epoch {epochs[best]}"
         ax.plot(epochs[best], validation[best], color=ORANGE, label=label, **star)
     low, high = min([*levels, *validation]), max([*levels, *validation])
     margin = 0.05 * (high - low) or 0.05
@@ -175,6 +175,15 @@ def learning_curves(ax: Axes, run: str, history: History) -> None:
     ax.set_title(f"Learning curves of run '{_short(run)}'")
     _epoch_axis(ax)
     _legend(ax, 2)
+
+
+def _kept(history: History, validation: list[float]) -> tuple[int, str] | None:
+    """Which of the validation RMSEs is of the model that is kept, and what it is: the best, or the last of averages."""
+    if not validation:
+        return None
+    if any(h.get("sample_rmse") is not None for h in history):
+        return len(validation) - 1, "kept"
+    return int(np.argmin(validation)), "best"
 
 
 def _batches(history: History) -> tuple[Floats, Floats]:
@@ -198,7 +207,8 @@ def compare_runs(ax: Axes, histories: dict[str, History], others: Collection[str
             "markevery": -(-len(history) // 15),
             "markersize": 5,
         }
-        best = f": best {min(validation):.4f} at epoch {epochs[int(np.argmin(validation))]}" if validation else ""
+        kept = _kept(history, validation)
+        best = f": {kept[1]} {validation[kept[0]]:.4f} at epoch {epochs[kept[0]]}" if kept else ""
         ax.plot(*_curve(history, "train_rmse"), **look, linestyle="--", linewidth=1, alpha=0.6)
         ax.plot(epochs, validation, **look)
         label = f"{_short(name)}{' (other data)' if name in others else ''}{best}"

@@ -1,6 +1,7 @@
 """Ratings in memory and as parquet: who rated what how, and when."""
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,3 +96,9 @@ class Ratings:
             name: np.from_dlpack(table[name].combine_chunks()).copy() for name in table.column_names
         }
         return cls(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
+
+
+def scale_of(train: Ratings) -> float:
+    """The power of two nearest to the standard deviation of the ratings; 1 where all are alike."""
+    deviation = float(train.ratings.std(dtype=np.float64))
+    return float(2.0 ** round(math.log2(deviation))) if 0 < deviation < math.inf else 1.0

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts, atomic_file
 from mfcli.config import RecommendConfig
-from mfcli.dataset import Prepared, TrainedRun, open_run
+from mfcli.dataset import PARTS, Prepared, TrainedRun, open_run
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.model import SCORES_AT_ONCE, top_n
-from mfcli.ratings import Float32s, Int32s
+from mfcli.ratings import Float32s, Int32s, scale_of
 
 NEW_USER = "new"
 
@@ -36,7 +36,7 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
             f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
         )
     items = trained.prepared.items
-    naming = _Naming(trained.prepared, items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist())
+    naming = _Naming(items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist())
     if config.ratings is not None:
         yield _for_somebody_new(config, config.ratings, trained, naming)
     users = _users(config, trained.prepared)
@@ -91,7 +91,7 @@ class _Seen:
             return
         wanted = np.zeros(trained.model.n_users, bool)
         wanted[users] = True
-        for name in ("train", "val", "test"):
+        for name in PARTS:
             if trained.prepared.has(name):
                 part = trained.prepared.part(name)
                 mine = part.take(wanted[part.users]) if len(users) < trained.model.n_users else part
@@ -107,7 +107,6 @@ class _Seen:
 class _Naming:
     """From rows of the items table to what people call them."""
 
-    prepared: Prepared
     ids: list[Any]
     titles: list[str]
     genres: list[str]
@@ -136,7 +135,8 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     ids, given = _new_ratings(file)
     rows = np.array(trained.prepared.item_rows(ids), np.int32)
     options = trained.record.config
-    user = trained.model.fold_in(rows, given, l2=options["l2"] or 1.0, bias_l2=options["bias_l2"] or 0.3)
+    l2 = (options["l2"] or 1.0) * scale_of(trained.prepared.part("train"))
+    user = trained.model.fold_in(rows, given, l2=l2, bias_l2=options["bias_l2"] or 0.3)
     scores = trained.model.scores_for(user)[None, :]
     if not config.include_seen:
         scores[0, rows] = -np.inf

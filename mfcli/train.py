@@ -33,6 +33,7 @@ class Trained:
         run: the run's name.
         path: the model's file.
         device: where it was computed.
+        factors: of the model, which for gibbs are as many as its posterior mean needs.
         epochs: epochs run.
         best_epoch: the one whose weights were kept.
         train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
@@ -45,6 +46,7 @@ class Trained:
     run: str
     path: Path
     device: str
+    factors: int
     epochs: int
     best_epoch: int
     train_rmse: float
@@ -103,7 +105,7 @@ class _Run:
         self.inputs = {"data": prepared.fingerprint}
         self.key = json.loads(json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": device.type}))
         self.started = time.perf_counter()
-        self.solver = base.create(config, self.train, self.validation, device)
+        self.solver = base.Scaled(config, self.train, self.validation, device)
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.resumed_at = 0
@@ -169,13 +171,7 @@ class _Run:
         epochs, begin = self.config.passes, time.perf_counter()
         while not self._finished():
             before = time.perf_counter()
-            result = self.solver.run_epoch(tick)
-            if not result.finite or result.train_rmse > HOPELESS * np.abs(self.train.ratings).max():
-                self.checkpoint.unlink(missing_ok=True)
-                raise DivergedError(
-                    f"training diverged in epoch {len(self.history) + 1} (RMSE {result.train_rmse}): "
-                    "lower --lr, or raise --l2; the previous model is untouched"
-                )
+            result = self._next_epoch(tick)
             better = self._remember(result)
             now = time.perf_counter()
             done, speed = len(self.history), len(self.train) / (now - before)
@@ -195,6 +191,20 @@ class _Run:
             if not self._finished() and now - self.saved >= SAVE_EVERY:
                 self._save()
             signals.check()
+
+    def _next_epoch(self, tick: base.Tick) -> base.Epoch:
+        """One more epoch. Raises DivergedError, with the checkpoint gone: from there it would only diverge again."""
+        try:
+            result = self.solver.run_epoch(tick)
+            if not result.finite or result.train_rmse > HOPELESS * max(1.0, float(np.abs(self.train.ratings).max())):
+                raise DivergedError(f"RMSE {result.train_rmse:g}")
+        except DivergedError as error:
+            self.checkpoint.unlink(missing_ok=True)
+            raise DivergedError(
+                f"training diverged in epoch {len(self.history) + 1} ({error}): {self.solver.remedy}; "
+                "the previous model is untouched"
+            ) from None
+        return result
 
     def _remember(self, result: base.Epoch) -> bool:
         """Add to the history; keep the model if it is the best yet, and say whether it is."""
@@ -231,6 +241,7 @@ class _Run:
         model: FactorModel = self.best.model or self.solver.model()
         epoch = self.history[(self.best.epoch or len(self.history)) - 1]
         figures = {
+            "factors": model.factors,
             "epochs": len(self.history),
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],

@@ -108,7 +108,7 @@ def test_a_row_longer_than_is_gathered_at_a_time_comes_out_the_same(monkeypatch:
     prior = Prior(torch.eye(3), torch.zeros(3))
     found = []
     for longest in (2**17, 14):
-        monkeypatch.setattr(blocks, "LONGEST", longest)
+        monkeypatch.setitem(blocks.LONGEST, "cpu", longest)
         sums: list[torch.Tensor] = []
         solved = solve_all(side, rows, prior, biased=True, weights=weights, solved=sums.append)
         found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
@@ -240,7 +240,7 @@ def test_a_matrix_that_rounding_spoiled_is_lifted_and_a_hopeless_one_is_an_error
     lower = cholesky(torch.stack([x.T @ x, torch.eye(3)]))
     torch.testing.assert_close(lower[0] @ lower[0].T, x.T @ x, atol=1e-3, rtol=0)
     for hopeless in (-torch.eye(3), torch.full((3, 3), torch.nan)):
-        with pytest.raises(DivergedError, match="--l2"):
+        with pytest.raises(DivergedError, match="finite"):
             cholesky(hopeless[None])
 
 

@@ -178,6 +178,7 @@ class Adam:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
     keeps_best: ClassVar[bool] = True
+    remedy: ClassVar[str] = "lower --lr, or raise --l2"
 
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device

@@ -26,6 +26,7 @@ class Als:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
     keeps_best: ClassVar[bool] = True
+    remedy: ClassVar[str] = "raise --l2, or use fewer --factors"
 
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device

@@ -4,15 +4,14 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from mfcli.config import TrainConfig
-from mfcli.errors import UsageError
 from mfcli.model import FactorModel
-from mfcli.ratings import Float32s, Ratings
+from mfcli.ratings import Float32s, Ratings, scale_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,8 @@ class Epoch:
     """What one epoch came to.
 
     Attributes:
-        train_rmse: over the epoch's ratings, each predicted just before it was learnt from.
+        train_rmse: of the training ratings: by adam each predicted just before it is learnt from, by als at the epoch's
+            end, by gibbs by its last sample alone.
         validation_rmse: of the model at the epoch's end, clipped; None without a validation part.
         batch_rmse: (batches,) float32.
         figures: what else the solver reports, for the history.
@@ -47,6 +47,20 @@ class Epoch:
         """Whether all is still well."""
         return math.isfinite(self.train_rmse) and (self.validation_rmse is None or math.isfinite(self.validation_rmse))
 
+    def scaled(self, scale: float) -> "Epoch":
+        """The same with every RMSE ``scale`` times as large."""
+
+        def times(rmse: float | None) -> float | None:
+            return None if rmse is None else rmse * scale
+
+        return replace(
+            self,
+            train_rmse=self.train_rmse * scale,
+            validation_rmse=times(self.validation_rmse),
+            sample_rmse=times(self.sample_rmse),
+            batch_rmse=self.batch_rmse * np.float32(scale),
+        )
+
 
 @dataclass(frozen=True)
 class State:
@@ -62,9 +76,11 @@ class Solver(Protocol):
     Attributes:
         keeps_best: whether the model of the best epoch is the one to keep; else the last epoch's, which is then what
             all of them come to.
+        remedy: what to try where training diverges.
     """
 
     keeps_best: ClassVar[bool]
+    remedy: ClassVar[str]
 
     def run_epoch(self, tick: Tick) -> Epoch:
         """Go once over the training ratings, or finish the epoch that a raising tick broke off."""
@@ -73,13 +89,47 @@ class Solver(Protocol):
         """The model as it is now."""
 
     def figures(self, model: FactorModel) -> dict[str, float]:
-        """What is worth knowing of a model of its own beside the RMSE, by name."""
+        """What is worth knowing of a model of its own beside the RMSE, by name, in rating points."""
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
 
     def load_state(self, state: State) -> None:
         """Go on from that state: the epochs that follow end in the same bytes as if nothing had come between."""
+
+
+class Scaled:
+    """A solver that sees ratings divided by a scale and is seen as if it did not, so that defaults serve any range.
+
+    The scale is a power of two, about the ratings' standard deviation: 1 for stars, so that nothing changes, not even
+    a byte; 32 for percent. State and what concerns the solver alone are its own.
+    """
+
+    def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: "torch.device") -> None:
+        self.scale = scale_of(train)
+        self.solver = create(config, self._divided(train), validation and self._divided(validation), device)
+        self.keeps_best, self.remedy = self.solver.keeps_best, self.solver.remedy
+        self.state, self.load_state = self.solver.state, self.solver.load_state
+
+    def _divided(self, ratings: Ratings) -> Ratings:
+        return replace(ratings, ratings=ratings.ratings / np.float32(self.scale))
+
+    def run_epoch(self, tick: Tick) -> Epoch:
+        def scaled(done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
+            def enlarged() -> tuple[float, float]:
+                batch, running = rmse()
+                return batch * self.scale, running * self.scale
+
+            tick(done, total, enlarged)
+
+        return self.solver.run_epoch(scaled).scaled(self.scale)
+
+    def model(self) -> FactorModel:
+        return self.solver.model().scaled(self.scale)
+
+    def figures(self, model: FactorModel) -> dict[str, float]:
+        own = self.solver.figures(model.scaled(1 / self.scale))
+        return {name: value * self.scale for name, value in own.items()}
 
 
 def create(config: TrainConfig, train: Ratings, validation: Ratings | None, device: "torch.device") -> Solver:
@@ -92,11 +142,9 @@ def create(config: TrainConfig, train: Ratings, validation: Ratings | None, devi
         from mfcli.solvers.als import Als
 
         return Als(config, train, validation, device)
-    if config.solver == "gibbs":
-        from mfcli.solvers.gibbs import Gibbs
+    from mfcli.solvers.gibbs import Gibbs
 
-        return Gibbs(config, train, validation, device)
-    raise UsageError(f"--solver: there is no '{config.solver}'")
+    return Gibbs(config, train, validation, device)
 
 
 def mixed_seed(seed: int, *parts: int) -> int:
@@ -105,7 +153,7 @@ def mixed_seed(seed: int, *parts: int) -> int:
     So a random state need not be kept: to go on from an epoch is to draw what that epoch draws.
     """
     text = "/".join(map(str, (seed, *parts)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 @contextlib.contextmanager

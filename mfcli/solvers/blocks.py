@@ -30,7 +30,7 @@ from mfcli.solvers.base import Tick, torch_threads
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
-LONGEST = 2**17  # slots of one row gathered at a time: 16 MB at 32 factors
+LONGEST = {"cpu": 2**17, "cuda": 2**21}  # slots gathered at a time: 16 MB of 32 factors, and 256 MB
 
 
 Map = Callable[[Callable[["Block"], Tensor], Iterable["Block"]], Iterator[Tensor]]
@@ -125,7 +125,7 @@ class Others:
 
     def gather(self, block: Block) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """q (r, s, k), y (r, s) and the roots of the weights (r, s), all times those roots, some slots at a time."""
-        step = max(LONGEST // len(block.rows), 1)
+        step = max(LONGEST[block.others.device.type] // len(block.rows), 1)
         for others, ratings in zip(*(torch.split(x, step, 1) for x in (block.others, block.ratings)), strict=True):
             flat = others.reshape(-1)
             q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
@@ -306,15 +306,20 @@ def cholesky(matrices: Tensor) -> Tensor:
     """
     lower: Tensor
     lower, failed = torch.linalg.cholesky_ex(matrices)
-    if not bool(failed.any()):
-        return lower
-    exact = matrices.double()
-    eye = torch.eye(exact.shape[-1], dtype=exact.dtype, device=exact.device)
-    lift = exact.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=1e-2) * 1e-4
-    lower, failed = torch.linalg.cholesky_ex(exact + lift * eye)
+    if bool(failed.any()):
+        spoiled = torch.nonzero(failed)[:, 0]
+        lower[spoiled] = _lifted_cholesky(matrices[spoiled].double()).to(lower)
+    return lower
+
+
+def _lifted_cholesky(matrices: Tensor) -> Tensor:
+    lift = matrices.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-2) * 1e-4
+    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+    lower: Tensor
+    lower, failed = torch.linalg.cholesky_ex(matrices + lift[:, None, None] * eye)
     if bool(failed.any()) or not bool(lower.isfinite().all()):
-        raise DivergedError("a row's equations have no solution in finite numbers: raise --l2, or use fewer --factors")
-    return lower.to(matrices.dtype)
+        raise DivergedError("a row's equations have no solution in finite numbers")
+    return lower
 
 
 @dataclass(frozen=True)
@@ -345,7 +350,7 @@ def solve_block(block: Block, others: Others, prior: Prior, noise: Tensor | None
         The rows, and a scalar, the sum of their squared residuals without weights.
     """
     # Kept, unless the rows are so long that they come in several parts: those are gathered once more.
-    several = block.others.shape[1] * len(block.rows) > LONGEST
+    several = block.others.numel() > LONGEST[block.others.device.type]
     gathered = [] if several else list(others.gather(block))
     gram, moment, squares = normal_equations(block, others, others.gather(block) if several else gathered)
     precision, pull, alpha = prior.of(block)

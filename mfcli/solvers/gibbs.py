@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
+from mfcli.errors import DivergedError
 from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
@@ -58,26 +59,32 @@ def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
     mean = exact.mean(0).cpu().numpy()
     scatter = (exact.T @ exact).cpu().numpy() - n * np.outer(mean, mean)
     inverse = np.eye(d) + scatter + n * WEIGHT / (n + WEIGHT) * np.outer(mean, mean)
-    precision = sample_wishart(np.linalg.inv(inverse), d + n, rng)
+    try:
+        root = wishart_root(inverse, d + n, rng)
+    except np.linalg.LinAlgError:
+        raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
     # m ~ N(nx̄/(n + β), (Λ(n + β))⁻¹)
-    root = np.linalg.cholesky(precision * (n + WEIGHT))
-    center = n * mean / (n + WEIGHT) + np.linalg.solve(root.T, rng.standard_normal(d))
-    return Prior(torch.from_numpy(precision).to(rows), torch.from_numpy(center).to(rows))
+    center = n * mean / (n + WEIGHT) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + WEIGHT)
+    return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows))
 
 
-def sample_wishart(scale: npt.NDArray[np.float64], freedom: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A (d, d) float64 draw of Wishart(scale, freedom), whose mean is scale * freedom (Bartlett, 1933)."""
-    d = len(scale)
+def wishart_root(inverse: npt.NDArray[np.float64], freedom: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A (d, d) float64 R such that RRᵀ is a draw of Wishart(inverse⁻¹, freedom), with mean inverse⁻¹ * freedom.
+
+    (Bartlett, Proceedings of the Royal Society of Edinburgh 1933.) Raises LinAlgError if the inverse is not positive
+    definite.
+    """
+    d = len(inverse)
     lower = np.tril(rng.standard_normal((d, d)), -1)
     lower[np.diag_indices(d)] = np.sqrt(rng.chisquare(freedom - np.arange(d)))
-    root = np.linalg.cholesky((scale + scale.T) / 2) @ lower
-    return root @ root.T
+    return np.linalg.solve(np.linalg.cholesky(inverse).T, lower)
 
 
 class Gibbs:
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
     keeps_best: ClassVar[bool] = False
+    remedy: ClassVar[str] = "look for absurd ratings, or use fewer --factors"
 
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
         self.config, self.train, self.validation, self.device = config, train, validation, device
@@ -92,7 +99,7 @@ class Gibbs:
         self.weights = [torch.ones(len(n), device=device) for n in self.counts]  # γ
         self.alpha = 1.0
         self.sweep = 0
-        self.posterior = Posterior(train, config.factors, config.biases, abs(mixed_seed(config.seed, -2)), device)
+        self.posterior = Posterior(train, config.factors, config.biases, mixed_seed(config.seed, -2), device)
         self.validated = np.zeros(0 if validation is None else len(validation))  # sum of samples' predictions
 
     def run_epoch(self, tick: Tick) -> Epoch:
@@ -112,7 +119,7 @@ class Gibbs:
             validation_rmse=averaged_rmse,
             sample_rmse=sample_rmse,
             batch_rmse=tally.rmse(),
-            figures={"noise": self.alpha**-0.5},
+            figures={"alpha": self.alpha},
         )
 
     def _round(self, tally: Tally, workers: Map) -> Solved:
@@ -131,7 +138,7 @@ class Gibbs:
 
     def _sweep(self, tally: Tally, workers: Map) -> Solved:
         """Sample everything once; the items, with the means of what they were drawn from."""
-        rng = np.random.default_rng(abs(mixed_seed(self.config.seed, self.sweep)))
+        rng = np.random.default_rng(mixed_seed(self.config.seed, self.sweep))
         users = self._sample(USERS, self.rows[ITEMS], self.weights[ITEMS], tally, rng, workers)
         user_weights = self._sample_weights(USERS, users, rng)
         items = self._sample(ITEMS, users.rows, user_weights, tally, rng, workers)
@@ -188,11 +195,10 @@ class Gibbs:
         return self.posterior.model() if self.posterior.count else self._sampled(self.rows[ITEMS])
 
     def figures(self, model: FactorModel) -> dict[str, float]:
-        return {
-            "factors": model.factors,
-            "noise": (self.posterior.noise / self.posterior.count) ** 0.5,
-            "compression_rmse": self.posterior.loss(model),
-        }
+        assert model.user_noise is not None
+        assert model.item_noise is not None
+        noise = model.user_noise[self.train.users] * model.item_noise[self.train.items]
+        return {"noise": float(np.sqrt(noise.mean(dtype=np.float64))), "compression_rmse": self.posterior.loss(model)}
 
     def state(self) -> State:
         posterior = self.posterior.state()

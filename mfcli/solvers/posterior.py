@@ -21,8 +21,8 @@ from mfcli.solvers.base import State, factor_model
 from mfcli.solvers.blocks import Solved
 
 PENDING = 8  # samples stacked before they are compressed
-WIDTH = 2  # times the factors of a sample: what is kept on the way
-DISCARD = 0.005  # RMS of what the finished model may lack of the mean, in rating points
+WIDTH, LEAST = 2, 32  # times the factors of a sample, and factors at the least: what is kept on the way
+DISCARD = 0.006  # RMS of what the finished model may lack of the mean, as a share of the noise
 PROBES = 20_000  # pairs on which that is measured
 AT_ONCE = 100_000  # rows or pairs worked on at a time
 SUMS = ("biases", "products", "pending", "squares", "noises")
@@ -44,7 +44,7 @@ class Posterior:
     def __init__(self, train: Ratings, factors: int, biased: bool, seed: int, device: torch.device) -> None:
         self.train, self.factors, self.biased = train, factors, biased
         counts = train.user_counts(), train.item_counts()
-        self.weights = [torch.from_numpy((n + 1) / (n + 1).sum()).float().to(device) for n in counts]
+        self.shares = [torch.from_numpy((n + 1) / (n + 1).sum()).float().to(device) for n in counts]
         sizes = train.n_users, train.n_items
         self.count = 0
         self.noise = 0.0  # sum of 1/α
@@ -71,7 +71,7 @@ class Posterior:
         self.count += 1
         self.noise += 1 / alpha
         factors, biases = zip(*(self._parted(rows) for rows in (users, items.rows)), strict=True)
-        squares = mean_squares(factors, biases, self.weights)
+        squares = mean_squares(factors, biases, self.shares)
         factors, biases = zip(*(self._parted(rows) for rows in (users, items.means)), strict=True)
         for side in (0, 1):
             self.biases[side] += biases[side]
@@ -90,22 +90,22 @@ class Posterior:
     def _compressed(self) -> tuple[list[Tensor], Tensor]:
         """The sum of p·q over all samples as one product, and its singular values."""
         stacks = [torch.cat(pair, 1) for pair in zip(self.products, self.pending, strict=True)]
-        return compress(stacks, self.weights, WIDTH * self.factors)
+        return compress(stacks, self.shares, max(WIDTH * self.factors, LEAST))
 
     def model(self) -> FactorModel:
         """The posterior's mean as a model of no more factors than it needs, with its standard deviations."""
         products, values = self._compressed()
         discarded = (values / self.count).square().flip(0).cumsum(0).flip(0).sqrt()  # RMS, if cut before each
-        rank = max(1, int((discarded > DISCARD).sum()))
+        overall = (self.noise / self.count) ** 0.5
+        rank = max(1, int((discarded > DISCARD * overall).sum()))
         factors = [x[:, :rank] * self.count**-0.5 for x in products]
         biases = [total / self.count for total in self.biases]
-        of_mean = mean_squares(factors, biases, self.weights)
+        of_mean = mean_squares(factors, biases, self.shares)
         users, items = ((s / self.count - m).clamp(min=0) for s, m in zip(self.squares, of_mean, strict=True))
         # A table's cell from its margins: row times column over the whole, which both margins share.
-        whole = (users * self.weights[0]).sum().sqrt().clamp(min=1e-12)
+        whole = (users * self.shares[0]).sum().sqrt().clamp(min=1e-12)
         tensors = {"user_factors": factors[0], "item_factors": factors[1]}
         tensors |= {"user_variances": users / whole, "item_variances": items / whole}
-        overall = (self.noise / self.count) ** 0.5
         tensors |= {f"{s}_noise": n / self.count * overall for s, n in zip(("user", "item"), self.noises, strict=True)}
         if self.biased:
             tensors |= {"user_biases": biases[0], "item_biases": biases[1]}
