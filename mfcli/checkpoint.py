@@ -10,7 +10,7 @@ import torch
 
 from mfcli.artifacts import atomic_file
 from mfcli.errors import ArtifactError
-from mfcli.model import FactorModel
+from mfcli.model import FactorModel, metadata
 from mfcli.solvers.base import State
 
 FILE = "checkpoint.safetensors"
@@ -67,7 +67,7 @@ class Checkpoint:
         if hashlib.sha256(content).digest() != digest:
             raise ArtifactError(f"{path} is damaged: train again without --resume")
         tensors = load(content)
-        values = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["mfcli"])
+        values = metadata(content)
         if values["format"] != FORMAT:
             raise ArtifactError(f"{path} was written by another version of mfcli: train again without --resume")
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}

@@ -297,9 +297,14 @@ class TrainConfig(Config):
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", shared=True)
     threads: int = option(0, "CPU threads; 0: as many cores as pay off.", minimum=0, maximum=1024, shared=True)
     seed: int = option(
-        1234, "Seed of the initial factors and of the shuffling.", minimum=0, maximum=2**32 - 1, shared=True
+        1234, "Seed of the initial factors, of the shuffling and of samples.", minimum=0, maximum=2**32 - 1, shared=True
     )
-    resume: bool = option(False, "Go on from the run's checkpoint, if there is one.", "--resume", recorded=False)
+    resume: bool = option(
+        False,
+        "Go on from the run's checkpoint, if there is one. It is written after every epoch, at most once a second.",
+        "--resume",
+        recorded=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -308,7 +313,7 @@ class TrainConfig(Config):
         for f in fields(self):
             solvers = info(f).solvers
             if solvers and self.solver not in solvers and getattr(self, f.name) != f.default:
-                flag = "--" + f.name.replace("_", "-")
+                flag = _flag(f.name, info(f))
                 raise UsageError(f"{flag} is for --solver {' or '.join(solvers)}, not for {self.solver}")
 
     @property
@@ -336,7 +341,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "patience": 0,
     },
 }
-"""Defaults that ``--preset`` replaces; an option given explicitly still wins."""
+"""Defaults that ``--preset`` replaces on the command line; from Python, ``TrainConfig(**PRESETS["article"])``."""
 
 
 @dataclass(frozen=True, kw_only=True)

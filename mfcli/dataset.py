@@ -8,6 +8,7 @@ from typing import Any
 
 from mfcli.artifacts import Artifacts, Record
 from mfcli.errors import ArtifactError, DataError
+from mfcli.model import FILE as MODEL
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings, read_table
 
@@ -109,7 +110,7 @@ def open_run(artifacts: Artifacts, name: str) -> TrainedRun:
                 f"run '{name}' was trained on other data than {prepared.record.stage.path} holds now: "
                 f"run `{record.stage.command}` again"
             )
-        return TrainedRun(record, prepared, FactorModel.from_bytes(record.read("model.safetensors")))
+        return TrainedRun(record, prepared, FactorModel.from_bytes(record.read(MODEL)))
 
     stage = artifacts.run(name)
     if not stage.exists() and (stage.path / "checkpoint.safetensors").exists():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mfcli.errors import ArtifactError
 from mfcli.ratings import Float32s, Int32s
 
+FILE = "model.safetensors"
 FORMAT = "1"
 SCORES_AT_ONCE = 4_000_000  # predictions held at a time where all items are scored: 16 MB
 PAIRS_AT_ONCE = 250_000
@@ -138,8 +139,9 @@ class FactorModel:
     def fold_in(self, items: Int32s, ratings: Float32s, *, l2: float, bias_l2: float) -> "Newcomer":
         """A user who was not there in training, from their ratings, the items' factors being fixed: a ridge regression.
 
-        Where the noise is known, the prior is Gaussian with the mean and covariance of the users there are; else it is
-        the penalty of training, λ√n‖p‖² and λ√n b².
+        Where the noise is known, the prior is Gaussian with the mean and covariance of the users there are (of their
+        own posterior means, which vary less than users do: it holds newcomers a little too close to the others); else
+        it is the penalty of training, λ√n‖p‖² and λ√n b².
 
         Args:
             items: (n,) int32 rows of the items the user rated.
@@ -240,13 +242,19 @@ class FactorModel:
 
         try:
             arrays: dict[str, Any] = load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            scalars = json.loads(header["__metadata__"]["mfcli"])
+            scalars = metadata(content)
             if scalars.pop("format") != FORMAT:
                 raise ArtifactError("the model was written by another version of mfcli: run `mfcli train` again")
             return cls(**scalars, **arrays)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"not a model of mfcli ({error}): run `mfcli train` again") from None
+
+
+def metadata(content: bytes) -> dict[str, Any]:
+    """What we wrote beside the tensors of a safetensors file. Raises ValueError or KeyError if there is nothing."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    ours: dict[str, Any] = json.loads(header["__metadata__"]["mfcli"])
+    return ours
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mfcli.config import TrainConfig
 from mfcli.console import EpochLine, Progress, TrainingProgress
 from mfcli.dataset import Prepared
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.model import FILE as MODEL
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.signals import SafePoints
@@ -153,7 +154,7 @@ class _Run:
                 self.progress.note(f"nothing to resume: run '{self.config.run}' is finished")
                 return Trained(
                     run=self.config.run,
-                    path=self.stage.path / "model.safetensors",
+                    path=self.stage.path / MODEL,
                     device=str(record.body["device"]),
                     ratings_per_second=None,
                     seconds=0.0,
@@ -250,14 +251,14 @@ class _Run:
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:
-            (draft.path / "model.safetensors").write_bytes(model.to_bytes())
+            (draft.path / MODEL).write_bytes(model.to_bytes())
             with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in self.history)
             draft.figures.update(figures)
         run = len(self.history) - self.resumed_at
         return Trained(
             run=self.config.run,
-            path=self.stage.path / "model.safetensors",
+            path=self.stage.path / MODEL,
             device=str(self.device),
             ratings_per_second=run * len(self.train) / seconds if run else None,
             seconds=seconds,

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mfcli.config import TrainConfig
-from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
-from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed, torch_threads
+from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed, torch_threads, validate
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
 
@@ -227,7 +226,7 @@ class Adam:
         self.batches.epoch, self.batches.first = self.batches.epoch + 1, 0
         return Epoch(
             train_rmse=float(np.sqrt(squared_errors.sum() / len(self.train))),
-            validation_rmse=self._validate(),
+            validation_rmse=validate(self.model(), self.validation),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
             figures={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )
@@ -251,11 +250,6 @@ class Adam:
         sums = self.squared_errors[:done].cpu()
         seen = min(done * size, len(self.train))
         return float((sums[-1] / (seen - (done - 1) * size)).sqrt()), float((sums.sum() / seen).sqrt())
-
-    def _validate(self) -> float | None:
-        if self.validation is None:
-            return None
-        return rmse(self.validation.ratings, self.model().predict(self.validation.users, self.validation.items))
 
     def model(self) -> FactorModel:
         weights = {name.removesuffix(".weight"): w.cpu().numpy() for name, w in self.module.state_dict().items()}

@@ -8,18 +8,27 @@ root of a row's ratings as Rendle, Krichene, Zhang and Koren, RecSys 2022, have 
 never rises from one half to the next.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
-from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
-from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
-from mfcli.solvers.blocks import Map, Others, Tally, cut_sides, initial_rows, one_core_each, scaled_l2, solve_side
+from mfcli.solvers.base import Epoch, State, Tick, mixed_seed, validate
+from mfcli.solvers.blocks import (
+    Map,
+    Others,
+    Tally,
+    cut_sides,
+    initial_rows,
+    one_core_each,
+    row_model,
+    scaled_l2,
+    solve_side,
+)
 
 
 class Als:
@@ -51,7 +60,7 @@ class Als:
         self.users, self.items, self.objective = users, items, objectives[1]
         return Epoch(
             train_rmse=float(np.sqrt(max(after_items, 0.0) / len(self.train))),
-            validation_rmse=self._validate(),
+            validation_rmse=validate(self.model(), self.validation),
             batch_rmse=tally.rmse(),
             figures={"objective_users": objectives[0], "objective": objectives[1]},
             converged=converged,
@@ -65,15 +74,8 @@ class Als:
         """L2 of one side's (rows, d) solutions."""
         return float((rows.double().square() @ self.prior.precision.diagonal().double() * self.roots[side]).sum())
 
-    def _validate(self) -> float | None:
-        if self.validation is None:
-            return None
-        return rmse(self.validation.ratings, self.model().predict(self.validation.users, self.validation.items))
-
     def model(self) -> FactorModel:
-        users, items, k = self.users.cpu().numpy(), self.items.cpu().numpy(), self.config.factors
-        biases: dict[str, Any] = {"user_biases": users[:, k], "item_biases": items[:, k]} if self.config.biases else {}
-        return factor_model(self.train, user_factors=users[:, :k], item_factors=items[:, :k], **biases)
+        return row_model(self.train, self.users, self.items, self.config.biases)
 
     def figures(self, model: FactorModel) -> dict[str, float]:
         return {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mfcli.config import TrainConfig
+from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Float32s, Ratings, scale_of
 
@@ -107,7 +108,9 @@ class Scaled:
 
     def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: "torch.device") -> None:
         self.scale = scale_of(train)
-        self.solver = create(config, self._divided(train), validation and self._divided(validation), device)
+        self.solver = create(
+            config, self._divided(train), None if validation is None else self._divided(validation), device
+        )
         self.keeps_best, self.remedy = self.solver.keeps_best, self.solver.remedy
         self.state, self.load_state = self.solver.state, self.solver.load_state
 
@@ -167,6 +170,13 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def validate(model: FactorModel, validation: Ratings | None) -> float | None:
+    """RMSE of the model on the validation part, or None without one."""
+    if validation is None:
+        return None
+    return rmse(validation.ratings, model.predict(validation.users, validation.items))
 
 
 def factor_model(train: Ratings, **arrays: Any) -> FactorModel:

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from mfcli.errors import DivergedError
+from mfcli.model import FactorModel
 from mfcli.ratings import Float32s, Ratings
-from mfcli.solvers.base import Tick, torch_threads
+from mfcli.solvers.base import Tick, factor_model, torch_threads
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
@@ -203,6 +204,15 @@ def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.de
     """(n, d) rows to begin with: small random factors, and biases of 0."""
     drawn = INITIAL * torch.randn(n, factors, generator=torch.Generator().manual_seed(seed))
     return torch.cat([drawn, drawn.new_zeros(n, int(biased))], 1).to(device)
+
+
+def row_model(train: Ratings, users: Tensor, items: Tensor, biased: bool) -> FactorModel:
+    """The model of (n_users, d) and (n_items, d) rows, whose last number is a bias if ``biased``."""
+    rows = {"user": users.cpu().numpy(), "item": items.cpu().numpy()}
+    arrays = {f"{side}_factors": table[:, :-1] if biased else table for side, table in rows.items()}
+    if biased:
+        arrays |= {f"{side}_biases": table[:, -1] for side, table in rows.items()}
+    return factor_model(train, **arrays)
 
 
 def cut_sides(train: Ratings, dimensions: int, mean: float, device: torch.device) -> tuple[Side, Side]:

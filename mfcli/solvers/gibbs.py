@@ -12,7 +12,7 @@ samples: the same mean with less noise (Rao-Blackwell). There is nothing to tune
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from mfcli.errors import DivergedError
 from mfcli.metrics import rmse
 from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
-from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed
+from mfcli.solvers.base import Epoch, State, Tick, mixed_seed
 from mfcli.solvers.blocks import (
     Map,
     Others,
@@ -34,6 +34,7 @@ from mfcli.solvers.blocks import (
     cut_sides,
     initial_rows,
     one_core_each,
+    row_model,
     scaled_l2,
     solve_side,
 )
@@ -186,10 +187,7 @@ class Gibbs:
 
     def _sampled(self, item_rows: Tensor) -> FactorModel:
         """The last sample's users and these items as a model."""
-        users, items = self.rows[USERS].cpu().numpy(), item_rows.cpu().numpy()
-        k = self.config.factors
-        biases: dict[str, Any] = {"user_biases": users[:, k], "item_biases": items[:, k]} if self.config.biases else {}
-        return factor_model(self.train, user_factors=users[:, :k], item_factors=items[:, :k], **biases)
+        return row_model(self.train, self.rows[USERS], item_rows, self.config.biases)
 
     def model(self) -> FactorModel:
         return self.posterior.model() if self.posterior.count else self._sampled(self.rows[ITEMS])
