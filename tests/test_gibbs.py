@@ -146,3 +146,17 @@ def test_an_item_nobody_rated_is_least_sure() -> None:
     model = sampled(widened, factors=2, burn_in=10, samples=20).model()
     assert model.item_variances is not None
     assert model.item_variances.argmax() == 40
+
+
+def test_going_on_from_a_state_changes_no_byte() -> None:
+    """Stopped after 10 of 14 sweeps, on either side of a compression, with a validation part."""
+    train, validation = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
+    config = TrainConfig(solver="gibbs", factors=3, burn_in=3, samples=11)
+    whole, first, second = (Gibbs(config, train, validation, CPU) for _ in range(3))
+    undisturbed = [whole.run_epoch(quietly) for _ in range(14)]
+    for _ in range(10):
+        first.run_epoch(quietly)
+    second.load_state(first.state())
+    resumed = [second.run_epoch(quietly) for _ in range(4)]
+    assert second.model().to_bytes() == whole.model().to_bytes()
+    assert [e.validation_rmse for e in resumed] == [e.validation_rmse for e in undisturbed[10:]]

@@ -1,0 +1,67 @@
+"""How sure a run is: what `recommend --with-std` and `evaluate` say of it, through the real command."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mfcli.model import FactorModel
+from tests.conftest import Runner
+
+
+@pytest.fixture
+def gibbs(artifacts: Path, mfcli: Runner) -> Path:
+    done = mfcli("train", "--solver", "gibbs", "--burn-in", 5, "--samples", 8, "--factors", 4, "--run", "g", "-q")
+    assert done.returncode == 0, done.stderr
+    return artifacts
+
+
+def test_recommendations_come_with_their_standard_deviation(gibbs: Path, mfcli: Runner) -> None:
+    done = mfcli("recommend", "--run", "g", "--user", 3, "-n", 5, "--with-std", "--format", "csv")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert list(rows[0]) == ["user", "rank", "item", "title", "genres", "prediction", "std"]
+    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
+    users = pq.read_table(gibbs / "data/users.parquet")["id"].to_pylist()
+    expected = model.deviations(np.array([users.index(3)]), np.array([items.index(int(r["item"])) for r in rows]))
+    assert expected is not None
+    np.testing.assert_allclose([float(r["std"]) for r in rows], expected, atol=5.1e-5)
+
+
+def test_somebody_new_is_less_sure_the_fewer_ratings_they_give(gibbs: Path, mfcli: Runner) -> None:
+    items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
+    found = []
+    for count in (1, 30):
+        lines = [f"{item},4" for item in items[:count]]
+        (gibbs.parent / "new.csv").write_text("\n".join(["item,rating", *lines]))
+        options = ("--run", "g", "--ratings", "new.csv", "--with-std", "--include-seen", "-n", len(items))
+        done = mfcli("recommend", *options, "--format", "jsonl")
+        found.append({row["item"]: row["std"] for row in map(json.loads, done.stdout.splitlines())})
+    few, many = found
+    assert len(few) == len(many) == len(items)
+    assert all(many[item] <= few[item] + 1e-4 for item in items)
+    assert np.mean(list(many.values())) < np.mean(list(few.values()))
+
+
+def test_evaluate_says_how_well_calibrated_it_is(gibbs: Path, mfcli: Runner) -> None:
+    told = json.loads(mfcli("evaluate", "--run", "g", "--json").stdout)["calibration"]
+    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    test = pq.read_table(gibbs / "data/test.parquet").to_pydict()
+    users, items = np.array(test["user"]), np.array(test["item"])
+    deviations = model.deviations(users, items)
+    assert deviations is not None
+    scaled = np.abs(np.array(test["rating"]) - model.predict(users, items)) / deviations
+    assert told["within_1"] == pytest.approx((scaled <= 1).mean())
+    assert told["within_2"] == pytest.approx((scaled <= 2).mean())
+    density = -0.5 * scaled**2 - np.log(deviations) - 0.5 * np.log(2 * np.pi)
+    assert told["log_density"] == pytest.approx(density.mean(), rel=1e-5)
+
+
+def test_a_solver_that_cannot_tell_is_a_usage_error(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("recommend", "--user", 3, "--with-std")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--solver gibbs" in done.stderr
+    assert json.loads(mfcli("evaluate", "--json").stdout)["calibration"] is None
