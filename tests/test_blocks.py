@@ -14,6 +14,7 @@ from mfcli.errors import DivergedError
 from mfcli.ratings import Ratings
 from mfcli.solvers import blocks
 from mfcli.solvers.blocks import (
+    SHORT,
     Others,
     Prior,
     Side,
@@ -161,6 +162,26 @@ def test_a_weight_is_that_many_ratings() -> None:
     torch.testing.assert_close(weighted, solve(cut_by_user(twice), torch.cat([items, items[:1]]), prior))
 
 
+@pytest.mark.parametrize("by_root_count", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+def test_short_rows_come_out_as_long_ones_do(biased: bool, by_root_count: bool) -> None:
+    """One to five ratings a user, 12 dimensions: with Λ⁻¹ at hand the short way is taken, without it the long one."""
+    ratings = some_of(full_matrix(60, 10, 3, 0.2), 0.3)[0]
+    side = cut_by_user(ratings, mean=3.0, dimensions=12)
+    items = torch.randn(10, 12, generator=torch.Generator().manual_seed(0))
+    weights, alphas = (torch.rand(n, generator=torch.Generator().manual_seed(n)) + 0.5 for n in (10, 60))
+    root = torch.eye(12) + 0.2 * torch.randn(12, 12, generator=torch.Generator().manual_seed(3))
+    precision, mean = root @ root.T, torch.linspace(-1, 1, 12)
+    found = []
+    for covariance in (None, torch.linalg.inv(precision)):
+        sums: list[torch.Tensor] = []
+        prior = Prior(precision, mean, alphas, by_root_count, covariance)
+        solved = solve_all(side, items, prior, biased=biased, weights=weights, solved=sums.append)
+        found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
+    for long, short in zip(*found, strict=True):
+        torch.testing.assert_close(long, short, rtol=1e-3, atol=1e-3)
+
+
 def test_each_row_can_have_a_noise_of_its_own() -> None:
     side = cut_by_user(ratings_of([(0, 0, 4.0), (1, 0, 4.0)], 2, 1))
     alphas = torch.tensor([1.0, 3.0])
@@ -208,31 +229,37 @@ def test_a_million_rows_take_little_more_than_their_ratings() -> None:
 def test_threads_change_no_byte() -> None:
     ratings = some_of(full_matrix(300, 200, 3, 0.2), 0.5)[0]
     items = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-    noise = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(300, 4 + SHORT, generator=torch.Generator().manual_seed(1))
     prior = Prior(torch.eye(4), torch.zeros(4))
     one, two = (solve(cut_by_user(ratings), items, prior, threads=n, noise=noise) for n in (1, 2))
     assert torch.equal(one, two)
 
 
-def test_samples_have_the_mean_and_covariance_of_the_exact_posterior() -> None:
+@pytest.mark.parametrize("d", [3, 12], ids=["more ratings than factors", "a short row"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_samples_have_the_mean_and_covariance_of_the_exact_posterior(d: int, weighted: bool) -> None:
     """The other side fixed, a row's posterior is a Gaussian that one can write down."""
-    n, d = 20_000, 3  # the same user, so many times
+    n = 20_000  # the same user, so many times
     items = torch.randn(6, d, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0, 0.2]) if weighted else None
     values = np.array([4.0, 3.0, 5.0, 1.0, 2.0, 4.5], np.float32)
     users = np.repeat(np.arange(n, dtype=np.int32), 6)
     ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
-    precision, mean, alpha = torch.tensor([[2.0, 0.5, 0], [0.5, 1, 0], [0, 0, 3]]), torch.tensor([0.5, -1, 0]), 1.7
-    noise = torch.randn(n, d, generator=torch.Generator().manual_seed(1))
-    found = solve_all(cut_by_user(ratings), items, Prior(precision, mean, alpha), noise=noise)
+    root = torch.eye(d) + 0.2 * torch.randn(d, d, generator=torch.Generator().manual_seed(3))
+    precision, mean, alpha = root @ root.T, torch.linspace(-1, 1, d), 1.7
+    noise = torch.randn(n, d + SHORT, generator=torch.Generator().manual_seed(1))
+    prior = Prior(precision, mean, alpha, covariance=torch.linalg.inv(precision))
+    found = solve_all(cut_by_user(ratings), items, prior, noise=noise, weights=weights)
     samples = found.rows.double().numpy()
     x, a = items.double().numpy(), precision.double().numpy()
-    covariance = np.linalg.inv(alpha * x.T @ x + a)
-    expected = covariance @ (alpha * x.T @ values + a @ mean.double().numpy())
-    np.testing.assert_allclose(found.means[0], expected, rtol=1e-4)
+    w = np.ones(6) if weights is None else weights.double().numpy()
+    covariance = np.linalg.inv(alpha * (x.T * w) @ x + a)
+    expected = covariance @ (alpha * (x.T * w) @ values + a @ mean.double().numpy())
+    np.testing.assert_allclose(found.means[0], expected, rtol=1e-3, atol=1e-4)
     errors = (samples.mean(0) - expected) / np.sqrt(np.diag(covariance) / n)
-    assert np.abs(errors).max() < 4
+    assert np.abs(errors).max() < 4.5
     spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(n)
-    assert (np.abs(np.cov(samples.T) - covariance) / spread).max() < 4
+    assert (np.abs(np.cov(samples.T) - covariance) / spread).max() < 4.5
 
 
 def test_a_matrix_that_rounding_spoiled_is_lifted_and_a_hopeless_one_is_an_error() -> None:

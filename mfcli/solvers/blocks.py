@@ -8,8 +8,9 @@ where each rating may weigh w instead of 1, w being a number of its row of the o
 
 Rows are sorted by how many ratings they have and cut into blocks of about as many slots (rows x longest row), so that
 little is lost to padding and every block is one gather, one batched product and one batched Cholesky. A padded slot
-points at a row of zeros. On a CPU each thread works on a block of its own: LAPACK is many times faster on one small
-matrix at a time than when it spreads each over all cores.
+points at a row of zeros. Rows of few ratings, the long tail of most data, are solved for in as many dimensions as they
+have ratings (:func:`solve_short`). On a CPU each thread works on a block of its own: LAPACK is many times faster on one
+small matrix at a time than when it spreads each over all cores.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from mfcli.solvers.base import Tick, factor_model, torch_threads
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
+SHORT = 8  # ratings up to which a row counts as short
 LONGEST = {"cpu": 2**17, "cuda": 2**21}  # slots gathered at a time: 16 MB of 32 factors, and 256 MB
 
 
@@ -80,6 +82,7 @@ class Prior:
         precision: Λ, (d, d).
         mean: m, (d,), or (rows, d) where each row has its own.
         alpha: α, a number, or (rows,) where each row has its own.
+        covariance: Λ⁻¹, (d, d), for the short rows; None where Λ has none.
         by_root_count: Λ is multiplied by the square root of the row's number of ratings (of 1, if it has none).
     """
 
@@ -87,6 +90,7 @@ class Prior:
     mean: Tensor
     alpha: float | Tensor = 1.0
     by_root_count: bool = False
+    covariance: Tensor | None = None
 
     def of(self, block: Block) -> tuple[Tensor, Tensor, Tensor | float]:
         """For a block's rows Λ as (r or 1, d, d), Λm as (r or 1, d), and α as a number or (r, 1)."""
@@ -197,7 +201,8 @@ class Side:
 def scaled_l2(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
     """L2 by the square root of a row's ratings as a prior of its factors, and of its bias if there is one."""
     penalties = torch.tensor([l2] * factors + ([] if bias_l2 is None else [bias_l2]), device=device)
-    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True)
+    covariance = torch.diag(1 / penalties) if bool((penalties > 0).all()) else None
+    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
 
 
 def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.device) -> Tensor:
@@ -267,6 +272,8 @@ def _end(counts: npt.NDArray[Any], order: npt.NDArray[Any], begin: int, most: in
     lengths = counts[order[begin : begin + most]]
     if lengths[0] == 0:
         return begin + int(np.searchsorted(lengths, 1))
+    if lengths[0] <= SHORT:  # short rows stay among themselves
+        lengths = lengths[: np.searchsorted(lengths, SHORT, side="right")]
     filled = lengths * np.arange(1, len(lengths) + 1)
     return begin + max(1, int(np.searchsorted(filled, slots, side="right")))
 
@@ -347,6 +354,35 @@ class Solved:
     weighted_errors: Tensor
 
 
+def solve_short(block: Block, others: Others, prior: Prior, noise: Tensor | None) -> tuple[Solved, Tensor]:
+    """What :func:`solve_block` does, for a block of rows with few ratings, at the cost of s³ a row in place of d³.
+
+    With C = Λ⁻¹ and X the s ratings' x, the solution is m + CXᵀ(XCXᵀ + 1/α)⁻¹(y - Xm). For a sample m is first drawn
+    from the prior and y from its noise (Bhattacharya, Chakraborty and Mallick, Biometrika 2016): of ``noise`` the
+    numbers behind the first d are for that.
+    """
+    assert prior.covariance is not None
+    ((q, y, roots),) = others.gather(block)
+    x = q if others.biases is None else torch.cat([q, roots[:, :, None]], 2)
+    _, _, alpha = prior.of(block)
+    mean = (prior.mean.index_select(0, block.rows) if prior.mean.ndim == 2 else prior.mean[None]).expand(len(y), -1)
+    shrink = block.counts.rsqrt() if prior.by_root_count else torch.ones_like(block.counts)  # of C
+    xc = (x @ prior.covariance) * shrink[:, None, None]
+    inner = torch.bmm(xc, x.mT)
+    inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
+    starts, rests = [mean], [y - torch.bmm(mean[:, None], x.mT)[:, 0]]
+    if noise is not None:
+        drawn, slots = torch.split(noise.index_select(0, block.rows), [x.shape[2], SHORT], 1)
+        start = mean + (drawn @ torch.linalg.cholesky(prior.covariance).T) * shrink.sqrt()[:, None]
+        scattered = y + slots[:, : y.shape[1]] / alpha**0.5
+        starts, rests = [start, mean], [scattered - torch.bmm(start[:, None], x.mT)[:, 0], *rests]
+    steps = torch.cholesky_solve(torch.stack(rests, 2), cholesky(inner))
+    z, means = (start + torch.bmm(steps[:, None, :, at], xc)[:, 0] for start, at in ((starts[0], 0), (starts[-1], -1)))
+    residuals = y - torch.bmm(z[:, None], x.mT)[:, 0]
+    plain = (residuals / roots.clamp(min=1e-12)).square().sum()
+    return Solved(z, means, residuals.square().sum(1)), plain
+
+
 def solve_block(block: Block, others: Others, prior: Prior, noise: Tensor | None) -> tuple[Solved, Tensor]:
     """Solve for, or sample, the rows of a block.
 
@@ -354,11 +390,13 @@ def solve_block(block: Block, others: Others, prior: Prior, noise: Tensor | None
         block: r rows.
         others: the other side.
         prior: of these rows.
-        noise: (rows of this side, d) standard normal numbers, to sample; None to solve.
+        noise: (rows of this side, d + SHORT) standard normal numbers, to sample; None to solve.
 
     Returns:
         The rows, and a scalar, the sum of their squared residuals without weights.
     """
+    if prior.covariance is not None and 0 < block.others.shape[1] <= min(SHORT, len(prior.covariance) // 2):
+        return solve_short(block, others, prior, noise)
     # Kept, unless the rows are so long that they come in several parts: those are gathered once more.
     several = block.others.numel() > LONGEST[block.others.device.type]
     gathered = [] if several else list(others.gather(block))
@@ -371,7 +409,7 @@ def solve_block(block: Block, others: Others, prior: Prior, noise: Tensor | None
     lower = cholesky(matrices)
     rotated = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
     if noise is not None:
-        rotated = torch.cat([rotated + noise.index_select(0, block.rows)[:, :, None], rotated], 2)
+        rotated = torch.cat([rotated + noise.index_select(0, block.rows)[:, : gram.shape[1], None], rotated], 2)
     solutions = torch.linalg.solve_triangular(lower.mT, rotated, upper=True)
     z, means = solutions[:, :, 0], solutions[:, :, -1]
     # Σw(y - zᵀx)² = Σwy² - 2zᵀh + zᵀAz, with the likelihood's part of h and A.
@@ -403,7 +441,7 @@ def solve_side(
         side: the rows' ratings.
         others: the other side.
         prior: of these rows.
-        noise: (n_rows, d) standard normal numbers, to sample; None to solve.
+        noise: (n_rows, d + SHORT) standard normal numbers, to sample; None to solve.
         workers: a ``map`` over blocks, as :func:`one_core_each` gives it.
         solved: called after each block, in order, with its sum of squared residuals, a scalar on the device. May
             raise, to stop.

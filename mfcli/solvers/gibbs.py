@@ -26,6 +26,7 @@ from mfcli.model import FactorModel
 from mfcli.ratings import Ratings
 from mfcli.solvers.base import Epoch, State, Tick, mixed_seed
 from mfcli.solvers.blocks import (
+    SHORT,
     Map,
     Others,
     Prior,
@@ -66,7 +67,9 @@ def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
         raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
     # m ~ N(nx̄/(n + β), (Λ(n + β))⁻¹)
     center = n * mean / (n + WEIGHT) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + WEIGHT)
-    return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows))
+    upper = np.linalg.inv(root)
+    covariance = torch.from_numpy(upper.T @ upper).to(rows)
+    return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows), covariance=covariance)
 
 
 def wishart_root(inverse: npt.NDArray[np.float64], freedom: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -154,7 +157,7 @@ class Gibbs:
     ) -> Solved:
         """Sample the rows of one side, given the other side's (n, d) rows and (n,) weights."""
         generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
-        noise = torch.randn(self.sides[side].n_rows, self.dimensions, generator=generator).to(self.device)
+        noise = torch.randn(self.sides[side].n_rows, self.dimensions + SHORT, generator=generator).to(self.device)
         return solve_side(
             self.sides[side],
             Others.of(others, self.config.biases, weights),
