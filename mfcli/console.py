@@ -77,9 +77,11 @@ class Terminal(Progress):
 
     def say(self, text: str) -> None:
         """A line on standard error, as it is."""
-        with contextlib.suppress(OSError):  # nobody is listening: no reason to stop
+        try:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+        except OSError:  # nobody is listening: no reason to stop, nor for Python to fail when it flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def note(self, text: str) -> None:
         if not self.quiet:

@@ -17,7 +17,8 @@ SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """The environment without anything that would steer mfcli or its output."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MFCLI_") and k not in ("NO_COLOR", "COLUMNS")}
+    steering = ("NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MFCLI_") and k not in steering}
     return kept | {"PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "2"} | extra
 
 
