@@ -112,15 +112,23 @@ class Record:
         """SHA-256 over the names and checksums of the stage's files: the same files, the same fingerprint."""
         return _seal(self.files)
 
+    @property
+    def command(self) -> str:
+        """What made it."""
+        return str(self.body["command"])
+
+    def damaged(self, what: str) -> ArtifactError:
+        return ArtifactError(f"{what}: run `{self.command}` again")
+
     def read(self, name: str) -> bytes:
         """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
         path = self.stage.path / name
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise self.stage.damaged(f"{path}: {error.strerror}") from None
+            raise self.damaged(f"{path}: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
-            raise self.stage.damaged(f"{path} is not what {STAGE_FILE} says")
+            raise self.damaged(f"{path} is not what {STAGE_FILE} says")
         return content
 
     def check(self) -> None:
@@ -128,7 +136,7 @@ class Record:
         for name, checksum in self.files.items():
             path = self.stage.path / name
             if not path.is_file() or sha256(path) != checksum:
-                raise self.stage.damaged(f"{path} is not what {STAGE_FILE} says")
+                raise self.damaged(f"{path} is not what {STAGE_FILE} says")
 
 
 @dataclass
@@ -297,8 +305,9 @@ class Artifacts:
     def data(self) -> Stage:
         return Stage(self.root / "data", self._command("prepare"))
 
-    def run(self, name: str) -> Stage:
+    def run(self, name: str, solver: str = "adam") -> Stage:
         command = "train" if name == "default" else f"train --run {name}"
+        command += "" if solver == "adam" else f" --solver {solver}"
         return Stage(self.root / "runs" / name, self._command(command))
 
     def plots(self, run: str) -> Stage:

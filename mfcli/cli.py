@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def train(config: TrainConfig, output: Output) -> None:
     from mfcli.train import train as stage
 
     done = stage(config, output.terminal)
-    pairs = {"epochs": f"{done.epochs}, best {done.best_epoch}", "train RMSE": f"{done.train_rmse:.4f}"}
+    best = "" if "compression_rmse" in done.figures else f", best {done.best_epoch}"
+    pairs = {"epochs": f"{done.epochs}{best}", "train RMSE": f"{done.train_rmse:.4f}"}
     if done.validation_rmse is not None:
         pairs["val RMSE"] = f"{done.validation_rmse:.4f}"
     if "compression_rmse" in done.figures:
@@ -149,6 +151,8 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
             rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
         show_table(f"{done.ratings:,} ratings, {done.split} part", ("", "RMSE", "MAE"), rows, numeric=(1, 2))
         pairs = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
+        if done.bias_rmse < done.rmse:
+            pairs["mind"] = "biases alone predict better: too few ratings for factors, or too little L2"
         if done.calibration is not None:
             c = done.calibration
             pairs["calibration"] = (
@@ -189,10 +193,12 @@ def recommend(config: RecommendConfig, output: Output) -> None:
     blocks = stage(config)
     first = next(blocks, None)  # errors come before the output is opened
     with open_output(config, kind, sys.stdout.buffer) as writer:
-        if first is not None:
-            writer.write(first)
-        for block in blocks:
+        found = 0
+        for block in itertools.chain([] if first is None else [first], blocks):
             writer.write(block)
+            found += len(block.columns["item"])
+    if first is not None and not found:
+        output.terminal.note("nothing to recommend: every item is rated already (--include-seen shows those too)")
 
 
 def _show(output: Output, title: str, pairs: dict[str, Any], result: Any) -> None:

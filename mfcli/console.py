@@ -172,10 +172,10 @@ def epoch_text(line: EpochLine) -> str:
     width = len(str(line.epochs))
     validation = "" if line.validation_rmse is None else f"  val RMSE {line.validation_rmse:.4f}"
     if line.sample_rmse is not None:
-        validation += f" (this sample {line.sample_rmse:.4f})"
+        validation += f" (sample {line.sample_rmse:.4f})"
     return (
         f"epoch {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
-        f"  {line.ratings_per_second:,.0f} ratings/s{'  best' if line.best else ''}"
+        f"  {line.ratings_per_second:,.0f}{'' if line.sample_rmse else ' ratings'}/s{'  best' if line.best else ''}"
     )
 
 
@@ -195,14 +195,14 @@ class _LiveTraining(TrainingProgress):
         self.lines: list[tuple[str, str]] = []  # text and style of the epochs since the last redraw
 
     def draw(self) -> None:
-        """The epochs' lines, above the bars, and the bars: one redraw."""
+        """The epochs' lines, above the bars, and the bars."""
         from rich.text import Text
 
         if self.lines:
             self.bars.print(Text("\n").join(Text(text, style) for text, style in self.lines))
             self.lines.clear()
-        else:
-            self.bars.refresh()
+            self.redraw.last += 1.5 * REDRAW  # it draws the bars too, as they were: this counts for two and a half
+        self.bars.refresh()
 
     def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
         if not self.redraw.due():

@@ -108,7 +108,7 @@ def open_run(artifacts: Artifacts, name: str) -> TrainedRun:
         if record.inputs.get("data") != prepared.fingerprint:
             raise ArtifactError(
                 f"run '{name}' was trained on other data than {prepared.record.stage.path} holds now: "
-                f"run `{record.stage.command}` again"
+                f"run `{record.command}` again"
             )
         return TrainedRun(record, prepared, FactorModel.from_bytes(record.read(MODEL)))
 

@@ -105,12 +105,14 @@ def _parameter(f: "dataclasses.Field[Any]", wanted: Any, command: str) -> inspec
     if rule.argument:
         return _keyword(f.name, default, Annotated[wanted, typer.Argument(help=rule.help, metavar=f.name.upper())])
     flags = rule.flags or (f"--{f.name.replace('_', '-')}",)
-    variable = f"MFCLI_{f.name.upper()}" if rule.shared else f"MFCLI_{command.upper()}_{f.name.upper()}"
+    # By the field's name and by its long flag's, where they differ (source, --from).
+    names = dict.fromkeys([f.name, *(g.partition("/")[0][2:].replace("-", "_") for g in flags if g.startswith("--"))])
+    variables = [f"MFCLI_{n.upper()}" if rule.shared else f"MFCLI_{command.upper()}_{n.upper()}" for n in names]
     declared = typer.Option(
         *flags,
         help=rule.help,
         metavar=rule.metavar or ("|".join(rule.choices) if rule.choices else None),
-        envvar=variable,
+        envvar=variables,
         show_envvar=False,
         show_default=default not in (None, False, [], 0) or isinstance(default, float),
     )

@@ -151,7 +151,8 @@ def _only(artifacts: Artifacts) -> str:
     names = artifacts.downloaded()
     if not names:
         raise ArtifactError(
-            f"there are no data under {artifacts.root / 'raw'} yet: run `mfcli download`, or give --ratings FILE"
+            f"there are no data under {artifacts.root / 'raw'} yet: "
+            f"run `{artifacts.raw('ml-latest-small').command}`, or give --ratings FILE"
         )
     if len(names) > 1:
         raise UsageError(f"several data sets are downloaded: `mfcli prepare NAME` with one of {', '.join(names)}")

@@ -72,7 +72,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
     if config.threads:
         torch.set_num_threads(config.threads)
     artifacts = Artifacts(config.dir)
-    stage = artifacts.run(config.run)
+    stage = artifacts.run(config.run, config.solver)
     with stage.lock(config.lock_timeout):
         prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
         return _Run(config, stage, prepared, device, progress).go()

@@ -86,7 +86,7 @@ def test_2_is_usage(mfcli: Runner, tmp_path: Path, arguments: tuple[str, ...], w
 @pytest.mark.parametrize(
     ("command", "next_command"),
     [
-        (("prepare",), "mfcli download"),
+        (("prepare",), "mfcli download ml-latest-small"),
         (("train",), "mfcli prepare"),
         (("evaluate",), "mfcli train"),
         (("plot",), "mfcli train"),

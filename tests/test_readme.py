@@ -55,7 +55,7 @@ def test_the_second_set_up_command_installs_what_the_tests_need() -> None:
 
 def test_the_chain_on_movielens(tmp_path: Path, real_data: Path) -> None:
     source = str(real_data / "ml-latest-small.zip")
-    done = shell(block("chain"), tmp_path, MFCLI_DOWNLOAD_SOURCE=source)
+    done = shell(block("chain"), tmp_path, MFCLI_DOWNLOAD_FROM=source)
     assert done.returncode in (0, 141), done.stderr  # head may be gone before all users are written
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-3] == "user,rank,item,title,genres,prediction"
