@@ -373,7 +373,7 @@ def solve_short(block: Block, others: Others, prior: Prior, noise: Tensor | None
     starts, rests = [mean], [y - torch.bmm(mean[:, None], x.mT)[:, 0]]
     if noise is not None:
         drawn, slots = torch.split(noise.index_select(0, block.rows), [x.shape[2], SHORT], 1)
-        start = mean + (drawn @ torch.linalg.cholesky(prior.covariance).T) * shrink.sqrt()[:, None]
+        start = mean + (drawn @ cholesky(prior.covariance[None])[0].T) * shrink.sqrt()[:, None]
         scattered = y + slots[:, : y.shape[1]] / alpha**0.5
         starts, rests = [start, mean], [scattered - torch.bmm(start[:, None], x.mT)[:, 0], *rests]
     steps = torch.cholesky_solve(torch.stack(rests, 2), cholesky(inner))

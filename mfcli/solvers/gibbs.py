@@ -63,11 +63,11 @@ def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
     inverse = np.eye(d) + scatter + n * WEIGHT / (n + WEIGHT) * np.outer(mean, mean)
     try:
         root = wishart_root(inverse, d + n, rng)
+        upper = np.linalg.inv(root)
     except np.linalg.LinAlgError:
         raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
     # m ~ N(nx̄/(n + β), (Λ(n + β))⁻¹)
     center = n * mean / (n + WEIGHT) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + WEIGHT)
-    upper = np.linalg.inv(root)
     covariance = torch.from_numpy(upper.T @ upper).to(rows)
     return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows), covariance=covariance)
 
