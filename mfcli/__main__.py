@@ -1,5 +1,5 @@
 """``python -m mfcli`` is ``mfcli``."""
 
-from mfcli.cli import main
+from mfcli.cli.app import main
 
 main()

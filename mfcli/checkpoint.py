@@ -10,7 +10,7 @@ import torch
 
 from mfcli.artifacts import atomic_file
 from mfcli.errors import ArtifactError
-from mfcli.model import FactorModel, metadata
+from mfcli.models.model import FactorModel, metadata
 from mfcli.solvers.base import State
 
 FILE = "checkpoint.safetensors"

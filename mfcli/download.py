@@ -17,10 +17,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage, sha256
-from mfcli.catalog import SYNTHETIC, DataSet, find
 from mfcli.config import DownloadConfig
-from mfcli.console import Progress
+from mfcli.data.catalog import SYNTHETIC, DataSet, find
 from mfcli.errors import ArtifactError, DownloadError, UsageError
+from mfcli.progress import Progress
 
 SYNTHETIC_OPTIONS = ("users", "items", "ratings", "rank", "noise", "seed")
 
@@ -70,7 +70,7 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
             return _result(stage, config, already_there=True)
         with stage.replace(_relevant(config, dataset), {}) as draft:
             if dataset is None:
-                from mfcli import synthetic
+                from mfcli.data import synthetic
 
                 draft.figures.update(synthetic.write(config, draft.path))
             elif config.source is not None:

@@ -4,14 +4,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mfcli import metrics
 from mfcli.artifacts import Artifacts, atomic_file, to_json
-from mfcli.baselines import bias_model, mean_model
 from mfcli.config import EvaluateConfig
-from mfcli.console import Progress
-from mfcli.dataset import TrainedRun, open_run
-from mfcli.model import SCORES_AT_ONCE, FactorModel, top_n
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models import metrics
+from mfcli.models.baselines import bias_model, mean_model
+from mfcli.models.model import SCORES_AT_ONCE, FactorModel, top_n
+from mfcli.models.run import TrainedRun, open_run
+from mfcli.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mfcli.artifacts import Artifacts, Record, atomic_file
 from mfcli.config import PlotConfig
-from mfcli.dataset import TrainedRun, open_run
 from mfcli.errors import UsageError
-from mfcli.metrics import rmse
+from mfcli.models.metrics import rmse
+from mfcli.models.run import TrainedRun, open_run
 
 BLUE, PALE, ORANGE, GREY = "#2b6cb0", "#bee3f8", "#dd6b20", "#4a5568"
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")  # Okabe and Ito, 2008

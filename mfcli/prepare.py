@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfcli.artifacts import Artifacts, sha256
-from mfcli.catalog import CSV, SYNTHETIC, find
 from mfcli.config import PrepareConfig
-from mfcli.console import Progress
+from mfcli.data.catalog import CSV, SYNTHETIC, find
+from mfcli.data.ratings import Ratings
+from mfcli.data.readers import Raw, read_ratings
+from mfcli.data.split import Split, check_options, split
+from mfcli.data.titles import Titles, read_items, read_own_items
 from mfcli.errors import ArtifactError, DataError, UsageError
-from mfcli.ratings import Ratings
-from mfcli.readers import Raw, read_ratings
-from mfcli.split import Split, check_options, split
-from mfcli.titles import Titles, read_items, read_own_items
+from mfcli.progress import Progress
 
 
 @dataclass(frozen=True)

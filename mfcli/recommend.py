@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts, atomic_file
+from mfcli.cli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.config import RecommendConfig
-from mfcli.dataset import PARTS, Prepared, TrainedRun, open_run
+from mfcli.data.prepared import PARTS, Prepared
+from mfcli.data.ratings import Float32s, Int32s, scale_of
 from mfcli.errors import ArtifactError, DataError, UsageError
-from mfcli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
-from mfcli.model import SCORES_AT_ONCE, top_n
-from mfcli.ratings import Float32s, Int32s, scale_of
+from mfcli.models.model import SCORES_AT_ONCE, top_n
+from mfcli.models.run import TrainedRun, open_run
 
 NEW_USER = "new"
 
@@ -147,7 +148,7 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
 
 
 def _new_ratings(file: Path) -> tuple[list[str], Float32s]:
-    from mfcli.readers import read_item_ratings
+    from mfcli.data.readers import read_item_ratings
 
     ids, ratings = read_item_ratings(file)
     if len(set(ids)) < len(ids):

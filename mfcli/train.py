@@ -13,12 +13,12 @@ from mfcli.artifacts import Artifacts, Stage
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Best, Checkpoint
 from mfcli.config import TrainConfig
-from mfcli.console import EpochLine, Progress, TrainingProgress
-from mfcli.dataset import Prepared
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Ratings
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
-from mfcli.model import FILE as MODEL
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.models.model import FILE as MODEL
+from mfcli.models.model import FactorModel
+from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers import base
 

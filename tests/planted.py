@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
 
 
 def ratings_of(pairs: list[tuple[int, int, float]], n_users: int, n_items: int) -> Ratings:

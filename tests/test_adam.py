@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mfcli.config import PRESETS, TrainConfig
-from mfcli.metrics import rmse
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (
     Adam,
     MatrixFactorization,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mfcli.config import TrainConfig
-from mfcli.metrics import rmse
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.metrics import rmse
 from mfcli.solvers.als import Als
 from tests.planted import full_matrix, quietly, some_of
 

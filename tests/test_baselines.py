@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mfcli.baselines import DAMPING, bias_model, mean_model
-from mfcli.metrics import rmse
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.baselines import DAMPING, bias_model, mean_model
+from mfcli.models.metrics import rmse
 
 # Three users (the last without ratings) and three items (the last without ratings).
 TRAIN = Ratings(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from mfcli.data.ratings import Ratings
 from mfcli.errors import DivergedError
-from mfcli.ratings import Ratings
 from mfcli.solvers import blocks
 from mfcli.solvers.blocks import (
     SHORT,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mfcli.catalog import CATALOG, find
+from mfcli.data.catalog import CATALOG, find
 from mfcli.errors import UsageError
 
 PUBLISHED = {

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from mfcli.cli.option import Output, options
 from mfcli.config import (
     Config,
     DownloadConfig,
@@ -22,7 +23,6 @@ from mfcli.config import (
     info,
 )
 from mfcli.errors import UsageError
-from mfcli.options import Output, options
 
 KINDS: list[type[Config]] = [DownloadConfig, PrepareConfig, TrainConfig, EvaluateConfig, PlotConfig, RecommendConfig]
 Parse = Callable[..., Any]

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mfcli import console
-from mfcli.console import EpochLine, Terminal, clock, epoch_text, show_pairs, table_text
+from mfcli.cli import progress
+from mfcli.cli.console import show_pairs, table_text
+from mfcli.cli.progress import Terminal, clock, epoch_text
+from mfcli.progress import EpochLine
 from tests.conftest import clean_environment
 
 CSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -56,7 +58,7 @@ def terminal_on(screen: FakeTerminal, quiet: bool = False) -> Iterator[Terminal]
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still unless the test moves it."""
     now = [1000.0]
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 

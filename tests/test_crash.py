@@ -42,7 +42,7 @@ def _die_at(moment: int) -> None:
 
 def _command(folder: Path, moment: int, arguments: tuple[str, ...]) -> None:
     import mfcli.train
-    from mfcli.cli import run
+    from mfcli.cli.app import run
 
     mfcli.train.SAVE_EVERY = 0.0
     os.chdir(folder)
@@ -59,7 +59,7 @@ def _commit(folder: Path, moment: int, text: str) -> None:
 def victims() -> ForkServerContext:
     """Processes forked from one that has imported what the commands need, and has computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    stages = ["mfcli.cli", "mfcli.prepare", "mfcli.train", "mfcli.solvers.adam"]
+    stages = ["mfcli.cli.app", "mfcli.prepare", "mfcli.train", "mfcli.solvers.adam"]
     lazily = ["pandas", "sklearn.model_selection", "safetensors.torch"]
     context.set_forkserver_preload([*stages, *lazily, __name__])
     return context

@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfcli.artifacts import Artifacts
-from mfcli.catalog import CATALOG
 from mfcli.config import DownloadConfig
-from mfcli.console import Progress
+from mfcli.data.catalog import CATALOG
 from mfcli.download import Downloaded, download, unpack
 from mfcli.errors import ArtifactError, DownloadError, UsageError
+from mfcli.progress import Progress
 from tests.conftest import Result, Runner, clean_environment
 
 RATINGS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{u + 1},3.5,{u * 7919}\n" for u in range(1, 400))

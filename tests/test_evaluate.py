@@ -14,9 +14,9 @@ from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_e
 from mfcli import evaluate as module
 from mfcli.artifacts import Artifacts
 from mfcli.config import EvaluateConfig, TrainConfig
-from mfcli.console import Progress
 from mfcli.errors import ArtifactError
 from mfcli.evaluate import Evaluation, evaluate
+from mfcli.progress import Progress
 from tests.conftest import Runner, run_mfcli
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.formats import COLUMNS, STD, Recommendations, open_writer
+from mfcli.cli.formats import COLUMNS, STD, Recommendations, open_writer
 
 BLOCKS = [
     Recommendations(

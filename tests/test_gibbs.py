@@ -8,11 +8,11 @@ import torch
 from scipy import stats
 
 from mfcli.config import DownloadConfig, TrainConfig
-from mfcli.metrics import coverage, rmse
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.data.synthetic import generate
+from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.als import Als
 from mfcli.solvers.gibbs import WEIGHT, Gibbs, sample_prior, wishart_root
-from mfcli.synthetic import generate
 from tests.planted import full_matrix, quietly, some_of
 
 CPU = torch.device("cpu")

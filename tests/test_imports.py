@@ -14,7 +14,7 @@ HEAVY = {"torch", "pandas", "sklearn", "matplotlib", "scipy"}
 def imported(*arguments: str, cwd: Path) -> set[str]:
     """Modules that a process has imported by the end of a command that succeeded."""
     script = (
-        "import sys; from mfcli.cli import run; code = run(sys.argv[1:]); "
+        "import sys; from mfcli.cli.app import run; code = run(sys.argv[1:]); "
         "print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", script, *arguments]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
 
-from mfcli.metrics import coverage, log_density, mae, ndcg_at, precision_at, recall_at, rmse
+from mfcli.models.metrics import coverage, log_density, mae, ndcg_at, precision_at, recall_at, rmse
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 RATINGS = st.lists(st.tuples(st.floats(-100, 100, width=32), st.floats(-100, 100, width=32)), min_size=1)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from mfcli import model as module
 from mfcli.errors import ArtifactError
-from mfcli.model import FactorModel, Newcomer, top_n
+from mfcli.models import model as module
+from mfcli.models.model import FactorModel, Newcomer, top_n
 
 USERS, ITEMS, FACTORS = 7, 9, 3
 NOBODY, NOTHING = 2, 5  # the user and the item without a training rating

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mfcli.config import PrepareConfig
-from mfcli.console import Progress
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import PreparedSummary, histogram, prepare
+from mfcli.progress import Progress
 from tests.conftest import Runner
 
 PARTS = ("train", "val", "test")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfcli.data.ratings import Ratings
 from mfcli.errors import DataError
-from mfcli.ratings import Ratings
 
 
 def ratings(users: list[int], items: list[int], timestamps: list[int] | None = None) -> Ratings:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcli.catalog import CSV, DAT, ML100K, Layout
+from mfcli.data.catalog import CSV, DAT, ML100K, Layout
+from mfcli.data.readers import Raw, read_item_ratings, read_ratings
 from mfcli.errors import DataError, UsageError
-from mfcli.readers import Raw, read_item_ratings, read_ratings
 
 HEADER = "userId,movieId,rating,timestamp\n"
 ROWS = [(1, 31, 2.5, 1260759144), (7, 31, 4.0, 851868750), (1, 10, 3.0, 1260759179)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mfcli.cli import app
+from mfcli.cli.app import app
 from mfcli.errors import EXIT_CODES
 from tests.conftest import Result, clean_environment, run_mfcli
 

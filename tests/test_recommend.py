@@ -17,10 +17,10 @@ import pytest
 
 from mfcli import recommend as module
 from mfcli.artifacts import Artifacts
+from mfcli.cli.formats import Recommendations
 from mfcli.config import RecommendConfig, TrainConfig
 from mfcli.errors import ArtifactError, DataError, UsageError
-from mfcli.formats import Recommendations
-from mfcli.model import FactorModel
+from mfcli.models.model import FactorModel
 from mfcli.recommend import open_output, output_format, recommend
 from tests.conftest import Runner, clean_environment, run_mfcli
 

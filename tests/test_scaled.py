@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mfcli.config import TrainConfig
-from mfcli.ratings import scale_of
+from mfcli.data.ratings import scale_of
 from mfcli.solvers.base import Scaled, create
 from tests.planted import full_matrix, quietly, some_of
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mfcli.config import PrepareConfig
+from mfcli.data.split import Split, check_options, split
 from mfcli.errors import DataError, UsageError
-from mfcli.split import Split, check_options, split
 
 USERS = np.array([0, 0, 1, 1, 1, 2, 3, 3], np.int32)
 TIMES = np.array([5, 9, 3, 8, 8, 1, 7, 2], np.int64)

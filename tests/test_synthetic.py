@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcli import synthetic
 from mfcli.config import DownloadConfig
+from mfcli.data import synthetic
+from mfcli.data.synthetic import Synthetic, expected_rating, generate
 from mfcli.errors import UsageError
-from mfcli.synthetic import Synthetic, expected_rating, generate
 from tests.conftest import Result, run_mfcli
 
 OPTIONS = ("--users", 50, "--items", 700, "--ratings", 2500, "--rank", 3, "--noise", 0.5)

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
+from mfcli.data.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
+from mfcli.data.titles import Titles, read_items, read_own_items, upright
 from mfcli.errors import DataError
-from mfcli.titles import Titles, read_items, read_own_items, upright
 
 TWO: Titles = {"1": ("Les Misérables (1995)", "Drama|War"), "7": ("Toy Story (1995)", "")}
 AS_CSV = 'movieId,title,genres\n1,"Misérables, Les (1995)",Drama|War\n\n7,Toy Story (1995),(no genres listed)\n'

@@ -15,12 +15,12 @@ import torch
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
 from mfcli.config import PRESETS, TrainConfig
-from mfcli.console import EpochLine, Progress, TrainingProgress
-from mfcli.dataset import Prepared
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Ratings
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
-from mfcli.metrics import rmse
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.models.metrics import rmse
+from mfcli.models.model import FactorModel
+from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.solvers import base
 from mfcli.solvers.base import Epoch, Solver, State
 from mfcli.train import pick_device, train

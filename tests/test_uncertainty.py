@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.model import FactorModel
+from mfcli.models.model import FactorModel
 from tests.conftest import Runner
 
 

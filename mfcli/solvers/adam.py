@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mfcli.config import TrainConfig
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed, torch_threads, validate
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, State, Tick, mixed_seed, validate
 from mfcli.solvers.blocks import (
     Map,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mfcli.config import TrainConfig
-from mfcli.metrics import rmse
-from mfcli.model import FactorModel
-from mfcli.ratings import Float32s, Ratings, scale_of
+from mfcli.data.ratings import Float32s, Ratings, scale_of
+from mfcli.models.metrics import rmse
+from mfcli.models.model import FactorModel
 
 if TYPE_CHECKING:
     import torch

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import DivergedError
-from mfcli.model import FactorModel
-from mfcli.ratings import Float32s, Ratings
+from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Tick, factor_model, torch_threads
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
+from mfcli.data.ratings import Ratings
 from mfcli.errors import DivergedError
-from mfcli.metrics import rmse
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.models.metrics import rmse
+from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, State, Tick, mixed_seed
 from mfcli.solvers.blocks import (
     SHORT,

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.metrics import rmse
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.metrics import rmse
+from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State, factor_model
 from mfcli.solvers.blocks import Solved
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
 
 
 class RatingsDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from mfcli.artifacts import Artifacts
-from mfcli.dataset import Prepared
-from mfcli.metrics import rmse
-from mfcli.ratings import Ratings
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Ratings
+from mfcli.models.metrics import rmse
 from tests.bench import peers
 
 PEERS: dict[str, Callable[..., peers.Fit]] = {

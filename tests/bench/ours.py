@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from mfcli.config import TrainConfig
-from mfcli.metrics import rmse
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.metrics import rmse
 from mfcli.solvers import base
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
 
 Floats = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ class Biases:
     package, note, epochs, outside = "mfcli", "", 10, 0.0
 
     def __init__(self, train: Ratings, threads: int) -> None:
-        from mfcli.baselines import bias_model
+        from mfcli.models.baselines import bias_model
 
         self.train, self.bias_model = train, bias_model
 

@@ -117,7 +117,7 @@ class _Table:
         self.header = ("", "item", "title", "genres", "rating", *(["±"] if STD in columns else []))
 
     def write(self, block: Recommendations) -> None:
-        from mfcli.console import table_text
+        from mfcli.cli.console import table_text
 
         for user, rows in itertools.groupby(block.rows(), key=lambda row: row["user"]):
             cells = [

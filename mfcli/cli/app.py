@@ -13,8 +13,10 @@ from typing import Any
 import typer
 
 import mfcli
+from mfcli.cli.console import show_json, show_pairs, show_table
+from mfcli.cli.option import Output, options
+from mfcli.cli.progress import Terminal, clock
 from mfcli.config import DownloadConfig, EvaluateConfig, PlotConfig, PrepareConfig, RecommendConfig, TrainConfig
-from mfcli.console import Terminal, clock, show_json, show_pairs, show_table
 from mfcli.errors import (
     EXIT_CODES,
     ArtifactError,
@@ -25,7 +27,6 @@ from mfcli.errors import (
     StoppedAtOnce,
     UsageError,
 )
-from mfcli.options import Output, options
 from mfcli.signals import raise_on_stop
 
 EPILOG = "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
@@ -72,7 +73,7 @@ def download(config: DownloadConfig, output: Output) -> None:
 
 
 def _show_catalogue(output: Output) -> None:
-    from mfcli.catalog import CATALOG, CSV, GROUPLENS, SYNTHETIC
+    from mfcli.data.catalog import CATALOG, CSV, GROUPLENS, SYNTHETIC
 
     if output.json:
         show_json([asdict(entry) | {"address": entry.address()} for entry in CATALOG.values()])

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfcli.catalog import ML100K, Layout
+from mfcli.data.catalog import ML100K, Layout
+from mfcli.data.readers import UNREADABLE, USUAL_NAMES, is_parquet, numbered, one_line, open_text, require_file, short
 from mfcli.errors import DataError
-from mfcli.readers import UNREADABLE, USUAL_NAMES, is_parquet, numbered, one_line, open_text, require_file, short
 
 Titles = dict[str, tuple[str, str]]  # id as text -> title, genres with '|' between them
 

@@ -3,12 +3,14 @@
 import io
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mfcli.errors import DataError
+
+T = TypeVar("T")
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -21,6 +23,13 @@ def read_table(content: bytes) -> Any:
 
     # No threads: one that still held our bytes when a closed pipe ended the process would abort it.
     return pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
+
+
+class Sides(NamedTuple, Generic[T]):
+    """The same thing of the users and of the items."""
+
+    users: T
+    items: T
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,19 @@ class Ratings:
             name: np.from_dlpack(table[name].combine_chunks()).copy() for name in table.column_names
         }
         return cls(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a solver is built from.
+
+    Attributes:
+        train: the ratings to learn from.
+        validation: those by which an epoch is judged, or None.
+    """
+
+    train: Ratings
+    validation: Ratings | None = None
 
 
 def scale_of(train: Ratings) -> float:

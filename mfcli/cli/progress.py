@@ -1,71 +1,19 @@
-"""What the process says: results to standard output, everything else to standard error."""
+"""Messages, warnings and progress on standard error."""
 
 import contextlib
-import json
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mfcli.cli.console import is_terminal
+from mfcli.progress import EpochLine, Progress, TrainingProgress
 
 if TYPE_CHECKING:
     import rich.progress
 
 REDRAW = 0.1  # seconds between redraws of a progress bar
-
-
-@dataclass(frozen=True)
-class EpochLine:
-    """One finished epoch, as progress tells it."""
-
-    epoch: int
-    epochs: int
-    train_rmse: float
-    validation_rmse: float | None
-    sample_rmse: float | None  # of the last sample alone, where validation_rmse is that of an average of samples
-    best: bool
-    ratings_per_second: float
-    seconds_left: float
-
-
-class Progress:
-    """What a stage says while it works. This one says nothing; :class:`Terminal` overrides it."""
-
-    def note(self, text: str) -> None:
-        """Something worth knowing."""
-
-    def warn(self, text: str) -> None:
-        """Something that may not be what the user wants."""
-
-    @contextlib.contextmanager
-    def bar(self, text: str, total: float | None, *, bytes: bool = False) -> Iterator[Callable[[float], None]]:
-        """A bar that the block advances by calling what it is given with the work done since the last call."""
-        yield lambda _: None
-
-    @contextlib.contextmanager
-    def training(self, epochs: int, done: int) -> Iterator["TrainingProgress"]:
-        """Bars for a training run of ``epochs``, of which ``done`` lie behind it."""
-        yield TrainingProgress()
-
-
-class TrainingProgress:
-    """What a training run says. This one says nothing."""
-
-    def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
-        """A batch is done. ``rmse()``, called only when something is drawn, gives the batch's and the running RMSE."""
-
-    def epoch(self, line: EpochLine) -> None:
-        """An epoch is done."""
-
-
-def is_terminal(stream: Any) -> bool:
-    """Whether bars and colours make sense there."""
-    try:
-        return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
-    except ValueError:  # closed
-        return False
 
 
 class Terminal(Progress):
@@ -218,55 +166,3 @@ class _LiveTraining(TrainingProgress):
         self.bars.update(self.epochs, completed=line.epoch, figures=figures, left=f"{clock(line.seconds_left)} left")
         if self.redraw.due():
             self.draw()
-
-
-# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def show_json(document: Any) -> None:
-    """The result as one JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-def table_text(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
-    """A table as standard output should show it: as wide as the terminal, or as wide as it needs where there is none.
-
-    Args:
-        title: above the table; '' for none.
-        header: names of the columns.
-        rows: cells, shown with str(), never read as markup.
-        numeric: which columns are flushed right.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left"
-    )
-    for place, name in enumerate(header):
-        right = place in numeric
-        # Only columns that may wrap give way, so texts do before figures; their cells are cut, as they may not.
-        table.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(str(cell), no_wrap=True, overflow="ellipsis") for cell in row))
-    terminal = is_terminal(sys.stdout)
-    width = shutil.get_terminal_size((10_000, 0)).columns  # COLUMNS, where it is a width, else the terminal's
-    console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
-def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> None:
-    """:func:`table_text` on standard output."""
-    sys.stdout.write(table_text(title, header, rows, numeric))
-
-
-def show_pairs(title: str, pairs: Mapping[str, Any]) -> None:
-    """Names and values, one a line, on standard output."""
-    width = max(map(len, pairs), default=0)
-    lines = [title] if title else []
-    lines += [f"  {name:<{width}}  {value}" for name, value in pairs.items()]
-    sys.stdout.write("\n".join(lines) + "\n")

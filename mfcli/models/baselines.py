@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.model import FactorModel
-from mfcli.ratings import Ratings
+from mfcli.data.ratings import Ratings
+from mfcli.models.model import FactorModel
 
 DAMPING = 5.0  # ratings' worth of doubt about a bias
 ROUNDS = 10

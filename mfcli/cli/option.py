@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mfcli.cli.progress import Terminal
 from mfcli.config import PRESETS, Config, info
-from mfcli.console import Terminal
 from mfcli.errors import UsageError
 
 Body = Callable[[Any, "Output"], None]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.ratings import Float32s, Int32s
 from mfcli.errors import ArtifactError
-from mfcli.ratings import Float32s, Int32s
 
 FILE = "model.safetensors"
 FORMAT = "1"

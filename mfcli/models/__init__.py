@@ -1,0 +1,1 @@
+"""Trained models as NumPy arrays: predicting, ranking, folding in and judging. Nothing here needs torch."""

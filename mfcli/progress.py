@@ -1,0 +1,49 @@
+"""What a stage says while it works. The classes here say nothing; those of ``cli.progress`` speak."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochLine:
+    """One finished epoch, as progress tells it."""
+
+    epoch: int
+    epochs: int
+    train_rmse: float
+    validation_rmse: float | None
+    sample_rmse: float | None  # of the last sample alone, where validation_rmse is that of an average of samples
+    best: bool
+    ratings_per_second: float
+    seconds_left: float
+
+
+class Progress:
+    """What a stage says while it works. This one says nothing; :class:`Terminal` overrides it."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def warn(self, text: str) -> None:
+        """Something that may not be what the user wants."""
+
+    @contextlib.contextmanager
+    def bar(self, text: str, total: float | None, *, bytes: bool = False) -> Iterator[Callable[[float], None]]:
+        """A bar that the block advances by calling what it is given with the work done since the last call."""
+        yield lambda _: None
+
+    @contextlib.contextmanager
+    def training(self, epochs: int, done: int) -> Iterator["TrainingProgress"]:
+        """Bars for a training run of ``epochs``, of which ``done`` lie behind it."""
+        yield TrainingProgress()
+
+
+class TrainingProgress:
+    """What a training run says. This one says nothing."""
+
+    def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
+        """A batch is done. ``rmse()``, called only when something is drawn, gives the batch's and the running RMSE."""
+
+    def epoch(self, line: EpochLine) -> None:
+        """An epoch is done."""
