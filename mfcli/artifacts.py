@@ -28,7 +28,7 @@ from mfcli.errors import ArtifactError
 T = TypeVar("T")
 
 STAGE_FILE = "stage.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def sha256(path: Path) -> str:
@@ -95,8 +95,8 @@ class Record:
         return dict(self.body["config"])
 
     @property
-    def figures(self) -> dict[str, Any]:
-        return dict(self.body["figures"])
+    def results(self) -> dict[str, Any]:
+        return dict(self.body["results"])
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -141,10 +141,10 @@ class Record:
 
 @dataclass
 class Draft:
-    """A stage being written: put files in ``path``, figures in ``figures``."""
+    """A stage being written: put its files in ``path`` and what it says of itself in ``results``."""
 
     path: Path
-    figures: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Stage:
             "outputs": {
                 p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in files
             },
-            "figures": draft.figures,
+            "results": draft.results,
         }
         with atomic_file(draft.path / STAGE_FILE) as file:
             file.write(to_json(body | {"seal": _seal(body)}).encode())

@@ -72,7 +72,7 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
             if dataset is None:
                 from mfcli.data import synthetic
 
-                draft.figures.update(synthetic.write(config, draft.path))
+                draft.results.update(synthetic.write(config, draft.path))
             elif config.source is not None:
                 _take(config.source, dataset, draft, progress)
             else:
@@ -120,7 +120,7 @@ def _in_place(stage: Stage, config: DownloadConfig, dataset: DataSet | None) -> 
 def _same_content(record: Record, source: Path) -> bool:
     if source.is_dir():
         return all((source / name).is_file() and sha256(source / name) == sha for name, sha in record.files.items())
-    return source.is_file() and _md5(source) == record.figures.get("md5")
+    return source.is_file() and _md5(source) == record.results.get("md5")
 
 
 def _md5(path: Path) -> str:
@@ -130,7 +130,7 @@ def _md5(path: Path) -> str:
 
 def _result(stage: Stage, config: DownloadConfig, *, already_there: bool) -> Downloaded:
     record = stage.record()
-    return Downloaded(config.name, stage.path, sorted(record.files), already_there, record.figures.get("oracle_rmse"))
+    return Downloaded(config.name, stage.path, sorted(record.files), already_there, record.results.get("oracle_rmse"))
 
 
 def _fetch(config: DownloadConfig, dataset: DataSet, draft: Draft, progress: Progress) -> None:
@@ -141,7 +141,7 @@ def _fetch(config: DownloadConfig, dataset: DataSet, draft: Draft, progress: Pro
         archive = _retrieve(address, f"md5:{md5}", Path(folder), config, progress)
         unpack(archive, draft.path, _shown(address))
     _require_files(dataset, draft.path, _shown(address))
-    draft.figures.update({"address": _shown(address), "md5": md5})
+    draft.results.update({"address": _shown(address), "md5": md5})
 
 
 def _shown(address: str) -> str:
@@ -296,7 +296,7 @@ def _take(source: Path, dataset: DataSet, draft: Draft, progress: Progress) -> N
         )
     unpack(source, draft.path, str(source))
     _require_files(dataset, draft.path, str(source))
-    draft.figures["md5"] = md5
+    draft.results["md5"] = md5
 
 
 def _copy(source: Path, target: Path) -> None:

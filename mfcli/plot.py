@@ -65,7 +65,7 @@ def plot(config: PlotConfig) -> Plotted:
     predicted, actual = _predictions(config, trained)
     figures: dict[str, Callable[[Figure], None]] = {
         "learning-curves": lambda f: learning_curves(f.subplots(), config.run, history),
-        "rating-histogram": lambda f: rating_histogram(f.subplots(), trained.prepared.record.figures),
+        "rating-histogram": lambda f: rating_histogram(f.subplots(), trained.prepared.record.results),
         "predicted-vs-actual": lambda f: predicted_against_actual(f.subplots(), actual, predicted, config.split),
         "error-by-rating": lambda f: error_by_rating(f.subplots(), actual, predicted, config.split),
     }

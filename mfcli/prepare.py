@@ -23,7 +23,7 @@ from mfcli.progress import Progress
 
 @dataclass(frozen=True)
 class PreparedSummary:
-    """The result; the same figures are in the stage's stage.json.
+    """The result; the same is in the stage's stage.json.
 
     Attributes:
         path: the data stage.
@@ -113,7 +113,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         }
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
             _write(draft.path, ratings, parts, user_ids, item_ids, source.titles)
-            draft.figures.update(figures)
+            draft.results.update(figures)
     return PreparedSummary(path=stage.path, **figures)
 
 
@@ -144,7 +144,7 @@ def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     folder = record.stage.path
     raw = read_ratings(folder / layout.ratings, separator=layout.separator, header=layout.header)
     titles = read_items(folder / layout.items, layout)
-    return _Source(name, raw, None, titles, {f"raw/{name}": record.fingerprint}, record.figures.get("oracle_rmse"))
+    return _Source(name, raw, None, titles, {f"raw/{name}": record.fingerprint}, record.results.get("oracle_rmse"))
 
 
 def _only(artifacts: Artifacts) -> str:

@@ -178,7 +178,7 @@ def open_output(config: RecommendConfig, kind: str, stdout: IO[bytes]) -> Iterat
         UsageError: parquet to a terminal.
     """
     artifacts = Artifacts(config.dir)
-    figures = artifacts.data.record().figures
+    figures = artifacts.data.record().results
     if kind == "parquet" and config.output is None and not config.save and stdout.isatty():
         raise UsageError("--format parquet: a terminal cannot show it; give --output FILE")
     with contextlib.ExitStack() as stack:

@@ -158,8 +158,8 @@ class _Run:
                     device=str(record.body["device"]),
                     ratings_per_second=None,
                     seconds=0.0,
-                    resumed_at=record.figures["epochs"],
-                    **record.figures,
+                    resumed_at=record.results["epochs"],
+                    **record.results,
                 )
         self.progress.note(f"no checkpoint of run '{self.config.run}': starting at the first epoch")
         return None
@@ -254,7 +254,7 @@ class _Run:
             (draft.path / MODEL).write_bytes(model.to_bytes())
             with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in self.history)
-            draft.figures.update(figures)
+            draft.results.update(figures)
         run = len(self.history) - self.resumed_at
         return Trained(
             run=self.config.run,

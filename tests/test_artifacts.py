@@ -20,12 +20,12 @@ def commit(stage: Stage, text: str, **files: str) -> None:
     with stage.lock(10), stage.replace(Config(), {"from": text}) as draft:
         for name, content in {"a": text, "b": text, **files}.items():
             (draft.path / name).write_text(content)
-        draft.figures["text"] = text
+        draft.results["text"] = text
 
 
 def read(record: Record) -> str:
     """What :func:`commit` wrote, after comparing everything with everything."""
-    texts = {record.read("a").decode(), record.read("b").decode(), record.figures["text"], record.inputs["from"]}
+    texts = {record.read("a").decode(), record.read("b").decode(), record.results["text"], record.inputs["from"]}
     assert len(texts) == 1, texts
     return texts.pop()
 

@@ -69,7 +69,7 @@ def test_the_mean_baseline_is_the_training_parts(trained: Path, result: Evaluati
 
 
 def test_the_model_beats_the_mean_and_not_the_oracle(trained: Path, result: Evaluation) -> None:
-    figures = json.loads((trained / "raw" / "synthetic" / "stage.json").read_text())["figures"]
+    figures = json.loads((trained / "raw" / "synthetic" / "stage.json").read_text())["results"]
     assert result.oracle_rmse == figures["oracle_rmse"] < result.rmse < result.mean_rmse
     assert result.bias_rmse < result.mean_rmse
 

@@ -100,7 +100,7 @@ def test_the_summary_says_what_was_made(tmp_path: Path) -> None:
     assert (done.test_users_unseen, done.test_items_unseen, done.test_ratings_unseen) == (1, 0, 1)
     assert (done.user_ids, done.item_ids, done.dropped) == ("string", "string", 0)
     stage = json.loads((tmp_path / "artifacts" / "data" / "stage.json").read_text())
-    assert stage["figures"]["histogram"] == done.histogram
+    assert stage["results"]["histogram"] == done.histogram
     assert not (tmp_path / "artifacts" / "data" / "val.parquet").exists()
 
 

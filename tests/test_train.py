@@ -336,7 +336,7 @@ def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifa
     assert PRESETS["article"]["epochs"] == 30
     # Off a terminal progress is a line an epoch, on standard error; the result is one JSON document.
     result = json.loads(done.stdout)
-    assert result["validation_rmse"] == Artifacts(artifacts).run("default").record().figures["validation_rmse"]
+    assert result["validation_rmse"] == Artifacts(artifacts).run("default").record().results["validation_rmse"]
     lines = done.stderr.splitlines()
     assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
     assert f"val RMSE {result['validation_rmse']:.4f}" in lines[result["best_epoch"] - 1]
@@ -384,7 +384,7 @@ def test_the_record_says_what_made_the_model(finished: Path) -> None:
     assert {"mfcli", "torch", "numpy"} <= set(record.body["versions"])
     assert record.inputs == {"data": Artifacts(finished).data.record().fingerprint}
     assert sorted(record.files) == ["history.jsonl", "model.safetensors"]
-    assert record.figures["epochs"] == len(history(finished)) == 4
+    assert record.results["epochs"] == len(history(finished)) == 4
 
 
 def test_threads_are_torchs_threads(artifacts: Path) -> None:

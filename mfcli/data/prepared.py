@@ -23,11 +23,11 @@ class Prepared:
 
     @property
     def n_users(self) -> int:
-        return int(self.record.figures["users"])
+        return int(self.record.results["users"])
 
     @property
     def n_items(self) -> int:
-        return int(self.record.figures["items"])
+        return int(self.record.results["items"])
 
     def has(self, part: str) -> bool:
         return f"{part}.parquet" in self.record.files
