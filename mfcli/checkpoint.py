@@ -77,5 +77,5 @@ class Checkpoint:
             arrays: dict[str, Any] = {
                 name.removeprefix("best."): t.numpy() for name, t in tensors.items() if name.startswith("best.")
             }
-            best = Best(epoch, validation_rmse, FactorModel(**scalars, **arrays))
+            best = Best(epoch, validation_rmse, FactorModel.of(arrays, scalars))
         return cls(values["key"], State(state, values["state"]), values["history"], best)

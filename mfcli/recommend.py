@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +16,9 @@ from mfcli.config import RecommendConfig
 from mfcli.data.prepared import PARTS, Prepared
 from mfcli.data.ratings import Float32s, Int32s, scale_of
 from mfcli.errors import ArtifactError, DataError, UsageError
-from mfcli.models.model import SCORES_AT_ONCE, top_n
+from mfcli.models.fold_in import fold_in
+from mfcli.models.model import SCORES_AT_ONCE, FactorModel, top_n
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.run import TrainedRun, open_run
 
 NEW_USER = "new"
@@ -135,16 +137,33 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     """Fold a user in whom training has not seen: the items' factors stay, theirs are solved for."""
     ids, given = _new_ratings(file)
     rows = np.array(trained.prepared.item_rows(ids), np.int32)
-    options = trained.record.config
-    l2 = (options["l2"] or 1.0) * scale_of(trained.prepared.part("train"))
-    user = trained.model.fold_in(rows, given, l2=l2, bias_l2=options["bias_l2"] or 0.3)
-    scores = trained.model.scores_for(user)[None, :]
+    newcomer = fold_in(_with_prior(trained), rows, given)
+    scores = newcomer.model.scores(np.array([0]))
     if not config.include_seen:
         scores[0, rows] = -np.inf
     best = top_n(scores, config.n)
     predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
-    deviations = trained.model.deviations_for(user) if config.with_std else None
+    deviations = newcomer.deviations() if config.with_std else None
     return naming.recommendations([NEW_USER], best, predictions, None if deviations is None else deviations[best])
+
+
+def _with_prior(trained: TrainedRun) -> FactorModel:
+    """The run's model; one that does not hold a prior of newcomers gets it from the run's options and its users."""
+    model, options = trained.model, trained.record.config
+    if model.newcomer is not None:
+        return model
+    if model.user_noise is None:
+        l2 = (options["l2"] or 1.0) * scale_of(trained.prepared.part("train"))
+        prior = NewcomerPrior.of_penalties(model.factors, l2, (options["bias_l2"] or 0.3) if model.biased else None)
+    else:
+        rows = (
+            model.user_factors
+            if model.user_biases is None
+            else np.column_stack([model.user_factors, model.user_biases])
+        )
+        rated = model.user_counts > 0
+        prior = NewcomerPrior.of_users(rows[rated], float(model.user_noise[rated].mean()))
+    return replace(model, newcomer=prior)
 
 
 def _new_ratings(file: Path) -> tuple[list[str], Float32s]:

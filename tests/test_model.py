@@ -1,4 +1,4 @@
-"""The trained model: predictions against plain loops, fold-in against the closed form, the best n against sorted()."""
+"""The trained model: predictions against plain loops, the best n against sorted()."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge
 
 from mfcli.errors import ArtifactError
 from mfcli.models import model as module
-from mfcli.models.model import FactorModel, Newcomer, top_n
+from mfcli.models.fold_in import fold_in
+from mfcli.models.model import FactorModel, top_n
+from mfcli.models.newcomer import NewcomerPrior
 
 USERS, ITEMS, FACTORS = 7, 9, 3
 NOBODY, NOTHING = 2, 5  # the user and the item without a training rating
@@ -86,69 +87,6 @@ def test_scores_are_the_predictions_before_clipping(model: FactorModel) -> None:
     np.testing.assert_array_equal(model.clip(scores)[0], np.clip(scores[0], 0.5, 5.0))
 
 
-def test_scores_for_a_newcomer_are_the_scores_of_the_user_with_those_factors(model: FactorModel) -> None:
-    bias = 0.0 if model.user_biases is None else float(model.user_biases[4])
-    same = model.scores_for(Newcomer(model.user_factors[4], bias, None))
-    np.testing.assert_allclose(same, model.scores(np.array([4]))[0], rtol=1e-5, atol=1e-6)
-
-
-def test_fold_in_is_ridge_regression() -> None:
-    model, items = a_model(), np.array([0, 3, 4, 8, 1], np.int32)
-    ratings = np.array([5, 1, 3.5, 2, 4], np.float32)
-    # λ√n on the factors, none on the bias is what scikit-learn's intercept means.
-    ridge = Ridge(alpha=0.7 * np.sqrt(5)).fit(
-        model.item_factors[items], ratings - model.mean - model.item_biases[items]
-    )
-    user = model.fold_in(items, ratings, l2=0.7, bias_l2=0.0)
-    np.testing.assert_allclose(user.factors, ridge.coef_, rtol=1e-4)
-    assert user.bias == pytest.approx(ridge.intercept_, rel=1e-4)
-    assert user.covariance is None
-
-
-@pytest.mark.parametrize("biased", [True, False])
-def test_fold_in_is_where_the_penalized_error_has_no_slope(biased: bool) -> None:
-    model, items = a_model(biased), np.array([0, 3, 4, 8], np.int32)
-    ratings = np.array([5, 1, 3.5, 2], np.float32)
-    user = model.fold_in(items, ratings, l2=0.7, bias_l2=0.2)
-    errors = model.scores_for(user)[items] - ratings
-    np.testing.assert_allclose(model.item_factors[items].T @ errors + 0.7 * 2 * user.factors, 0, atol=1e-4)
-    assert errors.sum() + 0.2 * 2 * user.bias == pytest.approx(0, abs=1e-4) if biased else user.bias == 0
-
-
-def test_fold_in_without_a_penalty_takes_the_smallest_of_many_solutions() -> None:
-    model = a_model(biased=False)
-    user = model.fold_in(np.array([0], np.int32), np.array([4.0], np.float32), l2=0.0, bias_l2=0.0)
-    q = model.item_factors[0]
-    np.testing.assert_allclose(user.factors, 4 * q / (q @ q), rtol=1e-4)
-
-
-def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorModel) -> None:
-    """The prior is the known users' mean and covariance; more ratings leave less doubt."""
-    user_noise = np.full(USERS, 1.6, np.float32)
-    user_noise[NOBODY] = 99  # of no account
-    model = replace(model, user_noise=user_noise, item_noise=np.linspace(0.2, 0.6, ITEMS, dtype=np.float32))
-    noise = 1.6 * model.item_noise[:, None]
-    items, ratings = np.array([0, 3, 4, 8], np.int32), np.array([5, 1, 3.5, 2], np.float32)
-    rows, design, target = model.user_factors, model.item_factors[items], ratings
-    if model.user_biases is not None and model.item_biases is not None:
-        rows, design = np.column_stack([rows, model.user_biases]), np.column_stack([design, np.ones(4)])
-        target = ratings - model.mean - model.item_biases[items]
-    rows = np.delete(rows, NOBODY, axis=0)
-    precision = np.linalg.inv(np.cov(rows.T, bias=True))
-    covariance = np.linalg.inv(precision + design.T @ (design / noise[items]))
-    mean = covariance @ (precision @ rows.mean(0) + design.T @ (target / noise[items, 0]))
-    user = model.fold_in(items, ratings, l2=9.0, bias_l2=9.0)
-    found = [*user.factors, user.bias] if model.biased else user.factors
-    np.testing.assert_allclose(found, mean, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(user.covariance, covariance, rtol=1e-3, atol=1e-5)
-    deviations = model.deviations_for(user)
-    np.testing.assert_allclose(
-        deviations[items] ** 2, noise[items, 0] + np.diag(design @ covariance @ design.T), rtol=1e-3
-    )
-    fewer = model.fold_in(items[:1], ratings[:1], l2=9.0, bias_l2=9.0)
-    assert (model.deviations_for(fewer) > deviations - 1e-6).all()
-
-
 def test_deviations_by_hand_and_none_where_they_are_not_known(model: FactorModel) -> None:
     assert model.deviations(np.array([0]), np.array([0])) is None
     of_users, of_items = np.arange(1, USERS + 1, dtype=np.float32), np.arange(1, ITEMS + 1, dtype=np.float32)
@@ -170,6 +108,16 @@ def test_saving_and_loading_loses_nothing(model: FactorModel) -> None:
     for name, array in model.arrays().items():
         assert again.arrays()[name].dtype == array.dtype
         np.testing.assert_array_equal(again.arrays()[name], array)
+
+
+def test_the_prior_of_newcomers_is_saved_with_the_model() -> None:
+    prior = NewcomerPrior(np.eye(FACTORS + 1) * 2, np.arange(FACTORS + 1.0), by_root_count=False, noise=0.7)
+    again = FactorModel.from_bytes(replace(a_model(), newcomer=prior).to_bytes()).newcomer
+    assert again is not None
+    assert (again.by_root_count, again.noise) == (False, 0.7)
+    np.testing.assert_array_equal(again.precision, prior.precision)
+    np.testing.assert_array_equal(again.mean, prior.mean)
+    assert FactorModel.from_bytes(a_model().to_bytes()).newcomer is None
 
 
 @pytest.mark.parametrize(
@@ -244,10 +192,10 @@ def test_the_best_of_many_are_numpys() -> None:
 
 
 def test_a_model_is_never_changed_by_use() -> None:
-    model = a_model()
+    model = replace(a_model(), newcomer=NewcomerPrior.of_penalties(FACTORS, 1.0, 1.0))
     before = model.to_bytes()
     model.predict(*all_pairs())
     model.scores(np.arange(USERS))[:] = -np.inf
-    model.clip(model.scores_for(model.fold_in(np.array([1], np.int32), np.array([4.0], np.float32), l2=1, bias_l2=1)))
+    fold_in(model, np.array([1], np.int32), np.array([4.0], np.float32)).model.scores(np.array([0]))[:] = -np.inf
     assert model.to_bytes() == before
     assert replace(model, mean=0.0).to_bytes() != before

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from mfcli.artifacts import Artifacts
 from mfcli.cli.formats import Recommendations
 from mfcli.config import RecommendConfig, TrainConfig
 from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.recommend import open_output, output_format, recommend
 from tests.conftest import Runner, clean_environment, run_mfcli
 
@@ -173,7 +176,8 @@ def test_somebody_new_is_folded_in(finished: Path, tmp_path: Path) -> None:
     lines = [f"{items['id'][i]},{r}" for i, r in zip(picked, given, strict=True)]
     (tmp_path / "mine.csv").write_text("\n".join(["item,rating", *lines]) + "\n")
     got = rows(finished, ratings=tmp_path / "mine.csv", n=5)
-    scores = model.scores_for(model.fold_in(picked, given, l2=1.0, bias_l2=0.3))
+    model = replace(model, newcomer=NewcomerPrior.of_penalties(model.factors, l2=1.0, bias_l2=0.3))
+    scores = fold_in(model, picked, given).model.scores(np.array([0]))[0]
     best = [i for i in np.argsort(-scores, kind="stable") if i not in picked][:5]
     assert [row["item"] for row in got] == items["id"][best].tolist()
     assert [row["prediction"] for row in got] == pytest.approx(scores[best].clip(0.5, 5).tolist(), abs=1e-5)

@@ -4,6 +4,7 @@ A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy.typing as npt
 
 from mfcli.data.ratings import Float32s, Int32s
 from mfcli.errors import ArtifactError
+from mfcli.models.newcomer import NewcomerPrior
 
 FILE = "model.safetensors"
 FORMAT = "1"
 SCORES_AT_ONCE = 4_000_000  # predictions held at a time where all items are scored: 16 MB
 PAIRS_AT_ONCE = 250_000
+NEWCOMER = "newcomer_"  # what the names of its arrays and numbers begin with, in the file
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class FactorModel:
             the true prediction. These two and the next two are None where the solver does not tell.
         user_variances: (n_users,) float32; times an item's of item_variances (n_items,) it is the variance of the
             prediction itself.
+        newcomer: the prior of a user that is folded in; None where nobody is (baselines, models of an earlier mfcli).
     """
 
     mean: float
@@ -51,6 +55,7 @@ class FactorModel:
     item_noise: Float32s | None = None
     user_variances: Float32s | None = None
     item_variances: Float32s | None = None
+    newcomer: NewcomerPrior | None = None
 
     @property
     def n_users(self) -> int:
@@ -114,13 +119,6 @@ class FactorModel:
         deviations: Float32s = np.sqrt(noise + self.user_variances[users] * self.item_variances[items])
         return deviations
 
-    def newcomers_noise(self, items: npt.NDArray[Any]) -> Float32s | None:
-        """(n,) float32 variance of the ratings that an average user gives the (n,) items about the true predictions."""
-        if self.user_noise is None or self.item_noise is None:
-            return None
-        noise: Float32s = self.user_noise[self.user_counts > 0].mean() * self.item_noise[items]
-        return noise
-
     def scores(self, users: npt.NDArray[Any]) -> Float32s:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
         scores: Float32s = self.user_factors[users] @ self.item_factors.T
@@ -136,67 +134,6 @@ class FactorModel:
         clipped: Float32s = np.clip(scores, self.minimum, self.maximum)
         return clipped
 
-    def fold_in(self, items: Int32s, ratings: Float32s, *, l2: float, bias_l2: float) -> "Newcomer":
-        """A user who was not there in training, from their ratings, the items' factors being fixed: a ridge regression.
-
-        Where the noise is known, the prior is Gaussian with the mean and covariance of the users there are (of their
-        own posterior means, which vary less than users do: it holds newcomers a little too close to the others); else
-        it is the penalty of training, λ√n‖p‖² and λ√n b².
-
-        Args:
-            items: (n,) int32 rows of the items the user rated.
-            ratings: (n,) float32.
-            l2, bias_l2: λ of factors and bias, of no account where the noise is known.
-        """
-        design, target = self.item_factors[items].astype(np.float64), ratings.astype(np.float64)
-        if self.item_biases is not None:
-            target = target - self.mean - self.item_biases[items]
-            design = np.column_stack([design, np.ones(len(items))])
-        noise = self.newcomers_noise(items)
-        if noise is None:
-            penalty = np.full(self.factors, l2)
-            if self.item_biases is not None:
-                penalty = np.append(penalty, bias_l2)
-            precision, pull = np.diag(penalty * np.sqrt(len(items))), np.zeros(len(penalty))
-            weighted = design
-        else:
-            mean, covariance = self._users_spread()
-            precision = np.linalg.inv(covariance)
-            pull, weighted = precision @ mean, design / noise[:, None]
-        inverse = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
-        solution = (inverse @ (weighted.T @ target + pull)).astype(np.float32)
-        bias = float(solution[-1]) if self.item_biases is not None else 0.0
-        return Newcomer(solution[: self.factors], bias, None if noise is None else inverse)
-
-    def _users_spread(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Mean (d,) and covariance (d, d) of the factors, and the bias if there is one, of users with ratings."""
-        rows = self.user_factors
-        if self.user_biases is not None:
-            rows = np.column_stack([rows, self.user_biases])
-        rows = rows[self.user_counts > 0].astype(np.float64)
-        covariance = np.atleast_2d(np.cov(rows.T, bias=True))
-        return rows.mean(0), covariance + 1e-6 * max(float(np.trace(covariance)), 1e-6) * np.eye(len(covariance))
-
-    def scores_for(self, user: "Newcomer") -> Float32s:
-        """(n_items,) float32: what :meth:`scores` gives, for somebody folded in."""
-        scores: Float32s = self.item_factors @ user.factors
-        if self.item_biases is not None:
-            scores += np.float32(self.mean + user.bias) + self.item_biases
-        else:
-            scores[self.item_counts == 0] = self.mean
-        return scores
-
-    def deviations_for(self, user: "Newcomer") -> Float32s | None:
-        """(n_items,) float32: what :meth:`deviations` gives, for somebody folded in, were the items known for sure."""
-        noise = self.newcomers_noise(np.arange(self.n_items))
-        if noise is None or user.covariance is None:
-            return None
-        design = self.item_factors
-        if self.item_biases is not None:
-            design = np.column_stack([design, np.ones(self.n_items, np.float32)])
-        deviations: Float32s = np.sqrt(noise + ((design @ user.covariance) * design).sum(1)).astype(np.float32)
-        return deviations
-
     def scaled(self, scale: float) -> "FactorModel":
         """The same model in another unit: predictions and their deviations are ``scale`` times as large."""
         if scale == 1:
@@ -204,12 +141,15 @@ class FactorModel:
         root = float(np.sqrt(scale))
         by = {"user_factors": root, "item_factors": root, "user_counts": 1.0, "item_counts": 1.0}
         arrays: dict[str, Any] = {
-            name: (array * by.get(name, scale)).astype(array.dtype) for name, array in self.arrays().items()
+            name: (array * by.get(name, scale)).astype(array.dtype) for name, array in self._own_arrays().items()
         }
-        return FactorModel(self.mean * scale, self.minimum * scale, self.maximum * scale, **arrays)
+        newcomer = self.newcomer
+        if newcomer is not None:
+            vector = np.array([root] * self.factors + [scale] * self.biased)
+            newcomer = newcomer.scaled(vector, scale**2 if self.item_noise is None else scale)
+        return FactorModel(self.mean * scale, self.minimum * scale, self.maximum * scale, **arrays, newcomer=newcomer)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The model's arrays by name."""
+    def _own_arrays(self) -> dict[str, npt.NDArray[Any]]:
         named = {
             "user_factors": self.user_factors,
             "item_factors": self.item_factors,
@@ -224,9 +164,28 @@ class FactorModel:
         }
         return {name: np.ascontiguousarray(a) for name, a in named.items() if a is not None}
 
-    def scalars(self) -> dict[str, float]:
-        """What the model has beside its arrays."""
-        return {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The model's arrays by name; those of the prior of newcomers begin with ``newcomer_``."""
+        if self.newcomer is None:
+            return self._own_arrays()
+        prior = {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
+        return self._own_arrays() | {name: np.ascontiguousarray(a) for name, a in prior.items()}
+
+    def scalars(self) -> dict[str, Any]:
+        """What the model has beside its arrays, as JSON can hold it."""
+        own = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
+        if self.newcomer is None:
+            return own
+        prior = {"by_root_count": self.newcomer.by_root_count, "noise": self.newcomer.noise}
+        return own | {f"{NEWCOMER}{name}": value for name, value in prior.items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
+        """The model of what :meth:`arrays` and :meth:`scalars` gave. Raises TypeError or KeyError if they are not."""
+        both: dict[str, Any] = {**arrays, **scalars}
+        prior = {name: both.pop(name) for name in list(both) if name.startswith(NEWCOMER)}
+        newcomer = NewcomerPrior(**{name.removeprefix(NEWCOMER): v for name, v in prior.items()}) if prior else None
+        return cls(**both, newcomer=newcomer)
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""
@@ -241,11 +200,11 @@ class FactorModel:
         from safetensors.numpy import load
 
         try:
-            arrays: dict[str, Any] = load(content)
+            arrays = load(content)
             scalars = metadata(content)
             if scalars.pop("format") != FORMAT:
                 raise ArtifactError("the model was written by another version of mfcli: run `mfcli train` again")
-            return cls(**scalars, **arrays)
+            return cls.of(arrays, scalars)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"not a model of mfcli ({error}): run `mfcli train` again") from None
 
@@ -255,21 +214,6 @@ def metadata(content: bytes) -> dict[str, Any]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     ours: dict[str, Any] = json.loads(header["__metadata__"]["mfcli"])
     return ours
-
-
-@dataclass(frozen=True)
-class Newcomer:
-    """A user folded in.
-
-    Attributes:
-        factors: (k,) float32.
-        bias: 0 where the model has none.
-        covariance: (d, d) float64 of both together, the bias last; None where the model's noise is not known.
-    """
-
-    factors: Float32s
-    bias: float
-    covariance: npt.NDArray[Any] | None
 
 
 def top_n(scores: Float32s, n: int) -> Int32s:

@@ -186,11 +186,12 @@ def factor_model(train: Ratings, **arrays: Any) -> FactorModel:
         train: the training part.
         arrays: user_factors, item_factors and what else the model has, as its attributes are called.
     """
+    named: dict[str, Any] = {name: np.array(array, np.float32) for name, array in arrays.items()}
     return FactorModel(
         mean=float(train.ratings.mean(dtype=np.float64)),
         minimum=float(train.ratings.min()),
         maximum=float(train.ratings.max()),
         user_counts=train.user_counts(),
         item_counts=train.item_counts(),
-        **{name: np.array(array, np.float32) for name, array in arrays.items()},
+        **named,
     )

@@ -1,0 +1,79 @@
+"""Folding in: a user who was not there in training, from their ratings, the items being as trained."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mfcli.data.ratings import Float32s, Int32s
+from mfcli.errors import ArtifactError
+from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import Float64s
+
+
+@dataclass(frozen=True)
+class FoldedIn:
+    """A user folded in.
+
+    Attributes:
+        model: the trained model's items with the newcomer as the only user, row 0.
+        covariance: (d, d) float64 of the newcomer's vector; None where the model's noise is not known.
+        noise: (n_items,) float64 variance of the newcomer's ratings about the true predictions; None likewise.
+    """
+
+    model: FactorModel
+    covariance: Float64s | None
+    noise: Float64s | None
+
+    def deviations(self) -> Float32s | None:
+        """(n_items,) float32 standard deviations of the newcomer's ratings, were the items known for sure; or None."""
+        if self.covariance is None or self.noise is None:
+            return None
+        design = _design(self.model, np.arange(self.model.n_items, dtype=np.int32))
+        deviations: Float32s = np.sqrt(self.noise + ((design @ self.covariance) * design).sum(1)).astype(np.float32)
+        return deviations
+
+
+def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
+    """A newcomer from their ratings and the model's prior of newcomers.
+
+    Args:
+        items: (n,) int32 rows of the items that the newcomer rated.
+        ratings: (n,) float32.
+
+    Raises:
+        ArtifactError: the model has no prior of newcomers.
+    """
+    prior = model.newcomer
+    if prior is None:
+        raise ArtifactError("the model does not hold what a newcomer needs: run `mfcli train` again")
+    known = model.item_noise is not None
+    noise = prior.noise * (np.ones(model.n_items) if model.item_noise is None else model.item_noise.astype(np.float64))
+    target = ratings.astype(np.float64)
+    if model.item_biases is not None:
+        target = target - model.mean - model.item_biases[items]
+    vector, covariance = prior.posterior(_design(model, items), target, noise[items])
+    return FoldedIn(
+        _with_user(model, vector.astype(np.float32), len(items)),
+        covariance if known else None,
+        noise if known else None,
+    )
+
+
+def _design(model: FactorModel, items: Int32s) -> Float64s:
+    """(n, d) float64: what a user's vector is multiplied by for these items, the factors and 1 for the bias."""
+    factors = model.item_factors[items].astype(np.float64)
+    return np.column_stack([factors, np.ones(len(items))]) if model.biased else factors
+
+
+def _with_user(model: FactorModel, vector: Float32s, ratings: int) -> FactorModel:
+    """The model with one user of that (d,) vector and so many ratings in place of all."""
+    return replace(
+        model,
+        user_factors=vector[None, : model.factors],
+        user_biases=vector[model.factors :] if model.biased else None,
+        user_counts=np.array([ratings], np.int32),
+        user_noise=None,
+        item_noise=None,
+        user_variances=None,
+        item_variances=None,
+    )

@@ -1,0 +1,82 @@
+"""What is known of a user before their first rating: the prior that somebody new is folded in with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float64s = npt.NDArray[np.float64]
+
+JITTER = 1e-6  # of the mean variance, added to each: the users' covariance then has an inverse
+
+
+@dataclass(frozen=True)
+class NewcomerPrior:
+    """The prior of a user's vector z, in rating units: z ~ N(mean, precision⁻¹).
+
+    A vector has d numbers: the factors, then the bias if the model has biases.
+
+    Attributes:
+        precision: (d, d) float64, symmetric and positive semidefinite.
+        mean: (d,) float64.
+        by_root_count: whether the precision is times √n for a user with n ratings, as L2 by the square root of a row's
+            count (Rendle, Krichene, Zhang and Koren, RecSys 2022).
+        noise: variance of a newcomer's rating about the true prediction; times the item's of ``item_noise`` where the
+            model has that. It is 1 where the precision is a penalty beside plain squared errors.
+    """
+
+    precision: Float64s
+    mean: Float64s
+    by_root_count: bool
+    noise: float
+
+    @classmethod
+    def of_penalties(cls, factors: int, l2: float, bias_l2: float | None) -> "NewcomerPrior":
+        """The prior that L2 is: a row with n ratings pays λ√n‖p‖² + λ_b√n b² beside its squared errors.
+
+        Args:
+            factors: how many.
+            l2: λ of the factors, ≥ 0.
+            bias_l2: λ_b of the bias, ≥ 0; None for a model without biases.
+        """
+        penalties = np.array([l2] * factors + ([] if bias_l2 is None else [bias_l2]), np.float64)
+        return cls(np.diag(penalties), np.zeros(len(penalties)), by_root_count=True, noise=1.0)
+
+    @classmethod
+    def of_users(cls, vectors: npt.NDArray[Any], noise: float) -> "NewcomerPrior":
+        """The normal distribution of the users there are: a newcomer is taken for one of them.
+
+        Posterior means vary less than users do, so newcomers are held a little too close to the others.
+
+        Args:
+            vectors: (n, d) of the users with ratings, n > 0.
+            noise: as the attribute.
+        """
+        exact = vectors.astype(np.float64)
+        covariance: Float64s = np.atleast_2d(np.cov(exact.T, bias=True))
+        covariance += JITTER * max(float(np.trace(covariance)), JITTER) * np.eye(len(covariance))
+        precision: Float64s = np.linalg.inv(covariance).astype(np.float64)
+        return cls(precision, exact.mean(0), by_root_count=False, noise=noise)
+
+    def posterior(self, design: Float64s, target: Float64s, noise: Float64s) -> tuple[Float64s, Float64s]:
+        """Mean (d,) and covariance (d, d) of z given ratings: Bayesian linear regression, or a ridge regression.
+
+            (Xᵀ N⁻¹ X + Λ) z = Xᵀ N⁻¹ y + Λ m
+
+        Of several solutions (no penalty, few ratings) it is the smallest.
+
+        Args:
+            design: (n, d) X: the rated items' factors, and 1 for the bias.
+            target: (n,) y: the ratings less what the items alone say.
+            noise: (n,) N: the ratings' variances.
+        """
+        precision = self.precision * np.sqrt(len(target)) if self.by_root_count else self.precision
+        weighted = design / noise[:, None]
+        covariance = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
+        return covariance @ (weighted.T @ target + precision @ self.mean), covariance
+
+    def scaled(self, vector: Float64s, noise: float) -> "NewcomerPrior":
+        """The prior in other units: a user's vector is (d,) ``vector`` times as large, the noise ``noise`` times."""
+        precision = self.precision / np.outer(vector, vector)
+        return NewcomerPrior(precision, self.mean * vector, self.by_root_count, self.noise * noise)
