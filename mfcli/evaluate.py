@@ -9,21 +9,27 @@ from mfcli.config import EvaluateConfig
 from mfcli.data.ratings import Ratings
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
-from mfcli.models.model import SCORES_AT_ONCE, FactorModel, top_n
+from mfcli.models.model import FactorModel
+from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.progress import Progress
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Means over the users that have a relevant item in the part: precision, recall and NDCG of their top n."""
+    """How good the top n of every user are.
+
+    Attributes:
+        n: ranks that count.
+        relevant_from: rating from which an item of the part is relevant.
+        users: how many have a relevant item in the part.
+        means: of each metric of :data:`mfcli.models.metrics.RANKING` over these users; 0 if there are none.
+    """
 
     n: int
     relevant_from: float
     users: int
-    precision: float
-    recall: float
-    ndcg: float
+    means: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -135,27 +141,17 @@ def _calibration(model: FactorModel, part: Ratings) -> Calibration | None:
 
 def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress) -> Ranking:
     """Rank, for every user with a relevant item in the part, all items without a training rating of theirs."""
-    threshold = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
-    starts, seen = train.by_user()
-    part_starts, relevant = part.take(part.ratings >= threshold).by_user()
-    users = np.flatnonzero(np.diff(part_starts))
-    block = max(1, SCORES_AT_ONCE // max(1, trained.model.n_items))
-    sums = np.zeros(3)
+    relevant_from = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
+    relevant = part.take(part.ratings >= relevant_from).by_user()
+    users = np.flatnonzero(np.diff(relevant.starts))
+    hidden = None if config.split == "train" else train.by_user()
+    sums = np.zeros(len(metrics.RANKING))
     with progress.bar("ranking", len(users)) as advance:
-        for begin in range(0, len(users), block):
-            rows = users[begin : begin + block]
-            scores = trained.model.scores(rows)
-            if config.split != "train":
-                for row, user in enumerate(rows):
-                    scores[row, seen[starts[user] : starts[user + 1]]] = -np.inf
-            for row, ranked in zip(rows, top_n(scores, config.top), strict=True):
-                wanted = relevant[part_starts[row] : part_starts[row + 1]]
-                hits = np.isin(ranked, wanted)
-                sums += (
-                    metrics.precision_at(hits, config.top),
-                    metrics.recall_at(hits, config.top, len(wanted)),
-                    metrics.ndcg_at(hits, config.top, len(wanted)),
-                )
-            advance(len(rows))
-    precision, recall, ndcg = sums / max(1, len(users))
-    return Ranking(config.top, threshold, len(users), float(precision), float(recall), float(ndcg))
+        for ranked in rank(trained.model, users, config.top, hidden=hidden):
+            for user, items in zip(ranked.users, ranked.items, strict=True):
+                wanted = relevant.of(user)
+                hits = np.isin(items, wanted)
+                sums += [metric(hits, config.top, len(wanted)) for metric in metrics.RANKING.values()]
+            advance(len(ranked.users))
+    means = dict(zip(metrics.RANKING, (sums / max(1, len(users))).tolist(), strict=True))
+    return Ranking(config.top, relevant_from, len(users), means)

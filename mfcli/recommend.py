@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts, atomic_file
 from mfcli.cli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.config import RecommendConfig
 from mfcli.data.prepared import PARTS, Prepared
-from mfcli.data.ratings import Float32s, Int32s, scale_of
+from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists, scale_of
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models.fold_in import fold_in
-from mfcli.models.model import SCORES_AT_ONCE, FactorModel, top_n
+from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
+from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
 
 NEW_USER = "new"
@@ -45,17 +45,12 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     users = _users(config, trained.prepared)
     if not len(users):
         return
-    seen = _Seen(trained, users, config.include_seen)
+    seen = None if config.include_seen else _seen(trained.prepared, users)
     user_ids = trained.prepared.users["id"].to_pylist()
-    block = max(1, SCORES_AT_ONCE // max(1, trained.model.n_items))
-    for begin in range(0, len(users), block):
-        rows = users[begin : begin + block]
-        scores = trained.model.scores(rows)
-        seen.hide(scores, rows)
-        best = top_n(scores, config.n)
-        predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
-        deviations = trained.model.deviations(rows[:, None], best) if config.with_std else None
-        yield naming.recommendations([user_ids[row] for row in rows], best, predictions, deviations)
+    for ranked in rank(trained.model, users, config.n, hidden=seen):
+        predictions = trained.model.clip(ranked.scores)
+        deviations = trained.model.deviations(ranked.users[:, None], ranked.items) if config.with_std else None
+        yield naming.recommendations([user_ids[row] for row in ranked.users], ranked.items, predictions, deviations)
 
 
 def check_options(config: RecommendConfig) -> None:
@@ -68,7 +63,7 @@ def check_options(config: RecommendConfig) -> None:
         raise UsageError("--save and --output exclude each other")
 
 
-def _users(config: RecommendConfig, prepared: Prepared) -> npt.NDArray[np.int64]:
+def _users(config: RecommendConfig, prepared: Prepared) -> Int64s:
     if config.all_users:
         return np.arange(prepared.n_users)
     ids = list(config.user)
@@ -85,25 +80,14 @@ def _ids_from(name: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-class _Seen:
-    """What the users have rated, in any part, to be left out."""
-
-    def __init__(self, trained: TrainedRun, users: npt.NDArray[np.int64], include: bool) -> None:
-        self.parts: list[tuple[npt.NDArray[np.int64], Int32s]] = []
-        if include:
-            return
-        wanted = np.zeros(trained.model.n_users, bool)
-        wanted[users] = True
-        for name in PARTS:
-            if trained.prepared.has(name):
-                part = trained.prepared.part(name)
-                mine = part.take(wanted[part.users]) if len(users) < trained.model.n_users else part
-                self.parts.append(mine.by_user())
-
-    def hide(self, scores: Float32s, users: npt.NDArray[np.int64]) -> None:
-        for starts, items in self.parts:
-            for row, user in enumerate(users):
-                scores[row, items[starts[user] : starts[user + 1]]] = -np.inf
+def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
+    """What these users have rated, in any part."""
+    wanted = np.zeros(prepared.n_users, bool)
+    wanted[users] = True
+    parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
+    raters, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
+    mine = wanted[raters]
+    return ItemLists.of_pairs(raters[mine], items[mine], prepared.n_users)
 
 
 @dataclass(frozen=True)
@@ -138,13 +122,12 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     ids, given = _new_ratings(file)
     rows = np.array(trained.prepared.item_rows(ids), np.int32)
     newcomer = fold_in(_with_prior(trained), rows, given)
-    scores = newcomer.model.scores(np.array([0]))
-    if not config.include_seen:
-        scores[0, rows] = -np.inf
-    best = top_n(scores, config.n)
-    predictions = trained.model.clip(np.take_along_axis(scores, np.maximum(best, 0), axis=1))
-    deviations = newcomer.deviations() if config.with_std else None
-    return naming.recommendations([NEW_USER], best, predictions, None if deviations is None else deviations[best])
+    hidden = None if config.include_seen else ItemLists(np.array([0, len(rows)]), rows)
+    (ranked,) = rank(newcomer.model, np.array([0]), config.n, hidden=hidden)
+    predictions, deviations = trained.model.clip(ranked.scores), newcomer.deviations() if config.with_std else None
+    return naming.recommendations(
+        [NEW_USER], ranked.items, predictions, None if deviations is None else deviations[ranked.items]
+    )
 
 
 def _with_prior(trained: TrainedRun) -> FactorModel:

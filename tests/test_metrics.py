@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
-from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
+from sklearn.metrics import mean_absolute_error, ndcg_score, precision_score, recall_score, root_mean_squared_error
 
-from mfcli.models.metrics import coverage, log_density, mae, ndcg_at, precision_at, recall_at, rmse
+from mfcli.models.metrics import RANKING, coverage, log_density, mae, ndcg_at, precision_at, recall_at, rmse
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 RATINGS = st.lists(st.tuples(st.floats(-100, 100, width=32), st.floats(-100, 100, width=32)), min_size=1)
@@ -47,9 +47,9 @@ def test_what_cannot_be_compared_is_refused(metric: Metric, shape: tuple[int, ..
 
 def test_precision_and_recall_by_hand() -> None:
     hits = np.array([True, False, True, True, False])
-    assert precision_at(hits, 3) == pytest.approx(2 / 3)
+    assert precision_at(hits, 3, relevant=4) == pytest.approx(2 / 3)
     assert recall_at(hits, 3, relevant=4) == 0.5
-    assert precision_at(hits, 10) == pytest.approx(3 / 10), "ranks that were not filled are misses"
+    assert precision_at(hits, 10, relevant=3) == pytest.approx(3 / 10), "ranks that were not filled are misses"
     assert recall_at(hits, 10, relevant=3) == 1.0
 
 
@@ -66,6 +66,23 @@ def test_ndcg_is_scikit_learns(hits: list[bool], n: int) -> None:
     ranked = -np.arange(len(hits))  # the first has the highest score
     expected = ndcg_score([np.array(hits, float)], [ranked], k=n)
     assert ndcg_at(np.array(hits), n, relevant=sum(hits)) == pytest.approx(expected)
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=12).filter(any), st.integers(1, 12))
+def test_precision_and_recall_are_scikit_learns(hits: list[bool], n: int) -> None:
+    n = min(n, len(hits))
+    recommended = np.arange(len(hits)) < n
+    assert precision_at(np.array(hits), n, sum(hits)) == pytest.approx(precision_score(hits, recommended))
+    assert recall_at(np.array(hits), n, sum(hits)) == pytest.approx(recall_score(hits, recommended))
+
+
+@pytest.mark.parametrize("name", RANKING)
+def test_every_ranking_metric_is_1_for_the_ideal_list_and_0_without_a_hit(name: str) -> None:
+    metric = RANKING[name]
+    assert metric(np.ones(3, bool), 3, 3) == pytest.approx(1)
+    assert metric(np.zeros(3, bool), 3, 3) == metric(np.zeros(0, bool), 3, 3) == 0
+    assert metric(np.ones(4, bool), 2, 2) == pytest.approx(1), "ranks beyond n do not count"
+    assert 0 < metric(np.array([False, True, False]), 3, 2) < 1
 
 
 def test_a_list_longer_than_there_are_items_costs_no_memory() -> None:

@@ -1,4 +1,4 @@
-"""The trained model: predictions against plain loops, the best n against sorted()."""
+"""The trained model: predictions against plain loops."""
 
 import json
 from collections.abc import Callable
@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mfcli.errors import ArtifactError
 from mfcli.models import model as module
 from mfcli.models.fold_in import fold_in
-from mfcli.models.model import FactorModel, top_n
+from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 
 USERS, ITEMS, FACTORS = 7, 9, 3
@@ -155,40 +153,6 @@ def test_a_safetensors_file_of_somebody_else_is_no_model() -> None:
 
     with pytest.raises(ArtifactError, match="not a model of mfcli"):
         FactorModel.from_bytes(save({"weights": np.zeros(3, np.float32)}))
-
-
-# Few different values, so that ties are common; -inf is an item to leave out.
-SCORES = st.integers(1, 8).flatmap(
-    lambda columns: st.lists(
-        st.lists(st.sampled_from([-np.inf, -1.5, 0.0, 0.25, 2.0]), min_size=columns, max_size=columns),
-        min_size=1,
-        max_size=4,
-    )
-)
-
-
-@given(scores=SCORES, n=st.integers(0, 10))
-def test_top_n_is_the_head_of_the_sorted_row(scores: list[list[float]], n: int) -> None:
-    best = top_n(np.array(scores, np.float32), n)
-    assert best.shape == (len(scores), min(n, len(scores[0])))
-    for row, found in zip(scores, best.tolist(), strict=True):
-        expected = sorted((c for c in range(len(row)) if row[c] > -np.inf), key=lambda c: (-row[c], c))[: len(found)]
-        assert found == expected + [-1] * (len(found) - len(expected))
-
-
-def test_ties_go_by_column_also_where_the_cut_runs_through_them() -> None:
-    scores = np.array([[1, 3, 2, 3, 2, 2], [7, 7, 7, 7, 7, 7]], np.float32)
-    assert top_n(scores, 3).tolist() == [[1, 3, 2], [0, 1, 2]]
-
-
-def test_a_row_with_too_few_candidates_is_filled_with_none() -> None:
-    scores = np.array([[-np.inf, 4, -np.inf], [-np.inf] * 3, [1, 2, 3]], np.float32)
-    assert top_n(scores, 5).tolist() == [[1, -1, -1], [-1, -1, -1], [2, 1, 0]]
-
-
-def test_the_best_of_many_are_numpys() -> None:
-    scores = np.random.default_rng(0).normal(size=(5, 10_000)).astype(np.float32)
-    assert top_n(scores, 50).tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :50].tolist()
 
 
 def test_a_model_is_never_changed_by_use() -> None:

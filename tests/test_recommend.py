@@ -16,11 +16,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli import recommend as module
 from mfcli.artifacts import Artifacts
 from mfcli.cli.formats import Recommendations
 from mfcli.config import RecommendConfig, TrainConfig
 from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.models import ranking as module
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

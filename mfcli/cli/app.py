@@ -163,7 +163,7 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
         if done.ranking is not None:
             r = done.ranking
             pairs[f"top {r.n}"] = (
-                f"precision {r.precision:.4f}, recall {r.recall:.4f}, NDCG {r.ndcg:.4f} "
+                f"{', '.join(f'{name} {mean:.4f}' for name, mean in r.means.items())} "
                 f"(relevant: rated {r.relevant_from:.2f} or more; {r.users:,} users)"
             )
         show_pairs("", pairs)

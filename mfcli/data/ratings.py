@@ -32,6 +32,30 @@ class Sides(NamedTuple, Generic[T]):
     items: T
 
 
+class ItemLists(NamedTuple):
+    """A list of items for every user, as compressed rows.
+
+    Attributes:
+        starts: (n_users + 1,) int64.
+        items: (n,) int32; ``items[starts[u]:starts[u + 1]]`` are those of user u.
+    """
+
+    starts: Int64s
+    items: Int32s
+
+    @classmethod
+    def of_pairs(cls, users: Int32s, items: Int32s, n_users: int) -> "ItemLists":
+        """The lists of (n,) pairs of a user and an item, each in the order of the pairs."""
+        order = np.argsort(users, kind="stable")
+        starts = np.zeros(n_users + 1, np.int64)
+        np.cumsum(np.bincount(users, minlength=n_users), out=starts[1:])
+        return cls(starts, items[order])
+
+    def of(self, user: int | np.int64) -> Int32s:
+        """The items of one user."""
+        return self.items[self.starts[user] : self.starts[user + 1]]
+
+
 @dataclass(frozen=True)
 class Ratings:
     """n ratings of dense users and items.
@@ -76,16 +100,9 @@ class Ratings:
         """(n_items,) int32: ratings of each item."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int32)
 
-    def by_user(self) -> tuple[Int64s, Int32s]:
-        """Compressed rows: ``items[starts[u]:starts[u + 1]]`` are the items that user u rated.
-
-        Returns:
-            starts (n_users + 1,) int64 and items (n,) int32.
-        """
-        order = np.argsort(self.users, kind="stable")
-        starts = np.zeros(self.n_users + 1, np.int64)
-        np.cumsum(self.user_counts(), out=starts[1:])
-        return starts, self.items[order]
+    def by_user(self) -> "ItemLists":
+        """The items that every user rated."""
+        return ItemLists.of_pairs(self.users, self.items, self.n_users)
 
     def to_parquet(self) -> Any:
         """A pyarrow table of the columns user, item, rating and, if known, timestamp."""

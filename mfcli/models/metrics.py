@@ -1,5 +1,7 @@
 """How good predictions are: pure functions on arrays."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -48,25 +50,39 @@ def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
     return float(np.mean(-0.5 * np.square(scaled) - np.log(deviations.astype(np.float64)) - 0.5 * np.log(2 * np.pi)))
 
 
-def precision_at(hits: npt.NDArray[np.bool_], n: int) -> float:
-    """Share of the top n that is relevant; ranks that were not filled count as misses."""
+Hits = npt.NDArray[np.bool_]
+
+
+def precision_at(hits: Hits, n: int, relevant: int) -> float:
+    """Share of the top n that is relevant; ranks that were not filled count as misses.
+
+    Args:
+        hits: (m,) booleans, best rank first: whether the item there is relevant. m may be less than n.
+        n: ranks that count.
+        relevant: number of relevant items, > 0, whether among the top n or not.
+    """
     return float(hits[:n].sum() / n)
 
 
-def recall_at(hits: npt.NDArray[np.bool_], n: int, relevant: int) -> float:
-    """Share of the ``relevant`` > 0 relevant items that is among the top n."""
+def recall_at(hits: Hits, n: int, relevant: int) -> float:
+    """Share of the relevant items that is among the top n. Arguments as for :func:`precision_at`."""
     return float(hits[:n].sum() / relevant)
 
 
-def ndcg_at(hits: npt.NDArray[np.bool_], n: int, relevant: int) -> float:
+def ndcg_at(hits: Hits, n: int, relevant: int) -> float:
     """Normalized discounted cumulative gain of the top n with gains of 0 and 1 (Järvelin and Kekäläinen, TOIS 2002).
 
-    Args:
-        hits: (m,) booleans, best rank first.
-        n: ranks that count.
-        relevant: number of relevant items, > 0: the ideal list has min(n, relevant) of them first.
+    The ideal list has min(n, relevant) relevant items first. Arguments as for :func:`precision_at`.
     """
     ranks = min(n, max(len(hits), relevant))
     discounts = 1.0 / np.log2(np.arange(2, ranks + 2))
     ideal = discounts[: min(n, relevant)].sum()
     return float((hits[:n] * discounts[: len(hits[:n])]).sum() / ideal)
+
+
+RANKING: dict[str, Callable[[Hits, int, int], float]] = {
+    "precision": precision_at,
+    "recall": recall_at,
+    "NDCG": ndcg_at,
+}
+"""Every ranking metric by its name, in the order in which ``evaluate --top`` shows them."""

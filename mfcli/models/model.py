@@ -17,7 +17,6 @@ from mfcli.models.newcomer import NewcomerPrior
 
 FILE = "model.safetensors"
 FORMAT = "1"
-SCORES_AT_ONCE = 4_000_000  # predictions held at a time where all items are scored: 16 MB
 PAIRS_AT_ONCE = 250_000
 NEWCOMER = "newcomer_"  # what the names of its arrays and numbers begin with, in the file
 
@@ -74,7 +73,7 @@ class FactorModel:
         return self.user_biases is not None
 
     def known(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """(n,) booleans: both the user and the item have training ratings."""
+        """Booleans of the shape that users and items broadcast to: both have training ratings."""
         both: npt.NDArray[np.bool_] = (self.user_counts[users] > 0) & (self.item_counts[items] > 0)
         return both
 
@@ -93,13 +92,26 @@ class FactorModel:
         for start in range(0, len(users), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
             u, i = users[part], items[part]
-            dots = np.einsum("nk,nk->n", self.user_factors[u], self.item_factors[i])
-            if self.user_biases is not None and self.item_biases is not None:
-                dots += self.mean + self.user_biases[u] + self.item_biases[i]
-            else:
-                dots[~self.known(u, i)] = self.mean
-            out[part] = dots
+            out[part] = self._completed(np.einsum("nk,nk->n", self.user_factors[u], self.item_factors[i]), u, i)
         return self.clip(out) if clip else out
+
+    def scores(self, users: npt.NDArray[Any]) -> Float32s:
+        """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
+        dots: Float32s = self.user_factors[users] @ self.item_factors.T
+        return self._completed(dots, users[:, None], np.arange(self.n_items))
+
+    def _completed(self, dots: Float32s, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
+        """Predictions of products p·q, in their place: with the biases; without biases the mean for who is unknown.
+
+        Args:
+            dots: float32.
+            users, items: rows, of shapes that broadcast to that of ``dots``.
+        """
+        if self.user_biases is not None and self.item_biases is not None:
+            dots += np.float32(self.mean) + self.user_biases[users] + self.item_biases[items]
+        else:
+            dots[~self.known(users, items)] = self.mean
+        return dots
 
     def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
         """Standard deviations of ratings about their predictions: the noise and how unsure the prediction is.
@@ -118,16 +130,6 @@ class FactorModel:
         noise = self.user_noise[users] * self.item_noise[items]
         deviations: Float32s = np.sqrt(noise + self.user_variances[users] * self.item_variances[items])
         return deviations
-
-    def scores(self, users: npt.NDArray[Any]) -> Float32s:
-        """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
-        scores: Float32s = self.user_factors[users] @ self.item_factors.T
-        if self.user_biases is not None and self.item_biases is not None:
-            scores += np.float32(self.mean) + self.user_biases[users, None] + self.item_biases
-        else:
-            scores[self.user_counts[users] == 0] = self.mean
-            scores[:, self.item_counts == 0] = self.mean
-        return scores
 
     def clip(self, scores: Float32s) -> Float32s:
         """Scores as ratings, within the range."""
@@ -214,24 +216,3 @@ def metadata(content: bytes) -> dict[str, Any]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     ours: dict[str, Any] = json.loads(header["__metadata__"]["mfcli"])
     return ours
-
-
-def top_n(scores: Float32s, n: int) -> Int32s:
-    """The n best columns of every row, best first; equal scores in the order of their columns; -inf is never taken.
-
-    Args:
-        scores: (rows, columns) float32.
-        n: at most so many.
-
-    Returns:
-        (rows, min(n, columns)) int32, -1 where a row has fewer than n columns to offer.
-    """
-    n = min(n, scores.shape[1])
-    # One threshold a row by partition; then a stable sort of the few that reach it settles ties by column.
-    threshold = -np.partition(-scores, n - 1, axis=1)[:, n - 1] if n else np.empty(len(scores))
-    best = np.full((len(scores), n), -1, np.int32)
-    for row, (values, least) in enumerate(zip(scores, threshold, strict=True)):
-        candidates = np.flatnonzero(values >= least) if np.isfinite(least) else np.flatnonzero(values > -np.inf)
-        order = np.argsort(-values[candidates], kind="stable")[:n]
-        best[row, : len(order)] = candidates[order]
-    return best
