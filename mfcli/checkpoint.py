@@ -1,81 +1,68 @@
-"""A training run that is not finished yet: all that going on needs, in one safetensors file, replaced as a whole."""
+"""A training run that is not finished yet: named arrays and values in one safetensors file, replaced as a whole."""
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from mfcli.artifacts import atomic_file
 from mfcli.errors import ArtifactError
-from mfcli.models.model import FactorModel, metadata
-from mfcli.solvers.base import State
 
 FILE = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = "2"
 
 
-@dataclass
-class Best:
-    """The model with the best validation RMSE so far; without a validation part, nothing."""
-
-    epoch: int = 0
-    validation_rmse: float = float("inf")
-    model: FactorModel | None = None
-
-
-@dataclass
+@dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stands.
+    """What going on with a run needs.
 
     Attributes:
-        key: what the run is made from; another key, another run.
-        state: the solver's.
-        history: one record an epoch, as in history.jsonl.
-        best: best so far.
+        arrays: NumPy arrays by name.
+        values: what JSON can hold, by name.
     """
 
-    key: dict[str, Any]
-    state: State
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: Best = field(default_factory=Best)
+    arrays: dict[str, npt.NDArray[Any]]
+    values: dict[str, Any]
 
     def save(self, path: Path) -> None:
         """Write the file; it appears whole or not at all."""
-        from safetensors.torch import save
+        from safetensors.numpy import save
 
-        tensors = {f"state.{name}": t for name, t in self.state.tensors.items()}
-        values: dict[str, Any] = {"key": self.key, "state": self.state.values, "history": self.history, "best": None}
-        if self.best.model is not None:
-            tensors |= {f"best.{name}": torch.from_numpy(a) for name, a in self.best.model.arrays().items()}
-            values["best"] = [self.best.epoch, self.best.validation_rmse, self.best.model.scalars()]
-        text = json.dumps({"format": FORMAT} | values)
-        content = save(tensors, metadata={"mfcli": text})
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        text = json.dumps(self.values)
+        metadata = {"format": FORMAT, "values": text, "sha256": _digest(arrays, text)}
+        content = save(arrays, metadata=metadata)
         with atomic_file(path, sync=False) as file:
             file.write(content)
-            file.write(hashlib.sha256(content).digest())
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read what :meth:`save` wrote. Raises ArtifactError if it is damaged."""
-        from safetensors.torch import load
+        """Read what :meth:`save` wrote. Raises ArtifactError if it is damaged or of another version of mfcli."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
 
         content = path.read_bytes()
-        content, digest = content[:-32], content[-32:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ArtifactError(f"{path} is damaged: train again without --resume")
-        tensors = load(content)
-        values = metadata(content)
-        if values["format"] != FORMAT:
-            raise ArtifactError(f"{path} was written by another version of mfcli: train again without --resume")
-        state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
-        best = Best()
-        if values["best"] is not None:
-            epoch, validation_rmse, scalars = values["best"]
-            arrays: dict[str, Any] = {
-                name.removeprefix("best."): t.numpy() for name, t in tensors.items() if name.startswith("best.")
-            }
-            best = Best(epoch, validation_rmse, FactorModel.of(arrays, scalars))
-        return cls(values["key"], State(state, values["state"]), values["history"], best)
+        try:
+            arrays = load(content)
+            metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+            text, digest, version = metadata["values"], metadata["sha256"], metadata["format"]
+            if version != FORMAT:
+                raise ArtifactError(f"{path} was written by another version of mfcli: train again without --resume")
+            if digest != _digest(arrays, text):
+                raise ValueError("the digest differs")
+            return cls(arrays, json.loads(text))
+        except (SafetensorError, ValueError, KeyError, TypeError):
+            raise ArtifactError(f"{path} is damaged: train again without --resume") from None
+
+
+def _digest(arrays: dict[str, npt.NDArray[Any]], text: str) -> str:
+    """SHA-256 of the arrays, with their names, types and shapes, and of the values' text."""
+    digest = hashlib.sha256(text.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.data if array.ndim else array.tobytes())
+    return digest.hexdigest()

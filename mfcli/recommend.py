@@ -13,13 +13,14 @@ from mfcli.artifacts import Artifacts, atomic_file
 from mfcli.cli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.config import RecommendConfig
 from mfcli.data.prepared import PARTS, Prepared
-from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists, scale_of
+from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
+from mfcli.solvers.scaled import scale_of
 
 NEW_USER = "new"
 

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mfcli.artifacts import Artifacts, Stage
 from mfcli.checkpoint import FILE as CHECKPOINT
-from mfcli.checkpoint import Best, Checkpoint
+from mfcli.checkpoint import Checkpoint
 from mfcli.config import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Ratings
-from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.data.ratings import TrainingData
+from mfcli.errors import ArtifactError, DivergedError, Stopped
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
-from mfcli.solvers import base
+from mfcli.solvers.base import Epoch, State, Tick
+from mfcli.solvers.compute import Compute, pick_device, torch_threads
+from mfcli.solvers.create import create
 
 HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -68,14 +69,12 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
         UsageError: there is no such device.
     """
     progress = progress or Progress()
-    device = pick_device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    compute = Compute(pick_device(config.device), config.threads)
     artifacts = Artifacts(config.dir)
     stage = artifacts.run(config.run, config.solver)
-    with stage.lock(config.lock_timeout):
+    with torch_threads(compute.cores), stage.lock(config.lock_timeout):
         prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
-        return _Run(config, stage, prepared, device, progress).go()
+        return _Run(config, stage, prepared, compute, progress).go()
 
 
 def _loaded(prepared: Prepared) -> Prepared:
@@ -85,28 +84,44 @@ def _loaded(prepared: Prepared) -> Prepared:
     return prepared
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one. Raises UsageError if it is not there."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {wanted}: there is no such CUDA device here; --device cpu works everywhere")
-    return torch.device(wanted)
+@dataclass
+class Best:
+    """The model with the best validation RMSE so far; without a validation part, nothing."""
+
+    epoch: int = 0
+    validation_rmse: float = float("inf")
+    model: FactorModel | None = None
+
+    def state(self) -> State:
+        """What :meth:`from_state` needs: the model as the bytes of its file."""
+        if self.model is None:
+            return State()
+        content = np.frombuffer(self.model.to_bytes(), np.uint8)
+        return State({"model": content}, {"epoch": self.epoch, "validation_rmse": self.validation_rmse})
+
+    @classmethod
+    def from_state(cls, state: State) -> "Best":
+        if not state.arrays:
+            return cls()
+        model = FactorModel.from_bytes(state.arrays["model"].tobytes())
+        return cls(state.values["epoch"], state.values["validation_rmse"], model)
 
 
 class _Run:
     """One training run, from the data in memory to the model on disk."""
 
     def __init__(
-        self, config: TrainConfig, stage: Stage, prepared: Prepared, device: torch.device, progress: Progress
+        self, config: TrainConfig, stage: Stage, prepared: Prepared, compute: Compute, progress: Progress
     ) -> None:
-        self.config, self.stage, self.device, self.progress = config, stage, device, progress
-        self.train: Ratings = prepared.part("train")
-        self.validation = prepared.part("val") if prepared.has("val") else None
+        self.config, self.stage, self.device, self.progress = config, stage, compute.device, progress
+        self.train = prepared.part("train")
+        data = TrainingData(self.train, prepared.part("val") if prepared.has("val") else None)
         self.inputs = {"data": prepared.fingerprint}
-        self.key = json.loads(json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": device.type}))
+        self.key = json.loads(
+            json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": self.device.type})
+        )
         self.started = time.perf_counter()
-        self.solver = base.Scaled(config, self.train, self.validation, device)
+        self.solver = create(config, data, compute)
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.resumed_at = 0
@@ -123,7 +138,7 @@ class _Run:
                 return finished
         elif self.checkpoint.exists():
             self.progress.note(f"starting anew; {self.checkpoint} (--resume would go on from it) will be replaced")
-        with SafePoints() as signals, self.progress.training(self.config.passes, self.resumed_at) as bars:
+        with SafePoints() as signals, self.progress.training(self.solver.epochs, self.resumed_at) as bars:
             try:
                 self._epochs(signals, bars)
             except Stopped as stop:
@@ -139,12 +154,14 @@ class _Run:
         """Load the checkpoint; or say what a run that is already finished came to."""
         if self.checkpoint.exists():
             checkpoint = Checkpoint.load(self.checkpoint)
-            if checkpoint.key != self.key:
+            whole = State(checkpoint.arrays, checkpoint.values)
+            progress = whole.part("progress").values
+            if progress["key"] != self.key:
                 raise ArtifactError(
                     f"{self.checkpoint} belongs to other options or other data: train with those, or without --resume"
                 )
-            self.solver.load_state(checkpoint.state)
-            self.history, self.best = checkpoint.history, checkpoint.best
+            self.solver.load_state(whole.part("solver"))
+            self.history, self.best = progress["history"], Best.from_state(whole.part("best"))
             self.resumed_at = len(self.history)
             return None
         if self.stage.exists():
@@ -169,7 +186,7 @@ class _Run:
             bars.batch(done, total, rmse)
             signals.check()
 
-        epochs, begin = self.config.passes, time.perf_counter()
+        epochs, begin = self.solver.epochs, time.perf_counter()
         while not self._finished():
             before = time.perf_counter()
             result = self._next_epoch(tick)
@@ -183,7 +200,7 @@ class _Run:
                     epochs=epochs,
                     train_rmse=result.train_rmse,
                     validation_rmse=result.validation_rmse,
-                    sample_rmse=result.sample_rmse,
+                    sample_rmse=result.errors.get("sample_rmse"),
                     best=better,
                     ratings_per_second=speed,
                     seconds_left=left,
@@ -193,7 +210,7 @@ class _Run:
                 self._save()
             signals.check()
 
-    def _next_epoch(self, tick: base.Tick) -> base.Epoch:
+    def _next_epoch(self, tick: Tick) -> Epoch:
         """One more epoch. Raises DivergedError, with the checkpoint gone: from there it would only diverge again."""
         try:
             result = self.solver.run_epoch(tick)
@@ -202,25 +219,25 @@ class _Run:
         except DivergedError as error:
             self.checkpoint.unlink(missing_ok=True)
             raise DivergedError(
-                f"training diverged in epoch {len(self.history) + 1} ({error}): {self.solver.remedy}; "
+                f"training diverged in epoch {len(self.history) + 1} ({error}): {self.solver.method.remedy}; "
                 "the previous model is untouched"
             ) from None
         return result
 
-    def _remember(self, result: base.Epoch) -> bool:
+    def _remember(self, result: Epoch) -> bool:
         """Add to the history; keep the model if it is the best yet, and say whether it is."""
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
                 "train_rmse": result.train_rmse,
                 "validation_rmse": result.validation_rmse,
-                "sample_rmse": result.sample_rmse,
+                **result.errors,
                 "converged": result.converged,
-                **result.figures,
+                **result.others,
                 "batch_rmse": [round(float(x), 6) for x in result.batch_rmse],
             }
         )
-        if not self.solver.keeps_best:
+        if self.solver.method.averages_samples:
             return False
         if result.validation_rmse is None or result.validation_rmse >= self.best.validation_rmse:
             return False
@@ -229,14 +246,16 @@ class _Run:
 
     def _finished(self) -> bool:
         """Whether all epochs are done, more would change nothing, or early stopping says so."""
-        if len(self.history) == self.config.passes or (self.history and self.history[-1]["converged"]):
+        if len(self.history) == self.solver.epochs or (self.history and self.history[-1]["converged"]):
             return True
         patience = self.config.patience
         return self.best.model is not None and patience > 0 and len(self.history) - self.best.epoch >= patience
 
     def _save(self) -> None:
         self.saved = time.perf_counter()
-        Checkpoint(self.key, self.solver.state(), self.history, self.best).save(self.checkpoint)
+        progress = State({}, {"key": self.key, "history": self.history})
+        whole = State.joined(progress=progress, solver=self.solver.state(), best=self.best.state())
+        Checkpoint(whole.arrays, whole.values).save(self.checkpoint)
 
     def _commit(self, seconds: float) -> Trained:
         model: FactorModel = self.best.model or self.solver.model()
@@ -247,7 +266,7 @@ class _Run:
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],
             "validation_rmse": epoch["validation_rmse"],
-            "figures": self.solver.figures(model),
+            "figures": self.solver.results(model),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:

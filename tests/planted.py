@@ -1,8 +1,12 @@
 """Small ratings with a known truth, for the solvers' tests."""
 
 import numpy as np
+import torch
 
 from mfcli.data.ratings import Ratings
+from mfcli.solvers.compute import Compute
+
+CPU = Compute(torch.device("cpu"))
 
 
 def ratings_of(pairs: list[tuple[int, int, float]], n_users: int, n_items: int) -> Ratings:
@@ -28,5 +32,5 @@ def some_of(ratings: Ratings, share: float, seed: int = 1) -> tuple[Ratings, Rat
     return ratings.take(chosen), ratings.take(~chosen)
 
 
-def quietly(done: int, total: int, figures: object) -> None:
+def quietly(done: int, total: int, rmse: object) -> None:
     """A tick that says nothing."""

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mfcli.config import PRESETS, TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (
     Adam,
@@ -18,8 +18,8 @@ from mfcli.solvers.adam import (
     ScaledL2,
     ShuffledBatches,
 )
+from tests.planted import CPU, quietly
 
-CPU = torch.device("cpu")
 USERS, ITEMS = 12, 15
 
 
@@ -32,17 +32,13 @@ def a_hundred_ratings() -> Ratings:
 
 
 def a_loader(batch: int, seed: int = 1) -> DataLoader[tuple[torch.Tensor, ...]]:
-    data = RatingsDataset(a_hundred_ratings(), CPU)
-    return DataLoader(data, sampler=ShuffledBatches(len(data), batch, seed, CPU), batch_size=None)
-
-
-def quietly(done: int, total: int, figures: object) -> None:
-    """A tick that says nothing."""
+    data = RatingsDataset(a_hundred_ratings(), CPU.device)
+    return DataLoader(data, sampler=ShuffledBatches(len(data), batch, seed, CPU.device), batch_size=None)
 
 
 def test_an_index_or_a_tensor_of_indices_fetches_users_items_and_ratings() -> None:
     ratings = a_hundred_ratings()
-    data = RatingsDataset(ratings, CPU)
+    data = RatingsDataset(ratings, CPU.device)
     assert len(data) == 100
     assert [float(x) for x in data[7]] == [ratings.users[7], ratings.items[7], ratings.ratings[7]]
     users, items, values = data[torch.tensor([7, 3])]
@@ -79,7 +75,7 @@ def test_an_epoch_has_every_rating_once_in_an_order_of_its_own() -> None:
 
 
 def test_the_order_can_be_taken_up_at_any_batch() -> None:
-    batches = ShuffledBatches(100, 7, seed=1, device=CPU)
+    batches = ShuffledBatches(100, 7, seed=1, device=CPU.device)
     whole = [b.tolist() for b in batches]
     batches.first = 5
     assert [b.tolist() for b in batches] == whole[5:]
@@ -164,7 +160,7 @@ def test_an_epoch_of_penalties_is_lambda_root_n_for_every_row() -> None:
 
 def test_the_article_preset_is_the_article() -> None:
     config = TrainConfig(preset="article", **PRESETS["article"])
-    solver = Adam(config, a_hundred_ratings(), None, CPU)
+    solver = Adam(config, TrainingData(a_hundred_ratings()), CPU)
     assert (config.epochs, config.batch_for(100), config.patience) == (30, 32, 0)
     assert isinstance(solver.criterion, RMSELoss)
     assert solver.module.user_biases is None
@@ -183,7 +179,7 @@ def test_the_article_preset_is_the_article() -> None:
 def test_an_epoch_of_the_article_preset_is_the_articles_loop() -> None:
     """Against the loop written out: bmm, RMSE loss, Adam, batches of 32 in the same order, no penalty."""
     ratings = a_hundred_ratings()
-    solver = Adam(TrainConfig(preset="article", **PRESETS["article"]), ratings, None, CPU)
+    solver = Adam(TrainConfig(preset="article", **PRESETS["article"]), TrainingData(ratings), CPU)
     p, q = (
         table.weight.detach().clone().requires_grad_()
         for table in (solver.module.user_factors, solver.module.item_factors)
@@ -202,7 +198,7 @@ def test_an_epoch_of_the_article_preset_is_the_articles_loop() -> None:
 
 def test_the_learning_rate_rises_to_the_peak_and_anneals_to_nothing() -> None:
     config = TrainConfig(epochs=10, batch=10, lr=0.02)
-    solver = Adam(config, a_hundred_ratings(), None, CPU)
+    solver = Adam(config, TrainingData(a_hundred_ratings()), CPU)
     rates: list[float] = []
 
     def note(*_: object) -> None:
@@ -222,7 +218,7 @@ def test_the_learning_rate_rises_to_the_peak_and_anneals_to_nothing() -> None:
 
 def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> None:
     ratings = a_hundred_ratings()
-    solver = Adam(TrainConfig(batch=30, factors=2), ratings, ratings, CPU)
+    solver = Adam(TrainConfig(batch=30, factors=2), TrainingData(ratings, ratings), CPU)
     predictions: list[np.ndarray] = []
 
     def remember(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -243,7 +239,7 @@ def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> 
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None:
     ratings = a_hundred_ratings()
-    solver = Adam(TrainConfig(batch=30, factors=2, biases=biases), ratings, None, CPU)
+    solver = Adam(TrainConfig(batch=30, factors=2, biases=biases), TrainingData(ratings), CPU)
     solver.run_epoch(quietly)
     model = solver.model()
     users, items = torch.from_numpy(ratings.users), torch.from_numpy(ratings.items)
@@ -258,7 +254,7 @@ def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None
 
 
 def test_a_batch_may_be_larger_than_the_data() -> None:
-    epoch = Adam(TrainConfig(batch=4096, epochs=1), a_hundred_ratings(), None, CPU).run_epoch(quietly)
+    epoch = Adam(TrainConfig(batch=4096, epochs=1), TrainingData(a_hundred_ratings()), CPU).run_epoch(quietly)
     assert epoch.batch_rmse.shape == (1,)
     assert epoch.batch_rmse[0] == pytest.approx(epoch.train_rmse)
 

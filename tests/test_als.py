@@ -4,19 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.als import Als
-from tests.planted import full_matrix, quietly, some_of
-
-CPU = torch.device("cpu")
+from tests.planted import CPU, full_matrix, quietly, some_of
 
 
 def fitted(ratings: Ratings, rounds: int, validation: Ratings | None = None, **options: object) -> Als:
-    solver = Als(TrainConfig(solver="als", **options), ratings, validation, CPU)  # type: ignore[arg-type]
+    solver = Als(TrainConfig(solver="als", **options), TrainingData(ratings, validation), CPU)  # type: ignore[arg-type]
     for _ in range(rounds):
         solver.run_epoch(quietly)
     return solver
@@ -41,11 +38,11 @@ def test_on_a_full_matrix_it_finds_the_closed_form_optimum() -> None:
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_objective_never_rises_from_one_half_to_the_next(biases: bool) -> None:
     ratings = some_of(full_matrix(60, 40, 3, 0.3), 0.4)[0]
-    solver = Als(TrainConfig(solver="als", factors=4, biases=biases), ratings, None, CPU)
+    solver = Als(TrainConfig(solver="als", factors=4, biases=biases), TrainingData(ratings), CPU)
     course = []
     for _ in range(12):
-        figures = solver.run_epoch(quietly).figures
-        course += [figures["objective_users"], figures["objective"]]
+        others = solver.run_epoch(quietly).others
+        course += [others["objective_users"], others["objective"]]
     assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(course))
     assert course[-1] < 0.9 * course[0]
 
@@ -76,11 +73,11 @@ def test_the_training_rmse_is_that_of_the_model() -> None:
 
 def test_it_stops_when_the_objective_no_longer_moves() -> None:
     ratings = some_of(full_matrix(60, 40, 2, 0.3), 0.5)[0]
-    solver = Als(TrainConfig(solver="als", factors=2, tolerance=1e-3), ratings, None, CPU)
+    solver = Als(TrainConfig(solver="als", factors=2, tolerance=1e-3), TrainingData(ratings), CPU)
     objectives, converged = [], False
     while not converged:
         epoch = solver.run_epoch(quietly)
-        objectives.append(epoch.figures["objective"])
+        objectives.append(epoch.others["objective"])
         converged = epoch.converged
     falls = [1 - after / before for before, after in itertools.pairwise(objectives)]
     assert len(falls) > 1

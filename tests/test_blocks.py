@@ -1,6 +1,7 @@
 """The kernel that als and gibbs share, against plain NumPy and scikit-learn's ridge regression."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,13 @@ from mfcli.solvers.blocks import (
     cholesky,
     cut_sides,
     normal_equations,
-    one_core_each,
     solve_side,
 )
-from tests.planted import full_matrix, ratings_of, some_of
-
-CPU = torch.device("cpu")
+from tests.planted import CPU, full_matrix, ratings_of, some_of
 
 
 def cut_by_user(ratings: Ratings, mean: float = 0.0, dimensions: int = 3) -> Side:
-    return cut_sides(ratings, dimensions, mean, CPU)[0]
+    return cut_sides(ratings, dimensions, mean, CPU.device)[0]
 
 
 def read_back(side: Side, n_others: int) -> list[tuple[int, int, float]]:
@@ -56,14 +54,12 @@ def solve_all(
     solved: Callable[[torch.Tensor], None] = lambda squared_error: None,
 ) -> Solved:
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     try:
-        with one_core_each(CPU) as workers:
+        with replace(CPU, threads=threads).one_core_each() as workers:
             others = Others.of(rows, biased, weights)
             return solve_side(side, others, prior, noise=noise, workers=workers, solved=solved)
     finally:
-        assert torch.get_num_threads() == threads
-        torch.set_num_threads(before)
+        assert torch.get_num_threads() == before
 
 
 def solve(side: Side, rows: torch.Tensor, prior: Prior, **options: Any) -> torch.Tensor:
@@ -218,7 +214,7 @@ def test_a_million_rows_take_little_more_than_their_ratings() -> None:
     n = 1_000_000
     users = np.concatenate([np.arange(n), rng.integers(0, n, n)]).astype(np.int32)
     ratings = Ratings(users, rng.integers(0, 50, 2 * n).astype(np.int32), np.ones(2 * n, np.float32), n, 50)
-    by_user, by_item = cut_sides(ratings, 8, 0.0, CPU)
+    by_user, by_item = cut_sides(ratings, 8, 0.0, CPU.device)
     slots = sum(block.others.numel() for side in (by_user, by_item) for block in side.blocks)
     assert 8 * slots + 12 * n + 12 * len(ratings) <= 3 * 12 * len(ratings)  # slots, rows and counts, the ratings
     solution = solve(by_user, torch.ones(50, 1), Prior(torch.eye(1), torch.zeros(1)), threads=2)

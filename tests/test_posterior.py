@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from mfcli.solvers.blocks import Solved
 from mfcli.solvers.posterior import PENDING, Posterior, compress, mean_squares, weighted_gram
-from tests.planted import full_matrix, some_of
-
-CPU = torch.device("cpu")
+from tests.planted import CPU, full_matrix, some_of
 
 
 def exactly(rows: torch.Tensor) -> Solved:
@@ -71,7 +69,7 @@ def test_weighted_gram_is_the_sum_of_outer_products() -> None:
 def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
     """All users and items weigh alike here, and the samples' mean is small enough to be kept whole."""
     train = full_matrix(30, 20, 1, 0.1)
-    posterior = Posterior(train, 2, True, seed=0, device=CPU)
+    posterior = Posterior(train, 2, True, seed=0, device=CPU.device)
     base = [normal(0, 30, 3), normal(1, 20, 3)]
     weights = [torch.full((30,), 2.0), torch.full((20,), 0.5)]
     tables = []
@@ -97,7 +95,7 @@ def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
 
 
 def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -> None:
-    posterior = Posterior(full_matrix(4, 3, 1, 0.1), 1, False, seed=0, device=CPU)
+    posterior = Posterior(full_matrix(4, 3, 1, 0.1), 1, False, seed=0, device=CPU.device)
     users, mean = torch.ones(4, 1), torch.full((3, 1), 2.0)
     for offset in (1.0, -1.0):  # about the mean
         posterior.add(users, Solved(mean + offset, mean, torch.zeros(3)), 1.0, [torch.ones(4), torch.ones(3)])
@@ -110,7 +108,7 @@ def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -
 
 def test_going_on_from_a_state_changes_no_byte() -> None:
     train = some_of(full_matrix(30, 20, 1, 0.1), 0.5)[0]
-    whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU) for _ in range(3))
+    whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU.device) for _ in range(3))
     weights = [normal(200, 30).exp(), normal(201, 20).exp()]
     samples = [(normal(s, 30, 3), exactly(normal(s + 100, 20, 3))) for s in range(13)]
     for users, items in samples:

@@ -1,7 +1,6 @@
 """Ratings in memory and as parquet: who rated what how, and when."""
 
 import io
-import math
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -135,9 +134,3 @@ class TrainingData:
 
     train: Ratings
     validation: Ratings | None = None
-
-
-def scale_of(train: Ratings) -> float:
-    """The power of two nearest to the standard deviation of the ratings; 1 where all are alike."""
-    deviation = float(train.ratings.std(dtype=np.float64))
-    return float(2.0 ** round(math.log2(deviation))) if 0 < deviation < math.inf else 1.0

@@ -6,17 +6,21 @@ indexing, so that what is left to do is arithmetic.
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.model import FactorModel
-from mfcli.solvers.base import Epoch, State, Tick, factor_model, mixed_seed, torch_threads, validate
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.compute import Compute, torch_threads
+from mfcli.solvers.fitted import factor_model, validate
+from mfcli.solvers.seeds import mixed_seed
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
 
@@ -173,14 +177,15 @@ class LeanAdam(torch.optim.Adam):
         return inspect.unwrap(torch.optim.Adam.step)(self, closure)
 
 
-class Adam:
+class Adam(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    keeps_best: ClassVar[bool] = True
-    remedy: ClassVar[str] = "lower --lr, or raise --l2"
+    method = Method("epoch", averages_samples=False, remedy="lower --lr, or raise --l2")
 
-    def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
-        self.config, self.train, self.validation, self.device = config, train, validation, device
+    def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
+        self.config, self.train, self.validation, self.compute = config, data.train, data.validation, compute
+        self.epochs = config.passes
+        train, device = data.train, compute.device
         self.module = MatrixFactorization(
             train.n_users,
             train.n_items,
@@ -204,13 +209,13 @@ class Adam:
         if self.config.schedule == "constant":
             return torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
         # Smith and Topin, "Super-convergence", 2018.
-        steps = max(self.config.passes * len(self.batches), 2)
+        steps = max(self.epochs * len(self.batches), 2)
         return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.config.lr, total_steps=steps)
 
     def run_epoch(self, tick: Tick) -> Epoch:
         # Waiting for each other at every small operation costs threads more than they bring; on a busy machine tenfold.
         worth = max(1, self.batches.batch * self.config.factors // NUMBERS_A_THREAD)
-        with torch_threads(self.config.threads or min(torch.get_num_threads(), worth)):
+        with torch_threads(self.compute.threads or min(torch.get_num_threads(), worth)):
             return self._epoch(tick)
 
     def _epoch(self, tick: Tick) -> Epoch:
@@ -228,7 +233,7 @@ class Adam:
             train_rmse=float(np.sqrt(squared_errors.sum() / len(self.train))),
             validation_rmse=validate(self.model(), self.validation),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
-            figures={"learning_rate": self.optimizer.param_groups[0]["lr"]},
+            others={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )
 
     def _step(self, users: Tensor, items: Tensor, ratings: Tensor) -> None:
@@ -259,34 +264,31 @@ class Adam:
         arrays = {n: np.where(unseen[n[:4]].reshape(-1, *[1] * (a.ndim - 1)), 0, a) for n, a in arrays.items()}
         return factor_model(self.train, **arrays)
 
-    def figures(self, model: FactorModel) -> dict[str, float]:
-        return {}
-
     def state(self) -> State:
-        tensors = {f"module.{name}": w for name, w in self.module.state_dict().items()}
         optimizer = self.optimizer.state_dict()
-        for number, moments in optimizer["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": moment for name, moment in moments.items()}
-        tensors["squared_errors"] = self.squared_errors
-        values = {
-            "optimizer": optimizer["param_groups"],
-            "schedule": self.schedule.state_dict(),
-            "epoch": self.batches.epoch,
-            "first": self.batches.first,
+        moments = {
+            f"{number}.{name}": moment for number, named in optimizer["state"].items() for name, moment in named.items()
         }
-        return State({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, values)
+        progress = {"epoch": self.batches.epoch, "first": self.batches.first}
+        return State.joined(
+            module=State(_arrays(self.module.state_dict())),
+            optimizer=State(_arrays(moments), {"groups": optimizer["param_groups"]}),
+            schedule=State({}, self.schedule.state_dict()),
+            batches=State(_arrays({"squared_errors": self.squared_errors}), progress),
+        )
 
     def load_state(self, state: State) -> None:
-        module: dict[str, Tensor] = {}
-        moments: dict[int, dict[str, Any]] = {}
-        for name, tensor in state.tensors.items():
-            if name.startswith("module."):
-                module[name.removeprefix("module.")] = tensor
-            elif name.startswith("optimizer."):
-                _, number, moment = name.split(".")
-                moments.setdefault(int(number), {})[moment] = tensor
-        self.module.load_state_dict(module)
-        self.optimizer.load_state_dict({"state": moments, "param_groups": state.values["optimizer"]})
-        self.schedule.load_state_dict(state.values["schedule"])
-        self.squared_errors.copy_(state.tensors["squared_errors"])
-        self.batches.epoch, self.batches.first = state.values["epoch"], state.values["first"]
+        module, optimizer, batches = state.part("module"), state.part("optimizer"), state.part("batches")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, array in optimizer.arrays.items():
+            parameter, moment = name.split(".")
+            moments.setdefault(int(parameter), {})[moment] = torch.from_numpy(array)
+        self.module.load_state_dict({name: torch.from_numpy(array) for name, array in module.arrays.items()})
+        self.optimizer.load_state_dict({"state": moments, "param_groups": optimizer.values["groups"]})
+        self.schedule.load_state_dict(state.part("schedule").values)
+        self.squared_errors.copy_(torch.from_numpy(batches.arrays["squared_errors"]))
+        self.batches.epoch, self.batches.first = batches.values["epoch"], batches.values["first"]
+
+
+def _arrays(tensors: dict[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}

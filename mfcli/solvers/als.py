@@ -8,37 +8,29 @@ root of a row's ratings as Rendle, Krichene, Zhang and Koren, RecSys 2022, have 
 never rises from one half to the next.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Sides, TrainingData
 from mfcli.models.model import FactorModel
-from mfcli.solvers.base import Epoch, State, Tick, mixed_seed, validate
-from mfcli.solvers.blocks import (
-    Map,
-    Others,
-    Tally,
-    cut_sides,
-    initial_rows,
-    one_core_each,
-    row_model,
-    scaled_l2,
-    solve_side,
-)
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.blocks import Others, Tally, cut_sides, initial_rows, scaled_l2, solve_side
+from mfcli.solvers.compute import Compute, Map
+from mfcli.solvers.fitted import row_model, validate
+from mfcli.solvers.seeds import mixed_seed
 
 
-class Als:
+class Als(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    keeps_best: ClassVar[bool] = True
-    remedy: ClassVar[str] = "raise --l2, or use fewer --factors"
+    method = Method("round", averages_samples=False, remedy="raise --l2, or use fewer --factors")
 
-    def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
-        self.config, self.train, self.validation, self.device = config, train, validation, device
+    def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
+        self.config, self.train, self.validation, self.compute = config, data.train, data.validation, compute
+        self.epochs, self.device = config.passes, compute.device
+        train, device = data.train, compute.device
         mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.sides = cut_sides(train, config.factors + int(config.biases), mean, device)
         self.prior = scaled_l2(config.factors, config.l2, config.bias_l2 if config.biases else None, device)
@@ -50,7 +42,7 @@ class Als:
 
     def run_epoch(self, tick: Tick) -> Epoch:
         tally = Tally(*self.sides, tick, self.device)
-        with one_core_each(self.device) as workers:
+        with self.compute.one_core_each() as workers:
             users = self._solve(0, self.items, tally, workers)
             items = self._solve(1, users, tally, workers)
         after_users, after_items = tally.sums()
@@ -62,7 +54,7 @@ class Als:
             train_rmse=float(np.sqrt(max(after_items, 0.0) / len(self.train))),
             validation_rmse=validate(self.model(), self.validation),
             batch_rmse=tally.rmse(),
-            figures={"objective_users": objectives[0], "objective": objectives[1]},
+            others={"objective_users": objectives[0], "objective": objectives[1]},
             converged=converged,
         )
 
@@ -75,14 +67,13 @@ class Als:
         return float((rows.double().square() @ self.prior.precision.diagonal().double() * self.roots[side]).sum())
 
     def model(self) -> FactorModel:
-        return row_model(self.train, self.users, self.items, self.config.biases)
-
-    def figures(self, model: FactorModel) -> dict[str, float]:
-        return {}
+        return row_model(self.train, Sides(self.users, self.items), self.config.biases)
 
     def state(self) -> State:
-        return State({"users": self.users.cpu(), "items": self.items.cpu()}, {"objective": self.objective})
+        return State(
+            {"users": self.users.cpu().numpy(), "items": self.items.cpu().numpy()}, {"objective": self.objective}
+        )
 
     def load_state(self, state: State) -> None:
-        self.users, self.items = (state.tensors[name].to(self.device) for name in ("users", "items"))
+        self.users, self.items = (self.compute.place(state.arrays[name]) for name in ("users", "items"))
         self.objective = state.values["objective"]

@@ -13,9 +13,7 @@ have ratings (:func:`solve_short`). On a CPU each thread works on a block of its
 small matrix at a time than when it spreads each over all cores.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,35 +24,14 @@ from torch import Tensor
 
 from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import DivergedError
-from mfcli.models.model import FactorModel
-from mfcli.solvers.base import Tick, factor_model, torch_threads
+from mfcli.solvers.base import Tick
+from mfcli.solvers.compute import Map
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # padded ratings in a block
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's matrices A
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 SHORT = 8  # ratings up to which a row counts as short
 LONGEST = {"cpu": 2**17, "cuda": 2**21}  # slots gathered at a time: 16 MB of 32 factors, and 256 MB
-
-
-Map = Callable[[Callable[["Block"], Tensor], Iterable["Block"]], Iterator[Tensor]]
-
-
-@contextlib.contextmanager
-def one_core_each(device: torch.device) -> Iterator[Map]:
-    """A ``map`` that works in as many threads as torch has, each of which computes with one core; results in order.
-
-    Within the block everything else computes with one core too. On a GPU it is Python's own ``map``.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield map
-        return
-    with torch_threads(1), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            yield pool.map
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 @dataclass(frozen=True)
@@ -209,15 +186,6 @@ def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.de
     """(n, d) rows to begin with: small random factors, and biases of 0."""
     drawn = INITIAL * torch.randn(n, factors, generator=torch.Generator().manual_seed(seed))
     return torch.cat([drawn, drawn.new_zeros(n, int(biased))], 1).to(device)
-
-
-def row_model(train: Ratings, users: Tensor, items: Tensor, biased: bool) -> FactorModel:
-    """The model of (n_users, d) and (n_items, d) rows, whose last number is a bias if ``biased``."""
-    rows = {"user": users.cpu().numpy(), "item": items.cpu().numpy()}
-    arrays = {f"{side}_factors": table[:, :-1] if biased else table for side, table in rows.items()}
-    if biased:
-        arrays |= {f"{side}_biases": table[:, -1] for side, table in rows.items()}
-    return factor_model(train, **arrays)
 
 
 def cut_sides(train: Ratings, dimensions: int, mean: float, device: torch.device) -> tuple[Side, Side]:

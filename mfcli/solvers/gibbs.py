@@ -12,7 +12,6 @@ samples: the same mean with less noise (Rao-Blackwell). There is nothing to tune
 """
 
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +19,26 @@ import torch
 from torch import Tensor
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
-from mfcli.solvers.base import Epoch, State, Tick, mixed_seed
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import (
     SHORT,
-    Map,
     Others,
     Prior,
     Solved,
     Tally,
     cut_sides,
     initial_rows,
-    one_core_each,
-    row_model,
     scaled_l2,
     solve_side,
 )
+from mfcli.solvers.compute import Compute, Map
+from mfcli.solvers.fitted import row_model
 from mfcli.solvers.posterior import Posterior
+from mfcli.solvers.seeds import mixed_seed
 
 ROUNDS = 4  # of alternating least squares, the first of the burn-in
 L2, BIAS_L2 = 1.0, 0.3  # of those rounds
@@ -84,14 +83,15 @@ def wishart_root(inverse: npt.NDArray[np.float64], freedom: float, rng: np.rando
     return np.linalg.solve(np.linalg.cholesky(inverse).T, lower)
 
 
-class Gibbs:
+class Gibbs(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    keeps_best: ClassVar[bool] = False
-    remedy: ClassVar[str] = "look for absurd ratings, or use fewer --factors"
+    method = Method("sweep", averages_samples=True, remedy="look for absurd ratings, or use fewer --factors")
 
-    def __init__(self, config: TrainConfig, train: Ratings, validation: Ratings | None, device: torch.device) -> None:
-        self.config, self.train, self.validation, self.device = config, train, validation, device
+    def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
+        self.config, self.train, self.validation, self.compute = config, data.train, data.validation, compute
+        self.epochs, self.device = config.passes, compute.device
+        train, validation, device = data.train, data.validation, compute.device
         self.dimensions = config.factors + int(config.biases)
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.sides = cut_sides(train, self.dimensions, self.mean, device)
@@ -108,7 +108,7 @@ class Gibbs:
 
     def run_epoch(self, tick: Tick) -> Epoch:
         tally = Tally(*self.sides, tick, self.device)
-        with one_core_each(self.device) as workers:
+        with self.compute.one_core_each() as workers:
             # Nothing is kept before all of a sweep is done: one that a tick breaks off is simply done again.
             if self.sweep < min(ROUNDS, self.config.burn_in):
                 items = self._round(tally, workers)
@@ -121,9 +121,9 @@ class Gibbs:
         return Epoch(
             train_rmse=float(np.sqrt(max(tally.sums()[ITEMS], 0.0) / len(self.train))),
             validation_rmse=averaged_rmse,
-            sample_rmse=sample_rmse,
             batch_rmse=tally.rmse(),
-            figures={"alpha": self.alpha},
+            errors={} if sample_rmse is None else {"sample_rmse": sample_rmse},
+            others={"alpha": self.alpha},
         )
 
     def _round(self, tally: Tally, workers: Map) -> Solved:
@@ -181,7 +181,7 @@ class Gibbs:
         alone = self._validation_rmse(self._sampled(self.rows[ITEMS]).predict(users, items, clip=False))
         if self.posterior.count == 0:
             return alone, alone
-        self.validated += self._sampled(item_means).predict(users, items, clip=False)
+        self.validated = self.validated + self._sampled(item_means).predict(users, items, clip=False)
         return alone, self._validation_rmse(self.validated / self.posterior.count)
 
     def _validation_rmse(self, predicted: npt.NDArray[np.floating]) -> float:
@@ -190,29 +190,29 @@ class Gibbs:
 
     def _sampled(self, item_rows: Tensor) -> FactorModel:
         """The last sample's users and these items as a model."""
-        return row_model(self.train, self.rows[USERS], item_rows, self.config.biases)
+        return row_model(self.train, Sides(self.rows[USERS], item_rows), self.config.biases)
 
     def model(self) -> FactorModel:
         return self.posterior.model() if self.posterior.count else self._sampled(self.rows[ITEMS])
 
-    def figures(self, model: FactorModel) -> dict[str, float]:
+    def results(self, model: FactorModel) -> dict[str, float]:
         assert model.user_noise is not None
         assert model.item_noise is not None
         noise = model.user_noise[self.train.users] * model.item_noise[self.train.items]
         return {"noise": float(np.sqrt(noise.mean(dtype=np.float64))), "compression_rmse": self.posterior.loss(model)}
 
     def state(self) -> State:
-        posterior = self.posterior.state()
-        tensors = {f"rows.{side}": rows.cpu() for side, rows in enumerate(self.rows)}
-        tensors |= {f"weights.{side}": weights.cpu() for side, weights in enumerate(self.weights)}
-        tensors["validated"] = torch.from_numpy(self.validated)
-        tensors |= {f"posterior.{name}": tensor for name, tensor in posterior.tensors.items()}
-        return State(tensors, {"alpha": self.alpha, "sweep": self.sweep, "posterior": posterior.values})
+        own = State({"validated": self.validated}, {"alpha": self.alpha, "sweep": self.sweep})
+        users, items = (
+            State({"rows": rows.cpu().numpy(), "weights": weights.cpu().numpy()})
+            for rows, weights in zip(self.rows, self.weights, strict=True)
+        )
+        return State.joined(chain=own, users=users, items=items, posterior=self.posterior.state())
 
     def load_state(self, state: State) -> None:
-        self.rows = [state.tensors[f"rows.{side}"].to(self.device) for side in (USERS, ITEMS)]
-        self.weights = [state.tensors[f"weights.{side}"].to(self.device) for side in (USERS, ITEMS)]
-        self.validated = state.tensors["validated"].numpy()
-        own = {n.removeprefix("posterior."): t for n, t in state.tensors.items() if n.startswith("posterior.")}
-        self.posterior.load_state(State(own, state.values["posterior"]))
-        self.alpha, self.sweep = state.values["alpha"], state.values["sweep"]
+        own, sides = state.part("chain"), (state.part("users"), state.part("items"))
+        self.rows = [self.compute.place(side.arrays["rows"]) for side in sides]
+        self.weights = [self.compute.place(side.arrays["weights"]) for side in sides]
+        self.validated = own.arrays["validated"]
+        self.alpha, self.sweep = own.values["alpha"], own.values["sweep"]
+        self.posterior.load_state(state.part("posterior"))

@@ -17,8 +17,9 @@ from torch import Tensor
 from mfcli.data.ratings import Ratings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
-from mfcli.solvers.base import State, factor_model
+from mfcli.solvers.base import State
 from mfcli.solvers.blocks import Solved
+from mfcli.solvers.fitted import factor_model
 
 PENDING = 8  # samples stacked before they are compressed
 WIDTH, LEAST = 2, 32  # times the factors of a sample, and factors at the least: what is kept on the way
@@ -122,15 +123,15 @@ class Posterior:
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
-        tensors = {f"{name}.{side}": getattr(self, name)[side].cpu() for name in SUMS for side in (0, 1)}
-        return State(tensors | {"probed": self.probed.cpu()}, {"count": self.count, "noise": self.noise})
+        arrays = {f"{name}.{side}": getattr(self, name)[side].cpu().numpy() for name in SUMS for side in (0, 1)}
+        return State(arrays | {"probed": self.probed.cpu().numpy()}, {"count": self.count, "noise": self.noise})
 
     def load_state(self, state: State) -> None:
         """Go on from that state."""
         device = self.probed.device
         for name in SUMS:
-            setattr(self, name, [state.tensors[f"{name}.{side}"].to(device) for side in (0, 1)])
-        self.probed = state.tensors["probed"].to(device)
+            setattr(self, name, [torch.from_numpy(state.arrays[f"{name}.{side}"]).to(device) for side in (0, 1)])
+        self.probed = torch.from_numpy(state.arrays["probed"]).to(device)
         self.count, self.noise = state.values["count"], state.values["noise"]
 
 

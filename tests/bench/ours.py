@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
-from mfcli.solvers import base
+from mfcli.solvers.base import Solver
+from mfcli.solvers.compute import Compute
+from mfcli.solvers.create import create
 
 
 def configured(solver: str, threads: int, settings: dict[str, Any]) -> TrainConfig:
@@ -21,9 +23,9 @@ def configured(solver: str, threads: int, settings: dict[str, Any]) -> TrainConf
     return TrainConfig.from_mapping({"device": "cpu", "threads": threads, "solver": solver} | settings)
 
 
-def created(config: TrainConfig, train: Ratings) -> base.Solver:
+def created(config: TrainConfig, train: Ratings) -> Solver:
     """The solver, ready for its first epoch."""
-    return base.create(config, train, None, torch.device(config.device))
+    return create(config, TrainingData(train), Compute(torch.device(config.device), config.threads))
 
 
 class Ours:
@@ -52,10 +54,10 @@ class Ours:
         while not finished:
             converged = solver.run_epoch(lambda done, total, rmse: None).converged
             self.epochs += 1
-            finished = converged or self.epochs == self.config.passes or self._good_enough(solver)
+            finished = converged or self.epochs == solver.epochs or self._good_enough(solver)
         self.model = solver.model()
 
-    def _good_enough(self, solver: base.Solver) -> bool:
+    def _good_enough(self, solver: Solver) -> bool:
         if self.until is None:
             return False
         start = time.perf_counter()

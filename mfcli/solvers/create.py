@@ -1,0 +1,36 @@
+"""From the options to the solver that they name."""
+
+from collections.abc import Callable
+
+from mfcli.config import TrainConfig
+from mfcli.data.ratings import TrainingData
+from mfcli.solvers.base import Solver
+from mfcli.solvers.compute import Compute
+from mfcli.solvers.scaled import Scaled, divided, scale_of
+
+
+def create(config: TrainConfig, data: TrainingData, compute: Compute) -> Solver:
+    """The solver of these options, ready for its first epoch, whatever unit the ratings have."""
+    kind = solver_class(config.solver)
+    scale = scale_of(data.train)
+    if scale == 1:
+        return kind(config, data, compute)
+    return Scaled(kind(config, divided(data, scale), compute), scale)
+
+
+def solver_class(name: str) -> Callable[[TrainConfig, TrainingData, Compute], Solver]:
+    """The class of that name. No other solver's module is imported."""
+    match name:
+        case "adam":
+            from mfcli.solvers.adam import Adam
+
+            return Adam
+        case "als":
+            from mfcli.solvers.als import Als
+
+            return Als
+        case "gibbs":
+            from mfcli.solvers.gibbs import Gibbs
+
+            return Gibbs
+    raise ValueError(f"no solver is called '{name}'")

@@ -1,0 +1,67 @@
+"""Ratings in any unit: a solver sees them divided by a scale, so that its defaults serve stars and percent alike."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.models.model import FactorModel
+from mfcli.solvers.base import Epoch, Solver, State, Tick
+
+
+def scale_of(train: Ratings) -> float:
+    """The power of two nearest to the standard deviation of the ratings; 1 where all are alike. For stars it is 1."""
+    deviation = float(train.ratings.std(dtype=np.float64))
+    return float(2.0 ** round(math.log2(deviation))) if 0 < deviation < math.inf else 1.0
+
+
+def divided(data: TrainingData, scale: float) -> TrainingData:
+    """The same data with every rating divided by ``scale``."""
+
+    def smaller(ratings: Ratings) -> Ratings:
+        return replace(ratings, ratings=ratings.ratings / np.float32(scale))
+
+    validation = None if data.validation is None else smaller(data.validation)
+    return replace(data, train=smaller(data.train), validation=validation)
+
+
+class Scaled(Solver):
+    """A solver of ratings that were divided by ``scale``, seen from outside: all it tells is in rating points."""
+
+    def __init__(self, solver: Solver, scale: float) -> None:
+        self.solver, self.scale = solver, scale
+        self.method, self.epochs = solver.method, solver.epochs
+
+    def run_epoch(self, tick: Tick) -> Epoch:
+        def tick_in_points(done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
+            def in_points() -> tuple[float, float]:
+                batch, running = rmse()
+                return batch * self.scale, running * self.scale
+
+            tick(done, total, in_points)
+
+        epoch = self.solver.run_epoch(tick_in_points)
+        return replace(
+            epoch,
+            train_rmse=epoch.train_rmse * self.scale,
+            validation_rmse=None if epoch.validation_rmse is None else epoch.validation_rmse * self.scale,
+            batch_rmse=epoch.batch_rmse * np.float32(self.scale),
+            errors=self._in_points(epoch.errors),
+        )
+
+    def _in_points(self, numbers: dict[str, float]) -> dict[str, float]:
+        return {name: number * self.scale for name, number in numbers.items()}
+
+    def model(self) -> FactorModel:
+        return self.solver.model().scaled(self.scale)
+
+    def results(self, model: FactorModel) -> dict[str, float]:
+        return self._in_points(self.solver.results(model.scaled(1 / self.scale)))
+
+    def state(self) -> State:
+        return self.solver.state()
+
+    def load_state(self, state: State) -> None:
+        self.solver.load_state(state)
