@@ -1,37 +1,23 @@
 """``mfcli download``: put a data set's published files under raw/, checked."""
 
 import contextlib
-import errno
 import hashlib
 import logging
-import lzma
 import re
 import shutil
-import stat
-import struct
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage, sha256
 from mfcli.config import DownloadConfig
+from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, find
 from mfcli.errors import ArtifactError, DownloadError, UsageError
 from mfcli.progress import Progress
 
 SYNTHETIC_OPTIONS = ("users", "items", "ratings", "rank", "noise", "seed")
-
-BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(RuntimeError, ValueError, LookupError, OverflowError),
-)
-"""What Python's zipfile raises when it meets a broken or strange archive."""
-
-BROKEN_ERRNO = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-"""Errors of the system (None: of bz2) for which an archive is to blame, not the disk."""
 
 
 @dataclass(frozen=True)
@@ -227,56 +213,6 @@ class _Bar(contextlib.ExitStack):
 
     def reset(self) -> None:
         """pooch sets a bar back before it moves it to its end: here it is there already."""
-
-
-def unpack(archive: Path, folder: Path, name: str) -> None:
-    """Unpack a zip into ``folder``, without the one folder that holds everything in it.
-
-    Args:
-        archive: the zip.
-        folder: an empty folder.
-        name: of the archive, in messages.
-
-    Raises:
-        DownloadError: it is not a zip, is damaged, or a member climbs out of the folder.
-        ArtifactError: the disk has no room for it.
-    """
-    try:
-        with zipfile.ZipFile(archive) as file:
-            members = [(m, _safe(m, name)) for m in file.infolist() if not m.is_dir()]
-            _require_room(sum(m.file_size for m, _ in members), folder, name)
-            tops = {path.parts[0] for _, path in members}
-            strip = len(tops) == 1 and all(len(path.parts) > 1 for _, path in members)
-            for member, path in members:
-                target = folder.joinpath(*path.parts[int(strip) :])
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with file.open(member) as source, target.open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
-        (folder / STAGE_FILE).unlink(missing_ok=True)  # the name is ours
-    except BROKEN as error:
-        raise DownloadError(f"{name}: not a zip that can be unpacked ({error})") from None
-    except OSError as error:
-        if error.errno not in BROKEN_ERRNO:
-            raise
-        raise DownloadError(f"{name}: not a zip that can be unpacked ({error.strerror or error})") from None
-
-
-def _safe(member: zipfile.ZipInfo, archive: str) -> PurePosixPath:
-    """The member's path, if it stays within. Raises DownloadError."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    outside = path.is_absolute() or not path.parts or any(part == ".." or ":" in part for part in path.parts)
-    if outside or stat.S_ISLNK(member.external_attr >> 16):
-        raise DownloadError(f"{archive}: refused, its member {member.filename!r} leads out of its folder")
-    return path
-
-
-def _require_room(wanted: int, folder: Path, name: str) -> None:
-    """Before a byte is written. An archive cannot yield more than it declares. Raises ArtifactError."""
-    free = shutil.disk_usage(folder).free
-    if wanted > free:
-        raise ArtifactError(
-            f"{folder.parent}: {name} unpacks to {wanted / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free: make room"
-        )
 
 
 def _take(source: Path, dataset: DataSet, draft: Draft, progress: Progress) -> None:

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 
 from mfcli.artifacts import Artifacts
 from mfcli.config import DownloadConfig
+from mfcli.data.archive import unpack
 from mfcli.data.catalog import CATALOG
-from mfcli.download import Downloaded, download, unpack
+from mfcli.download import Downloaded, download
 from mfcli.errors import ArtifactError, DownloadError, UsageError
 from mfcli.progress import Progress
 from tests.conftest import Result, Runner, clean_environment

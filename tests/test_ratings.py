@@ -67,8 +67,8 @@ def test_parquet_gives_back_what_it_was_given(rows: list[tuple[int, int, int]], 
     users, items, times = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     before = ratings(users, items, times if timed else None)
     file = io.BytesIO()
-    pq.write_table(before.to_parquet(), file, row_group_size=7)
-    after = Ratings.from_parquet(file.getvalue(), 4, 5)
+    pq.write_table(before.to_arrow(), file, row_group_size=7)
+    after = Ratings.from_arrow(pq.read_table(file), 4, 5)
     for name in ("users", "items", "ratings", "timestamps"):
         a, b = getattr(before, name), getattr(after, name)
         if a is None:

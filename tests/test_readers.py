@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfcli.data.catalog import CSV, DAT, ML100K, Layout
-from mfcli.data.readers import Raw, read_item_ratings, read_ratings
+from mfcli.data.readers import read_item_ratings, read_ratings
+from mfcli.data.table import Table
 from mfcli.errors import DataError, UsageError
 
 HEADER = "userId,movieId,rating,timestamp\n"
@@ -33,9 +34,9 @@ def text(separator: str, header: str = "", rows: list[Row] = ROWS) -> str:
     return "".join(line + "\n" for line in [*lines, *(separator.join(map(str, row)) for row in rows)])
 
 
-def rows_of(raw: Raw) -> list[Row]:
-    columns = [raw.user_ids[raw.users].tolist(), raw.item_ids[raw.items].tolist(), raw.ratings.tolist()]
-    return list(zip(*columns, *([] if raw.timestamps is None else [raw.timestamps.tolist()]), strict=True))
+def rows_of(table: Table) -> list[Row]:
+    columns = [table.ids.users[table.users].tolist(), table.ids.items[table.items].tolist(), table.ratings.tolist()]
+    return list(zip(*columns, *([] if table.timestamps is None else [table.timestamps.tolist()]), strict=True))
 
 
 @pytest.mark.parametrize("layout", [CSV, DAT, ML100K])
@@ -145,8 +146,8 @@ def test_quotes_mean_nothing_beside_a_separator_of_two_characters(tmp_path: Path
     ids=lambda ids: str(ids)[:30],
 )
 def test_ids_stay_what_they_are(ids: list[str], expected: list[object], tmp_path: Path) -> None:
-    raw = read_ratings(put(tmp_path, "ratings.csv", text(",", "user,item,rating", [(i, "x", 1) for i in ids])))
-    assert raw.user_ids[raw.users].tolist() == expected
+    table = read_ratings(put(tmp_path, "ratings.csv", text(",", "user,item,rating", [(i, "x", 1) for i in ids])))
+    assert table.ids.users[table.users].tolist() == expected
 
 
 FAULTS = {
@@ -198,9 +199,9 @@ def test_a_fault_is_named_with_file_and_line(content: bytes | str, message: str,
 
 
 def test_what_is_not_utf8_in_a_column_nobody_reads_does_no_harm(tmp_path: Path) -> None:
-    raw = read_ratings(put(tmp_path, "r.csv", "user,item,rating,note\n1,2,3,caf\xe9\n".encode("latin-1")))
-    assert rows_of(raw) == [(1, 2, 3.0)]
-    assert raw.locate(0).endswith("r.csv, line 2")
+    table = read_ratings(put(tmp_path, "r.csv", "user,item,rating,note\n1,2,3,caf\xe9\n".encode("latin-1")))
+    assert rows_of(table) == [(1, 2, 3.0)]
+    assert table.locate(0).endswith("r.csv, line 2")
 
 
 @pytest.mark.parametrize("separator", [",", "::"])
@@ -283,9 +284,9 @@ def parquet(folder: Path, user: Any = (1, 2), item: Any = (3, 4), rating: Any = 
     ids=str,
 )
 def test_ids_of_parquet(ids: Any, expected: list[object], tmp_path: Path) -> None:
-    raw = read_ratings(parquet(tmp_path, user=ids))
-    assert raw.user_ids[raw.users].tolist() == expected
-    assert raw.locate(1) == f"{tmp_path}/r.parquet, row 2"
+    table = read_ratings(parquet(tmp_path, user=ids))
+    assert table.ids.users[table.users].tolist() == expected
+    assert table.locate(1) == f"{tmp_path}/r.parquet, row 2"
 
 
 @pytest.mark.parametrize(
@@ -300,15 +301,15 @@ def test_ids_of_parquet(ids: Any, expected: list[object], tmp_path: Path) -> Non
     ids=str,
 )
 def test_timestamps_of_parquet_become_seconds(times: Any, tmp_path: Path) -> None:
-    raw = read_ratings(parquet(tmp_path, timestamp=times))
-    assert raw.timestamps is not None
-    assert raw.timestamps.tolist() == [86400, 1]
+    table = read_ratings(parquet(tmp_path, timestamp=times))
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [86400, 1]
 
 
 def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
-    raw = read_ratings(parquet(tmp_path, timestamp=[datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)]))
-    assert raw.timestamps is not None
-    assert raw.timestamps.tolist() == [86400, -86400]
+    table = read_ratings(parquet(tmp_path, timestamp=[datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)]))
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [86400, -86400]
 
 
 @pytest.mark.parametrize(
@@ -422,8 +423,8 @@ def test_what_a_csv_writer_wrote_is_read_back_the_same(
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(["user", "item", "rating", "timestamp"])
         writer.writerows(rows)
-    raw = read_ratings(path, separator=separator)
-    users, items, ratings, timestamps = zip(*rows_of(raw), strict=True)
+    table = read_ratings(path, separator=separator)
+    users, items, ratings, timestamps = zip(*rows_of(table), strict=True)
     assert list(map(str, users)) == [row[0].strip() for row in rows]
     assert list(map(str, items)) == [row[1].strip() for row in rows]
     assert np.array_equal(np.array(ratings, np.float32), np.array([row[2] for row in rows], np.float32))

@@ -9,16 +9,25 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mfcli.config import PrepareConfig
-from mfcli.data.split import Split, check_options, split
+from mfcli.data.ratings import Parts, Ratings
+from mfcli.data.split import check_options, split
 from mfcli.errors import DataError, UsageError
 
 USERS = np.array([0, 0, 1, 1, 1, 2, 3, 3], np.int32)
 TIMES = np.array([5, 9, 3, 8, 8, 1, 7, 2], np.int64)
 
 
-def cut(n: int = 8, users: np.ndarray = USERS, times: np.ndarray | None = TIMES, **options: object) -> Split:
+def cut(
+    n: int = 8,
+    users: np.ndarray = USERS,
+    times: np.ndarray | None = TIMES,
+    own_test: np.ndarray | None = None,
+    **options: object,
+) -> Parts[np.ndarray]:
+    """The rows of n ratings in each part; where there are more ratings than users given, all are by one user."""
     config = PrepareConfig(**{"validation_fraction": 0.0} | options)  # type: ignore[arg-type]
-    return split(config, n, users, times, None)
+    by = users if len(users) == n else np.zeros(n, np.int32)
+    return split(config, Ratings(by, np.zeros(n, np.int32), np.ones(n, np.float32), 10, 1, times), own_test)
 
 
 @pytest.mark.parametrize("n", [10, 101, 1000])
@@ -74,7 +83,7 @@ def test_every_rating_is_tested_in_exactly_one_fold() -> None:
 
 
 def test_ones_own_test_rows_are_the_test_part() -> None:
-    parts = split(PrepareConfig(validation_fraction=0.0), 5, USERS[:5], None, np.array([1, 4]))
+    parts = cut(5, own_test=np.array([1, 4]))
     assert parts.train.tolist() == [0, 2, 3]
     assert parts.test.tolist() == [1, 4]
 

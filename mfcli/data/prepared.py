@@ -1,14 +1,67 @@
-"""What ``prepare`` made, as the later stages read it: the parts of the ratings, the tables of users and items."""
+"""What ``prepare`` makes, written and read: the parts of the ratings, the tables of users and items."""
 
 import functools
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mfcli.artifacts import Record
-from mfcli.data.ratings import Ratings, read_table
+from mfcli.data.ratings import Int32s, Parts, Ratings, Sides
 from mfcli.errors import ArtifactError, DataError
 
-PARTS = ("train", "val", "test")
+PARTS = Parts._fields
+
+
+def write(
+    folder: Path,
+    parts: Parts[Ratings],
+    ids: Sides[npt.NDArray[Any]],
+    titles: dict[str, tuple[str, str]],
+) -> None:
+    """Write the parts of the ratings and the tables of users and items.
+
+    Args:
+        folder: where.
+        parts: of the ratings; an empty one has no file.
+        ids: original ids of the users and of the items, by row.
+        titles: id as text -> title and genres; of items without an entry both are empty.
+    """
+    for name, part in zip(PARTS, parts, strict=True):
+        if len(part):
+            _write_table(part.to_arrow(), folder / f"{name}.parquet")
+    named = [titles.get(str(one), ("", "")) for one in ids.items]
+    names = {"title": [title for title, _ in named], "genres": [genres for _, genres in named]}
+    _write_rows(folder / "users.parquet", ids.users, {}, Parts(*(part.user_counts() for part in parts)))
+    _write_rows(folder / "items.parquet", ids.items, names, Parts(*(part.item_counts() for part in parts)))
+
+
+def _write_rows(path: Path, ids: npt.NDArray[Any], texts: dict[str, list[str]], counts: Parts[Int32s]) -> None:
+    """The table of the users or of the items: what is known of each row."""
+    import pyarrow as pa
+
+    columns = {"index": pa.array(np.arange(len(ids), dtype=np.int32)), "id": pa.array(ids)}
+    columns |= {name: pa.array(column, pa.string()) for name, column in texts.items()}
+    counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
+    _write_table(pa.table(columns | counted), path)
+
+
+def _write_table(table: Any, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with path.open("wb") as file:  # pyarrow cannot open every path that Python can
+        pq.write_table(table, file)
+
+
+def _read_table(content: bytes) -> Any:
+    """The pyarrow table in a parquet file's bytes. (``pq.read_table`` would import pandas on its way.)"""
+    import pyarrow.parquet as pq
+
+    # No threads: one that still held our bytes when a closed pipe ended the process would abort it.
+    return pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +92,10 @@ class Prepared:
             raise ArtifactError(
                 f"the data have no part '{name}': run `{self.record.stage.command}` with --validation-fraction above 0"
             )
-        return Ratings.from_parquet(self.record.read(f"{name}.parquet"), self.n_users, self.n_items)
+        return Ratings.from_arrow(self._table(name), self.n_users, self.n_items)
 
     def _table(self, name: str) -> Any:
-        return read_table(self.record.read(f"{name}.parquet"))
+        return _read_table(self.record.read(f"{name}.parquet"))
 
     @functools.cached_property
     def users(self) -> Any:

@@ -1,8 +1,7 @@
-"""Ratings in memory and as parquet: who rated what how, and when."""
+"""Ratings in memory: who rated what how, and when."""
 
-import io
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +13,6 @@ T = TypeVar("T")
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
-
-
-def read_table(content: bytes) -> Any:
-    """The pyarrow table in a parquet file's bytes. (``pq.read_table`` would import pandas on its way.)"""
-    import pyarrow.parquet as pq
-
-    # No threads: one that still held our bytes when a closed pipe ended the process would abort it.
-    return pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
 
 
 class Sides(NamedTuple, Generic[T]):
@@ -55,6 +46,14 @@ class ItemLists(NamedTuple):
         return self.items[self.starts[user] : self.starts[user + 1]]
 
 
+class Parts(NamedTuple, Generic[T]):
+    """The same thing of the three parts of the ratings. Without validation, ``val`` is empty."""
+
+    train: T
+    val: T
+    test: T
+
+
 @dataclass(frozen=True)
 class Ratings:
     """n ratings of dense users and items.
@@ -75,6 +74,8 @@ class Ratings:
     n_items: int
     timestamps: Int64s | None = None
 
+    columns: ClassVar[tuple[str, ...]] = ("users", "items", "ratings", "timestamps")  # fields with an entry a rating
+
     def __post_init__(self) -> None:
         n = len(self.ratings)
         if len(self.users) != n or len(self.items) != n:
@@ -86,10 +87,10 @@ class Ratings:
     def __len__(self) -> int:
         return len(self.ratings)
 
-    def take(self, rows: npt.NDArray[Any]) -> "Ratings":
+    def take(self, rows: npt.NDArray[Any]) -> Self:
         """The ratings at these rows (indices or a mask), in this order."""
-        timestamps = None if self.timestamps is None else self.timestamps[rows]
-        return Ratings(self.users[rows], self.items[rows], self.ratings[rows], self.n_users, self.n_items, timestamps)
+        known = {name: column for name in self.columns if (column := getattr(self, name)) is not None}
+        return replace(self, **{name: column[rows] for name, column in known.items()})
 
     def user_counts(self) -> Int32s:
         """(n_users,) int32: ratings of each user."""
@@ -103,7 +104,7 @@ class Ratings:
         """The items that every user rated."""
         return ItemLists.of_pairs(self.users, self.items, self.n_users)
 
-    def to_parquet(self) -> Any:
+    def to_arrow(self) -> Any:
         """A pyarrow table of the columns user, item, rating and, if known, timestamp."""
         import pyarrow as pa
 
@@ -113,14 +114,13 @@ class Ratings:
         return pa.table(columns)
 
     @classmethod
-    def from_parquet(cls, content: bytes, n_users: int, n_items: int) -> "Ratings":
-        """The ratings that :meth:`to_parquet` wrote."""
-        table = read_table(content)
-        # Not to_numpy, which imports pandas; and copies, since torch wants arrays that can be written to.
+    def from_arrow(cls, table: Any, n_users: int, n_items: int) -> "Ratings":
+        """The ratings in a table that :meth:`to_arrow` made."""
+        # Not to_numpy, which imports pandas. Copies, since torch wants arrays that can be written to.
         columns: dict[str, Any] = {
             name: np.from_dlpack(table[name].combine_chunks()).copy() for name in table.column_names
         }
-        return cls(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
+        return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
 
 
 @dataclass(frozen=True)

@@ -1,68 +1,57 @@
 """Cutting ratings into parts: rows to train on, to validate on, to test on."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mfcli.config import PrepareConfig
+from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings
 from mfcli.errors import DataError, UsageError
 
 Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Split:
-    """Rows of the ratings in each part, in the part's order; together they are all rows, each once."""
-
-    train: Rows
-    val: Rows
-    test: Rows
-
-
-def split(
-    config: PrepareConfig,
-    n: int,
-    users: npt.NDArray[np.int32],
-    timestamps: npt.NDArray[np.int64] | None,
-    test: Rows | None,
-) -> Split:
-    """Cut n ratings.
+def split(config: PrepareConfig, ratings: Ratings, own_test: Rows | None = None) -> Parts[Rows]:
+    """Cut ratings into parts: the numbers of the ratings in each, in its order; together they are all, each once.
 
     Args:
-        config: which split, its fractions and its seed.
-        n: number of ratings.
-        users: (n,) user of each.
-        timestamps: (n,) or None.
-        test: the test rows, where the user brought their own.
+        config: how to cut, the fractions, the seed.
+        ratings: what to cut.
+        own_test: the test part, where the user brought their own.
 
     Raises:
         UsageError: the options do not go together.
         DataError: a part would be empty, or timestamps are missing.
     """
-    if test is not None:
-        train = np.setdiff1d(np.arange(n), test, assume_unique=True)
+    everything = np.arange(len(ratings))
+    by_time = config.split == "time" and own_test is None and config.folds is None
+    if own_test is not None:
+        train, test = np.setdiff1d(everything, own_test, assume_unique=True), own_test
     elif config.folds is not None and config.fold is not None:
-        train, test = _fold(n, config.folds, config.fold, config.seed)
-    elif config.split == "random":
-        train, test = _random(np.arange(n), config.test_fraction, config.seed, "test")
+        train, test = _fold(len(ratings), config.folds, config.fold, config.seed)
+    elif by_time:
+        train, test = _latest(everything, _timestamps(config, ratings), config.test_fraction)
+    elif config.split == "leave-last":
+        train, test = _leave_last(ratings.users, _timestamps(config, ratings))
     else:
-        if timestamps is None:
-            raise DataError(f"--split {config.split} needs timestamps, and the ratings have none")
-        if config.split == "time":
-            train, test = _latest(np.arange(n), timestamps, config.test_fraction)
-        else:
-            train, test = _leave_last(users, timestamps)
+        train, test = _random(everything, config.test_fraction, config.seed, "test")
     val = np.empty(0, np.int64)
-    if config.validation_fraction > 0:
-        if config.split == "time" and timestamps is not None and config.test is None and config.folds is None:
-            train, val = _latest(train, timestamps, config.validation_fraction)
-        else:
-            train, val = _random(train, config.validation_fraction, config.seed, "validation")
+    if config.validation_fraction > 0 and by_time:
+        train, val = _latest(train, _timestamps(config, ratings), config.validation_fraction)
+    elif config.validation_fraction > 0:
+        train, val = _random(train, config.validation_fraction, config.seed, "validation")
     if not len(train) or not len(test):
-        raise DataError(f"the {'test' if len(train) else 'training'} part would be empty: {n} ratings are too few")
-    return Split(train, val, test)
+        raise DataError(
+            f"the {'test' if len(train) else 'training'} part would be empty: {len(ratings)} ratings are too few"
+        )
+    return Parts(train, val, test)
+
+
+def _timestamps(config: PrepareConfig, ratings: Ratings) -> Int64s:
+    if ratings.timestamps is None:
+        raise DataError(f"--split {config.split} needs timestamps, and the ratings have none")
+    return ratings.timestamps
 
 
 def check_options(config: PrepareConfig) -> None:
@@ -105,14 +94,14 @@ def _fold(n: int, folds: int, fold: int, seed: int) -> tuple[Rows, Rows]:
     return train, test
 
 
-def _latest(rows: Rows, timestamps: npt.NDArray[np.int64], fraction: float) -> tuple[Rows, Rows]:
+def _latest(rows: Rows, timestamps: Int64s, fraction: float) -> tuple[Rows, Rows]:
     """The earlier rows and the latest share of them; equal times stay in the order of the file."""
     ordered = rows[np.argsort(timestamps[rows], kind="stable")]
     cut = len(rows) - int(np.ceil(len(rows) * fraction))
     return ordered[:cut], ordered[cut:]
 
 
-def _leave_last(users: npt.NDArray[np.int32], timestamps: npt.NDArray[np.int64]) -> tuple[Rows, Rows]:
+def _leave_last(users: Int32s, timestamps: Int64s) -> tuple[Rows, Rows]:
     """Each user's last rating is for the test; who has only one keeps it for training."""
     order = np.lexsort((timestamps, users))  # stable: by user, then time, then place in the file
     sorted_users = users[order]

@@ -8,6 +8,7 @@ The oracle predicts the mean of that given the planted parameters. No model can 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from mfcli.config import DownloadConfig
+from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import UsageError
 
 MEAN = 3.5
@@ -37,22 +39,17 @@ SECOND = (
 ).split()
 
 
-@dataclass(frozen=True)
-class Synthetic:
-    """n ratings and their truth, by user, then item.
+@dataclass(frozen=True, kw_only=True)
+class Synthetic(Ratings):
+    """Half stars by user, then item, each with a timestamp, and their truth.
 
     Attributes:
-        users, items: (n,) int32 from 0.
-        ratings: (n,) float32 half stars.
         expected: (n,) float32, the oracle's predictions.
-        timestamps: (n,) int64 seconds.
     """
 
-    users: npt.NDArray[np.int32]
-    items: npt.NDArray[np.int32]
-    ratings: npt.NDArray[np.float32]
-    expected: npt.NDArray[np.float32]
-    timestamps: npt.NDArray[np.int64]
+    expected: Float32s
+
+    columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "expected")
 
 
 def generate(config: DownloadConfig) -> Synthetic:
@@ -78,7 +75,15 @@ def generate(config: DownloadConfig) -> Synthetic:
         noisy = liking + rng.normal(0, config.noise, len(u)) if config.noise else liking
         ratings[part] = np.floor(np.clip(noisy, STARS[0], STARS[-1]) * 2 + 0.5) / 2
         expected[part] = expected_rating(liking, config.noise)
-    return Synthetic(users, items, ratings, expected, _timestamps(rng, users, config.users))
+    return Synthetic(
+        users=users,
+        items=items,
+        ratings=ratings,
+        n_users=config.users,
+        n_items=config.items,
+        timestamps=_timestamps(rng, users, config.users),
+        expected=expected,
+    )
 
 
 def expected_rating(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:

@@ -1,0 +1,145 @@
+"""Ratings with the ids that people gave, on their way to dense rows of users and items."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.data.ratings import Int32s, Int64s, Ratings, Sides
+from mfcli.errors import DataError
+
+Ids = npt.NDArray[Any]
+"""(n,) int64 where all ids are integers, else object array of str."""
+
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Ratings):
+    """Ratings as read. Their rows are codes, in any order, into the original ids; some may not occur.
+
+    Attributes:
+        ids: the original ids of users and items.
+        own_test: (n,) bool, the ratings that are one's own test part.
+        locate: says where the n-th rating was read: file and line. Of tables as read; :meth:`take` keeps it as it is.
+    """
+
+    ids: Sides[Ids]
+    own_test: npt.NDArray[np.bool_]
+    locate: Callable[[int], str]
+
+    columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "own_test")
+
+    def _pairs(self) -> Int64s:
+        """(n,) int64, equal where user and item are."""
+        return self.users.astype(np.int64) * self.n_items + self.items
+
+    def leaked(self) -> int:
+        """How many ratings of one's own test have their user and item in the other ratings too."""
+        if not self.own_test.any():
+            return 0
+        pairs = self._pairs()
+        return int(np.isin(pairs[self.own_test], pairs[~self.own_test]).sum())
+
+    def without_duplicates(self, policy: str) -> "Table":
+        """Each pair of user and item once in the ratings, and once in one's own test.
+
+        Args:
+            policy: ``error``; ``last`` keeps the last in time, of equal times the last in the file; ``mean`` gives
+                that one the mean of all.
+
+        Raises:
+            DataError: with policy ``error``, naming where both were read.
+        """
+        pairs = self._pairs() * 2 + self.own_test
+        ordered = np.sort(pairs)
+        if not (ordered[1:] == ordered[:-1]).any():
+            return self
+        del ordered
+        by_time = () if self.timestamps is None or policy == "error" else (self.timestamps,)
+        order = np.lexsort((*by_time, pairs))  # stable: by pair, then time, then place in the file
+        is_first = np.append(True, np.diff(pairs[order]) != 0)
+        if policy == "error":
+            row = int(order[~is_first].min())
+            first = int((pairs == pairs[row]).argmax())
+            raise DataError(
+                f"{self.locate(row)}: user {self.ids.users[self.users[row]]} has rated item "
+                f"{self.ids.items[self.items[row]]} before ({self.locate(first)}): --duplicates last or mean settles it"
+            )
+        last = order[np.append(is_first[1:], True)]
+        ratings = self.ratings
+        if policy == "mean":
+            starts = np.flatnonzero(is_first)
+            sums = np.add.reduceat(ratings[order].astype(np.float64), starts)
+            ratings = ratings.copy()
+            ratings[last] = sums / np.diff(np.append(starts, len(order)))
+        return replace(self, ratings=ratings).take(np.sort(last))
+
+    def with_at_least(self, of_user: int, of_item: int) -> "Table":
+        """Drop users and items with fewer ratings than that, again and again until none is left. Raises DataError."""
+        table = self
+        while of_user > 1 or of_item > 1:
+            keep = (table.user_counts()[table.users] >= of_user) & (table.item_counts()[table.items] >= of_item)
+            if keep.all():
+                break
+            table = table.take(keep)
+            if not len(table):
+                raise DataError("no rating is left: lower --min-user-ratings or --min-item-ratings")
+        return table
+
+    def compact(self) -> tuple[Ratings, Sides[Ids]]:
+        """The ratings of dense rows, in the order of the ids, and the ids that are left."""
+        users, user_ids = _dense(self.users, self.ids.users)
+        items, item_ids = _dense(self.items, self.ids.items)
+        ratings = Ratings(users, items, self.ratings, len(user_ids), len(item_ids), self.timestamps)
+        return ratings, Sides(user_ids, item_ids)
+
+
+def join(tables: Sequence[Table]) -> Table:
+    """All ratings of some tables, one table's behind the other's. Ids stay integers only if they are in all of them."""
+    if len(tables) == 1:
+        return tables[0]
+    users, user_ids = _join_codes([(table.users, table.ids.users) for table in tables])
+    items, item_ids = _join_codes([(table.items, table.ids.items) for table in tables])
+    ends = np.cumsum([len(table) for table in tables])
+
+    def locate(row: int) -> str:
+        which = int(np.searchsorted(ends, row, side="right"))
+        return tables[which].locate(row - int(ends[which]) + len(tables[which]))
+
+    times = [table.timestamps for table in tables if table.timestamps is not None]
+    return Table(
+        users=users,
+        items=items,
+        ratings=np.concatenate([table.ratings for table in tables]),
+        timestamps=np.concatenate(times) if len(times) == len(tables) else None,
+        own_test=np.concatenate([table.own_test for table in tables]),
+        n_users=len(user_ids),
+        n_items=len(item_ids),
+        ids=Sides(user_ids, item_ids),
+        locate=locate,
+    )
+
+
+def _join_codes(sides: list[tuple[Int32s, Ids]]) -> tuple[Int32s, Ids]:
+    """The codes of several tables, one behind the other, into one list of ids."""
+    codes, ids = zip(*sides, strict=True)
+    if len({one.dtype for one in ids}) > 1:
+        ids = tuple(np.array([str(v) for v in one], dtype=object) for one in ids)
+    joined, which = np.unique(np.concatenate(ids), return_inverse=True)
+    starts = np.cumsum([0, *map(len, ids)])
+    moved = [which[start + one] for start, one in zip(starts, codes, strict=False)]
+    return np.concatenate(moved).astype(np.int32), joined
+
+
+def _dense(codes: Int32s, ids: Ids) -> tuple[Int32s, Ids]:
+    """Codes into the ids that occur, which are sorted."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(ids)))
+    used = used[np.argsort(ids[used], kind="stable")]
+    place = np.full(len(ids), -1, np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return place[codes], ids[used]
