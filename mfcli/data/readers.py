@@ -102,9 +102,10 @@ def _locate(path: Path, form: Form, row: int) -> str:
 def _read_parquet(path: Path, columns: str | None) -> pa.Table:
     """The columns of a parquet file by their roles: ids as dictionaries of strings, the others as numbers."""
     try:
-        names = pq.read_schema(path).names
+        file = pq.ParquetFile(path)  # pq.read_table would import pandas
+        names = file.schema_arrow.names
         places = find_places(names, columns, str(path))
-        table = pq.read_table(path, columns=[names[place] for place in places.values()])
+        table = file.read([names[place] for place in places.values()])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
     made = {}
