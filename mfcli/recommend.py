@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,11 +16,8 @@ from mfcli.data.prepared import PARTS, Prepared
 from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models.fold_in import fold_in
-from mfcli.models.model import FactorModel
-from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
-from mfcli.solvers.scaled import scale_of
 
 NEW_USER = "new"
 
@@ -122,32 +119,13 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     """Fold a user in whom training has not seen: the items' factors stay, theirs are solved for."""
     ids, given = _new_ratings(file)
     rows = np.array(trained.prepared.item_rows(ids), np.int32)
-    newcomer = fold_in(_with_prior(trained), rows, given)
+    newcomer = fold_in(trained.model, rows, given)
     hidden = None if config.include_seen else ItemLists(np.array([0, len(rows)]), rows)
     (ranked,) = rank(newcomer.model, np.array([0]), config.n, hidden=hidden)
     predictions, deviations = trained.model.clip(ranked.scores), newcomer.deviations() if config.with_std else None
     return naming.recommendations(
         [NEW_USER], ranked.items, predictions, None if deviations is None else deviations[ranked.items]
     )
-
-
-def _with_prior(trained: TrainedRun) -> FactorModel:
-    """The run's model; one that does not hold a prior of newcomers gets it from the run's options and its users."""
-    model, options = trained.model, trained.record.config
-    if model.newcomer is not None:
-        return model
-    if model.user_noise is None:
-        l2 = (options["l2"] or 1.0) * scale_of(trained.prepared.part("train"))
-        prior = NewcomerPrior.of_penalties(model.factors, l2, (options["bias_l2"] or 0.3) if model.biased else None)
-    else:
-        rows = (
-            model.user_factors
-            if model.user_biases is None
-            else np.column_stack([model.user_factors, model.user_biases])
-        )
-        rated = model.user_counts > 0
-        prior = NewcomerPrior.of_users(rows[rated], float(model.user_noise[rated].mean()))
-    return replace(model, newcomer=prior)
 
 
 def _new_ratings(file: Path) -> tuple[list[str], Float32s]:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mfcli.config import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import factor_model, validate
@@ -262,7 +263,9 @@ class Adam(Solver):
         arrays = {name: w.squeeze(1) if name.endswith("biases") else w for name, w in weights.items()}
         # Rows that no rating has touched are still what they were drawn as, which means nothing.
         arrays = {n: np.where(unseen[n[:4]].reshape(-1, *[1] * (a.ndim - 1)), 0, a) for n, a in arrays.items()}
-        return factor_model(self.train, **arrays)
+        options = self.config
+        newcomer = NewcomerPrior.of_penalties(options.factors, options.l2, options.bias_l2 if options.biases else None)
+        return factor_model(self.train, newcomer, **arrays)
 
     def state(self) -> State:
         optimizer = self.optimizer.state_dict()

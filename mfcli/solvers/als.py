@@ -15,6 +15,7 @@ from torch import Tensor
 from mfcli.config import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import Others, Tally, cut_sides, initial_rows, scaled_l2, solve_side
 from mfcli.solvers.compute import Compute, Map
@@ -67,7 +68,9 @@ class Als(Solver):
         return float((rows.double().square() @ self.prior.precision.diagonal().double() * self.roots[side]).sum())
 
     def model(self) -> FactorModel:
-        return row_model(self.train, Sides(self.users, self.items), self.config.biases)
+        options = self.config
+        newcomer = NewcomerPrior.of_penalties(options.factors, options.l2, options.bias_l2 if options.biases else None)
+        return row_model(self.train, Sides(self.users, self.items), options.biases, newcomer)
 
     def state(self) -> State:
         return State(

@@ -9,6 +9,7 @@ average over the other side (weighted likewise); only how a pair departs from it
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from mfcli.data.ratings import Ratings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
 from mfcli.solvers.blocks import Solved
 from mfcli.solvers.fitted import factor_model
@@ -111,7 +113,8 @@ class Posterior:
         if self.biased:
             tensors |= {"user_biases": biases[0], "item_biases": biases[1]}
         arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        return factor_model(self.train, **arrays)
+        model = factor_model(self.train, None, **arrays)
+        return replace(model, newcomer=_one_of_the_users(model))
 
     def loss(self, model: FactorModel) -> float:
         """RMS over random pairs of what a model of :meth:`model` departs from the mean of the samples' predictions."""
@@ -133,6 +136,16 @@ class Posterior:
             setattr(self, name, [torch.from_numpy(state.arrays[f"{name}.{side}"]).to(device) for side in (0, 1)])
         self.probed = torch.from_numpy(state.arrays["probed"]).to(device)
         self.count, self.noise = state.values["count"], state.values["noise"]
+
+
+def _one_of_the_users(model: FactorModel) -> NewcomerPrior:
+    """The prior of a newcomer who is like the users with ratings, in their vectors and in their noise."""
+    assert model.user_noise is not None
+    vectors = model.user_factors
+    if model.user_biases is not None:
+        vectors = np.column_stack([vectors, model.user_biases])
+    rated = model.user_counts > 0
+    return NewcomerPrior.of_users(vectors[rated], float(model.user_noise[rated].mean()))
 
 
 def pair_predictions(factors: Pair, biases: Pair, pairs: Pair) -> Tensor:
