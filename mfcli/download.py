@@ -7,17 +7,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage, sha256
 from mfcli.config import DownloadConfig
 from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, find
-from mfcli.errors import ArtifactError, DownloadError, UsageError
+from mfcli.errors import ArtifactError, DownloadError
 from mfcli.progress import Progress
-
-SYNTHETIC_OPTIONS = ("users", "items", "ratings", "rank", "noise", "seed")
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,12 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
     """Fetch, copy or generate the data set ``config.name``.
 
     Raises:
-        UsageError: there is no such data set, or the options do not go together.
+        UsageError: there is no such data set.
         DownloadError: the network, the checksum or the archive.
         ArtifactError: another process writes to the same place.
     """
     progress = progress or Progress()
     dataset = None if config.name == SYNTHETIC else find(config.name)
-    _check(config, dataset)
     stage = Artifacts(config.dir).raw(config.name)
     with stage.lock(config.lock_timeout):
         if not config.force and _in_place(stage, config, dataset):
@@ -64,25 +61,6 @@ def download(config: DownloadConfig, progress: Progress | None = None) -> Downlo
             else:
                 _fetch(config, dataset, draft, progress)
         return _result(stage, config, already_there=False)
-
-
-def _check(config: DownloadConfig, dataset: DataSet | None) -> None:
-    if dataset is None and (config.source is not None or config.mirror is not None):
-        raise UsageError("--from and --mirror have no meaning for synthetic data")
-    if config.source is not None and config.mirror is not None:
-        raise UsageError("--from and --mirror exclude each other")
-    if config.mirror is not None and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.mirror, re.IGNORECASE):
-        raise UsageError(f"--mirror: '{config.mirror}' is no address (http://HOST/PATH or https://HOST/PATH)")
-    if dataset is not None:
-        changed = _changed(config)
-        if changed:
-            raise UsageError(f"--{changed[0]} is for synthetic data; {dataset.name} is as published")
-
-
-def _changed(config: DownloadConfig) -> list[str]:
-    # The seed is one for all commands, and may be in the environment for their sake.
-    names = [name for name in SYNTHETIC_OPTIONS if name != "seed"]
-    return [f.name for f in fields(config) if f.name in names and getattr(config, f.name) != f.default]
 
 
 def _relevant(config: DownloadConfig, dataset: DataSet | None) -> DownloadConfig:

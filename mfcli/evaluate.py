@@ -54,7 +54,7 @@ class Evaluation:
     """The result; evaluation.json holds the same.
 
     Attributes:
-        run, split: what was evaluated on what.
+        run, part: what was evaluated on what.
         ratings: how many were predicted.
         rmse, mae: of the model.
         mean_rmse, mean_mae: of predicting the training mean.
@@ -68,7 +68,7 @@ class Evaluation:
     """
 
     run: str
-    split: str
+    part: str
     ratings: int
     rmse: float
     mae: float
@@ -94,7 +94,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     """
     progress = progress or Progress()
     trained = open_run(Artifacts(config.dir), config.run)
-    train, part = trained.prepared.part("train"), trained.prepared.part(config.split)
+    train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
 
     def errors(model: FactorModel) -> tuple[float, float]:
         predicted = model.predict(part.users, part.items)
@@ -105,7 +105,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     bias_rmse, bias_mae = errors(bias_model(train))
     result = Evaluation(
         run=config.run,
-        split=config.split,
+        part=config.part,
         ratings=len(part),
         rmse=rmse,
         mae=mae,
@@ -144,7 +144,7 @@ def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: 
     relevant_from = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
     relevant = part.take(part.ratings >= relevant_from).by_user()
     users = np.flatnonzero(np.diff(relevant.starts))
-    hidden = None if config.split == "train" else train.by_user()
+    hidden = None if config.part == "train" else train.by_user()
     sums = np.zeros(len(metrics.RANKING))
     with progress.bar("ranking", len(users)) as advance:
         for ranked in rank(trained.model, users, config.top, hidden=hidden):

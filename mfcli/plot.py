@@ -66,8 +66,8 @@ def plot(config: PlotConfig) -> Plotted:
     figures: dict[str, Callable[[Figure], None]] = {
         "learning-curves": lambda f: learning_curves(f.subplots(), config.run, history),
         "rating-histogram": lambda f: rating_histogram(f.subplots(), trained.prepared.record.results),
-        "predicted-vs-actual": lambda f: predicted_against_actual(f.subplots(), actual, predicted, config.split),
-        "error-by-rating": lambda f: error_by_rating(f.subplots(), actual, predicted, config.split),
+        "predicted-vs-actual": lambda f: predicted_against_actual(f.subplots(), actual, predicted, config.part),
+        "error-by-rating": lambda f: error_by_rating(f.subplots(), actual, predicted, config.part),
     }
     if config.compare:
         names = list(dict.fromkeys([config.run, *config.compare]))
@@ -92,7 +92,7 @@ def _history(record: Record) -> History:
 
 
 def _predictions(config: PlotConfig, trained: TrainedRun) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    part = trained.prepared.part(config.split)
+    part = trained.prepared.part(config.part)
     return trained.model.predict(part.users, part.items), part.ratings
 
 

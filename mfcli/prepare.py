@@ -13,7 +13,7 @@ from mfcli.data.catalog import CSV, SYNTHETIC, find
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
 from mfcli.data.readers import read_ratings
-from mfcli.data.split import check_options, split
+from mfcli.data.split import split
 from mfcli.data.table import Table, join
 from mfcli.data.titles import Titles, read_items, read_own_items
 from mfcli.errors import ArtifactError, UsageError
@@ -84,12 +84,11 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     """Prepare a downloaded data set, or one's own ratings, and commit the data stage.
 
     Raises:
-        UsageError: the options do not go together.
+        UsageError: several data sets are downloaded and none is named.
         DataError: the ratings cannot be used; says where.
         ArtifactError: nothing was downloaded, it is damaged, or another process prepares.
     """
     progress = progress or Progress()
-    check_options(config)
     artifacts = Artifacts(config.dir)
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
@@ -114,8 +113,6 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
 
 def _own(config: PrepareConfig) -> _Source:
     assert config.ratings is not None
-    if config.name is not None:
-        raise UsageError(f"--ratings and the data set '{config.name}' exclude each other")
 
     def read(path: Path) -> Table:
         return read_ratings(path, columns=config.columns, separator=config.separator, header=not config.no_header)
@@ -131,9 +128,6 @@ def _own(config: PrepareConfig) -> _Source:
 
 
 def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
-    for name in ("columns", "separator", "no_header", "test", "items"):
-        if getattr(config, name):
-            raise UsageError(f"--{name.replace('_', '-')} goes with --ratings FILE")
     name = config.name or _only(artifacts)
     layout = CSV if name == SYNTHETIC else find(name).layout
     record = artifacts.raw(name).record()

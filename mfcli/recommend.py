@@ -26,11 +26,10 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
     """Recommend for the users asked for, a block of users at a time, so that all users fit into bounded memory.
 
     Raises:
-        UsageError: no user was asked for.
+        UsageError: the run's solver does not tell how sure it is, and --with-std asks for it.
         DataError: a user or an item is unknown.
         ArtifactError: run or data are absent, damaged or not of each other.
     """
-    check_options(config)
     trained = open_run(Artifacts(config.dir), config.run)
     if config.with_std and trained.model.user_noise is None:
         raise UsageError(
@@ -49,16 +48,6 @@ def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
         predictions = trained.model.clip(ranked.scores)
         deviations = trained.model.deviations(ranked.users[:, None], ranked.items) if config.with_std else None
         yield naming.recommendations([user_ids[row] for row in ranked.users], ranked.items, predictions, deviations)
-
-
-def check_options(config: RecommendConfig) -> None:
-    """Raise UsageError where the options contradict each other."""
-    if not (config.user or config.users_from or config.all_users or config.ratings):
-        raise UsageError("whom to recommend to? --user ID, --users-from FILE, --all-users or --ratings FILE")
-    if config.all_users and (config.user or config.users_from):
-        raise UsageError("--all-users excludes --user and --users-from")
-    if config.save and config.output is not None:
-        raise UsageError("--save and --output exclude each other")
 
 
 def _users(config: RecommendConfig, prepared: Prepared) -> Int64s:

@@ -1,9 +1,12 @@
 """Options: flag over environment over --config over preset over default; nothing that cannot be gets through."""
 
+import copy
 import dataclasses
+import itertools
 import json
 import math
-import typing
+import pickle
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import typer
 
 from mfcli.cli.option import Output, options
 from mfcli.config import (
+    PRESETS,
     Config,
     DownloadConfig,
     EvaluateConfig,
@@ -20,11 +24,14 @@ from mfcli.config import (
     PrepareConfig,
     RecommendConfig,
     TrainConfig,
-    info,
 )
 from mfcli.errors import UsageError
+from mfcli.option import Interval, Option
 
 KINDS: list[type[Config]] = [DownloadConfig, PrepareConfig, TrainConfig, EvaluateConfig, PlotConfig, RecommendConfig]
+NEEDED: dict[type[Config], dict[str, Any]] = {RecommendConfig: {"all_users": True}}
+"""What a config cannot be made without."""
+
 Parse = Callable[..., Any]
 
 
@@ -38,7 +45,6 @@ def parse() -> Parse:
         def body(config: Config, output: Output) -> None:
             found.append(config)
 
-        body.__name__ = kind.__name__.removesuffix("Config").lower()
         app = typer.Typer()
         app.command()(options(kind)(body))
         app(list(arguments), standalone_mode=False)
@@ -47,44 +53,59 @@ def parse() -> Parse:
     return parse
 
 
-@pytest.mark.parametrize(
-    ("kind", "field", "variable", "flag", "levels"),
-    [
-        (TrainConfig, "biases", "MFCLI_TRAIN_BIASES", "--biases", (True, "false", True)),
-        (TrainConfig, "epochs", "MFCLI_TRAIN_EPOCHS", "--epochs=5", (3, "4", 5)),
-        (TrainConfig, "lr", "MFCLI_TRAIN_LR", "-l0.5", (0.3, "0.4", 0.5)),
-        (TrainConfig, "run", "MFCLI_RUN", "--run=flag", ("file", "variable", "flag")),
-        (TrainConfig, "dir", "MFCLI_DIR", "--dir=flag", ("file", "variable", Path("flag"))),
-        (EvaluateConfig, "max_rmse", "MFCLI_EVALUATE_MAX_RMSE", "--max-rmse=1", (0.8, "0.9", 1.0)),
-        (PlotConfig, "compare", "MFCLI_PLOT_COMPARE", "--compare=e,f", (["a"], "c,d", ("e", "f"))),
-        (RecommendConfig, "user", "MFCLI_RECOMMEND_USER", "--user=e,f", (["a"], "c d", ("e,f",))),
-        (RecommendConfig, "n", "MFCLI_RECOMMEND_N", "--top=7", (5, "6", 7)),
-    ],
-)
+# ── who wins ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """One option said in three ways, each time differently, and what the config then is.
+
+    ``file`` is a value in a --config file, ``variable`` a variable and its text, ``flag`` a command line.
+    """
+
+    kind: type[Config]
+    field: str
+    file: Any
+    variable: tuple[str, str]
+    flag: str
+    from_file: Any
+    from_variable: Any
+    from_flag: Any
+    beside: str = ""  # what the command cannot do without
+
+
+SAID = [
+    Said(TrainConfig, "biases", True, ("MFCLI_TRAIN_BIASES", "false"), "--biases", True, False, True),
+    Said(TrainConfig, "epochs", 3, ("MFCLI_TRAIN_EPOCHS", "4"), "--epochs=5", 3, 4, 5),
+    Said(TrainConfig, "lr", 0.3, ("MFCLI_TRAIN_LR", "0.4"), "-l0.5", 0.3, 0.4, 0.5),
+    Said(TrainConfig, "run", "a", ("MFCLI_RUN", "b"), "--run=c", "a", "b", "c"),
+    Said(TrainConfig, "dir", "a", ("MFCLI_DIR", "b"), "--dir=c", Path("a"), Path("b"), Path("c")),
+    Said(EvaluateConfig, "max_rmse", 0.8, ("MFCLI_EVALUATE_MAX_RMSE", "0.9"), "--max-rmse=1", 0.8, 0.9, 1.0),
+    Said(EvaluateConfig, "part", "train", ("MFCLI_EVALUATE_PART", "val"), "--part=test", "train", "val", "test"),
+    Said(PlotConfig, "compare", ["a"], ("MFCLI_PLOT_COMPARE", "c,d"), "--compare=e,f", ("a",), ("c", "d"), ("e", "f")),
+    Said(RecommendConfig, "user", ["a"], ("MFCLI_RECOMMEND_USER", "c d"), "--user=e,f", ("a",), ("c", "d"), ("e,f",)),
+    Said(RecommendConfig, "n", 5, ("MFCLI_RECOMMEND_N", "6"), "--top=7", 5, 6, 7, beside="--all-users"),
+    Said(RecommendConfig, "n", 5, ("MFCLI_RECOMMEND_TOP", "6"), "-n7", 5, 6, 7, beside="--all-users"),
+]
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: said.flag)
 def test_flag_over_environment_over_file_over_default(
-    parse: Parse,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: type[Config],
-    field: str,
-    variable: str,
-    flag: str,
-    levels: tuple[Any, str, Any],
+    parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
-    in_file, in_environment, by_flag = levels
-    wanted = typing.get_type_hints(kind)[field]
-    file = tmp_path / "options.json"
-    file.write_text(json.dumps({field: in_file}))
-
     def value(*arguments: str) -> Any:
-        return getattr(parse(kind, *arguments), field)
+        return getattr(parse(said.kind, *arguments, *said.beside.split()), said.field)
 
-    assert value() == getattr(kind(), field)
-    expected = tuple(in_file) if isinstance(in_file, list) else Path(in_file) if wanted is Path else in_file
-    assert value("--config", str(file)) == expected
-    monkeypatch.setenv(variable, in_environment)
-    assert value("--config", str(file)) != expected
-    assert value("--config", str(file), flag) == by_flag == value(flag)
+    file = tmp_path / "options.json"
+    file.write_text(json.dumps({said.field: said.file}))
+    name, text = said.variable
+    if said.field != "user":  # a user, or another way to name users, there must be
+        assert value() == said.kind.option(said.field).default
+    assert value("--config", str(file)) == said.from_file
+    monkeypatch.setenv(name, text)
+    assert value("--config", str(file)) == said.from_variable
+    assert value("--config", str(file), said.flag) == said.from_flag
+    assert value(said.flag) == said.from_flag
 
 
 def test_a_file_may_use_tables_dashes_and_the_names_of_flags(parse: Parse, tmp_path: Path) -> None:
@@ -94,7 +115,7 @@ def test_a_file_may_use_tables_dashes_and_the_names_of_flags(parse: Parse, tmp_p
     )
     trained = parse(TrainConfig, "--config", str(file))
     assert (trained.run, trained.lock_timeout, trained.bias_l2) == ("all", 3, 2)
-    recommended = parse(RecommendConfig, "--config", str(file))
+    recommended = parse(RecommendConfig, "--config", str(file), "--all-users")
     assert (recommended.run, recommended.n) == ("all", 4)
     assert parse(DownloadConfig, "--config", str(file)).source == Path("x")
 
@@ -106,11 +127,45 @@ def test_the_table_of_the_command_wins_over_the_top(parse: Parse, tmp_path: Path
     assert parse(PrepareConfig, "--config", str(file)).seed == 1
 
 
+@pytest.mark.parametrize("kind", [EvaluateConfig, PlotConfig])
+def test_the_older_name_of_an_option_still_works_everywhere(
+    parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Config]
+) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text(f"[{kind.command}]\nsplit = 'val'\n")
+    assert parse(kind, "--config", str(file)).part == "val"
+    assert parse(kind, "--split", "val").part == "val"
+    assert parse(kind, "--split", "val", "--part", "train").part == "train"
+    monkeypatch.setenv(f"MFCLI_{kind.command.upper()}_SPLIT", "val")
+    assert parse(kind).part == "val"
+    assert parse(kind, "--split", "train").part == "train"
+
+
+# ── presets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def test_a_preset_is_below_everything_that_was_said(parse: Parse, tmp_path: Path) -> None:
     file = tmp_path / "options.toml"
     file.write_text("preset = 'article'\nepochs = 7\n")
     config = parse(TrainConfig, "--config", str(file), "--batch", "64")
     assert (config.factors, config.epochs, config.batch, config.biases) == (100, 7, 64, False)
+
+
+def test_a_preset_is_the_same_from_python_as_from_the_shell(parse: Parse) -> None:
+    config = TrainConfig(preset="article")
+    assert config == parse(TrainConfig, "--preset", "article") == TrainConfig(preset="article", **PRESETS["article"])
+    assert config.recorded().items() >= PRESETS["article"].items()
+    own = TrainConfig(preset="article", factors=32, patience=5)  # the defaults without a preset, but said
+    assert (own.factors, own.patience, own.epochs) == (32, 5, 30)
+    assert dataclasses.replace(config, resume=True).epochs == 30
+
+
+def test_a_preset_is_for_its_solver() -> None:
+    with pytest.raises(UsageError, match="--preset is for --solver adam, not for als"):
+        TrainConfig(preset="article", solver="als")
+
+
+# ── what cannot be ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -120,17 +175,20 @@ def test_a_preset_is_below_everything_that_was_said(parse: Parse, tmp_path: Path
         ("[nonsense]\nepochs = 1", "no option or command is called 'nonsense'"),
         ("train = 1", "no option or command is called 'train'"),
         ("[train]\nuser = ['1']", "train has no option 'user'"),
-        ("[train]\nepochs = 'x'", "--epochs: 'x' is not what it takes"),
-        ("[train]\nepochs = 1.5", "--epochs: 1.5 is not what it takes"),
-        ("[train]\nepochs = true", "--epochs: True is not what it takes"),
-        ("[train]\nbiases = 1", "--biases: 1 is not what it takes"),
-        ("[train]\nepochs = [1]", "--epochs: .* is not what it takes"),
-        ("[train]\nepochs = {a = 1}", "--epochs: .* is not what it takes"),
-        ("[train]\npreset = ['article']", "--preset: .* is not what it takes"),
+        ("[train]\nepochs = 'x'", "--epochs: 'x' is not a whole number"),
+        ("[train]\nepochs = 1.5", "--epochs: 1.5 is not a whole number"),
+        ("[train]\nepochs = true", "--epochs: True is not a whole number"),
+        ("[train]\nbiases = 1", "--biases: 1 is not true or false"),
+        ("[train]\nepochs = [1]", "--epochs: .* is not a whole number"),
+        ("[train]\nepochs = {a = 1}", "--epochs: .* is not a whole number"),
+        ("[train]\npreset = ['article']", "--preset: .* is not one of article"),
         ("[train]\npreset = 'other'", "--preset: 'other' is not one of article"),
         ("[train]\nrun = '../x'", r"--run: '\.\./x' is no name"),
-        ("[train]\nlr = nan", "--lr: nan is not a finite number"),
-        ("[train]\nlr = 2024-01-01", "--lr: .* is not what it takes"),
+        ("[train]\nrun = true", "--run: True is not a text"),
+        ("[train]\ndir = 1", "--dir: 1 is not a path"),
+        ("[plot]\ncompare = 'a'", "--compare: 'a' is not a list"),
+        ("[train]\nlr = nan", r"--lr: nan is not in \(0, inf\)"),
+        ("[train]\nlr = 2024-01-01", "--lr: .* is not a number"),
         ("[train", "Expected .]. at the end"),
         ("a = " + "[" * 5000, "recursion"),
         ("\xff", "utf-8"),
@@ -139,8 +197,9 @@ def test_a_preset_is_below_everything_that_was_said(parse: Parse, tmp_path: Path
 def test_what_a_file_cannot_say_is_a_usage_error(parse: Parse, tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "options.toml"
     file.write_bytes(content.encode("latin-1"))
+    kind = PlotConfig if content.startswith("[plot]") else TrainConfig
     with pytest.raises(UsageError, match=message):
-        parse(TrainConfig, "--config", str(file))
+        parse(kind, "--config", str(file))
 
 
 @pytest.mark.parametrize("content", ["[]", "1", "", "{", "[" * 100_000])
@@ -157,34 +216,50 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(parse: Parse, tmp_path: Pat
         parse(TrainConfig, "--config", str(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("[0, 1]", [0, 0.5, 1], [-1e-9, 1 + 1e-9]),
+        ("(0, 1)", [1e-9, 1 - 1e-9], [0, 1]),
+        ("[0, 1)", [0, 1 - 1e-9], [-1e-9, 1]),
+        ("(0, 1]", [1e-9, 1], [0, 1 + 1e-9]),
+        ("[1, inf)", [1, 1e300, 10**400], [0, math.inf]),
+        ("(-inf, inf)", [-1e300, 0, 1e300], [-math.inf, math.inf]),
+    ],
+)
+def test_an_interval_is_read_as_in_mathematics(text: str, inside: list[float], outside: list[float]) -> None:
+    assert all(value in Interval(text) for value in inside)
+    assert not any(value in Interval(text) for value in [*outside, math.nan])
+
+
+def numbers(kind: type[Config]) -> list[Option]:
+    return [option for option in kind.options() if option.kind in (int, float)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_has_a_range_that_holds_its_default(kind: type[Config]) -> None:
+    for option in numbers(kind):
+        assert option.opt.range, option.name
+        assert option.default is None or option.default in Interval(option.opt.range), option.name
+
+
 def _out_of_range() -> Iterator[tuple[type[Config], str, float]]:
     for kind in KINDS:
-        hints = typing.get_type_hints(kind)
-        for f in dataclasses.fields(kind):
-            rule, types = info(f), (hints[f.name], *typing.get_args(hints[f.name]))
-            if float in types:
-                yield from ((kind, f.name, bad) for bad in (math.nan, math.inf, -math.inf))
-            step = 1 if int in types else 1e-9
-            if rule.minimum is not None:
-                yield kind, f.name, rule.minimum - step
-            if rule.maximum is not None:
-                yield kind, f.name, rule.maximum + step
-            yield from ((kind, f.name, bound) for bound in (rule.above, rule.below) if bound is not None)
+        for option in numbers(kind):
+            low, high = Interval(option.opt.range or "").bounds
+            step = 1 if option.kind is int else 1e-9
+            candidates = (low - step, low, high, high + step)
+            outside = [value for value in candidates if value not in Interval(option.opt.range or "")]
+            assert len(outside) >= 2
+            for value in outside:
+                yield kind, option.name, option.kind(value) if math.isfinite(value) else value
+            yield kind, option.name, math.nan
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), [*_out_of_range()])
 def test_no_number_outside_its_range_gets_through(kind: type[Config], field: str, value: float) -> None:
-    with pytest.raises(UsageError, match=r"--[a-z0-9-]+: "):
+    with pytest.raises(UsageError, match=r"^--[a-z0-9-]+: .* is not (in [\[(]|a whole number)"):
         kind(**{field: value})
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_number_has_a_lower_bound(kind: type[Config]) -> None:
-    """But for the rating from which an item is relevant: ratings may be negative."""
-    hints = typing.get_type_hints(kind)
-    for f in dataclasses.fields(kind):
-        if {int, float} & {hints[f.name], *typing.get_args(hints[f.name])} and f.name != "relevant":
-            assert info(f).minimum is not None or info(f).above is not None, f.name
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "..", ".", ".x", "", "a/b", "a\\b", "a\nb", "-x", "a b", "ü", "a\0"])
@@ -199,13 +274,107 @@ def test_names_that_become_folders_cannot_climb(name: str) -> None:
             make()
 
 
+RATINGS, TEST = Path("ratings.csv"), Path("test.csv")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (TrainConfig, {"solver": "gibbs", "epochs": 3}, "--epochs is for --solver adam or als, not for gibbs"),
+        (TrainConfig, {"samples": 3}, "--samples is for --solver gibbs, not for adam"),
+        (TrainConfig, {"device": "gpu"}, "--device: 'gpu' is not one of auto, cpu, cuda, cuda:N"),
+        (PrepareConfig, {"name": "a", "ratings": RATINGS}, "--ratings and the data set 'a' exclude each other"),
+        (PrepareConfig, {"no_header": True}, "--no-header goes with --ratings FILE"),
+        (PrepareConfig, {"test": TEST}, "--test goes with --ratings FILE"),
+        (PrepareConfig, {"folds": 3}, "--folds and --fold belong together"),
+        (PrepareConfig, {"fold": 1}, "--folds and --fold belong together"),
+        (PrepareConfig, {"folds": 3, "fold": 4}, "--fold 4: there are 3 folds"),
+        (PrepareConfig, {"folds": 3, "fold": 1, "split": "time"}, "--folds and --split time exclude each other"),
+        (
+            PrepareConfig,
+            {"folds": 3, "fold": 1, "ratings": RATINGS, "test": TEST},
+            "--test and --folds exclude each other",
+        ),
+        (
+            PrepareConfig,
+            {"split": "leave-last", "ratings": RATINGS, "test": TEST},
+            "--test and --split leave-last exclude each other",
+        ),
+        (RecommendConfig, {}, "whom to recommend to?"),
+        (RecommendConfig, {"all_users": True, "user": ("1",)}, "--all-users excludes --user and --users-from"),
+        (RecommendConfig, {"all_users": True, "save": True, "output": Path("x")}, "--save and --output exclude"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(
+    kind: type[Config], given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
+        kind(**given)
+
+
+# ── what a config knows of itself ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_config_knows_which_options_were_given(parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TrainConfig().explicit == frozenset()
+    assert TrainConfig(preset="article", seed=1234).explicit == {"preset", "seed"}
+    (tmp_path / "options.toml").write_text("l2 = 1.0")
+    monkeypatch.setenv("MFCLI_SEED", "1234")
+    config = parse(TrainConfig, "--epochs", "15", "--config", str(tmp_path / "options.toml"))
+    assert config.explicit == {"l2", "seed", "epochs"}
+    assert pickle.loads(pickle.dumps(config)).explicit == copy.copy(config).explicit == config.explicit
+    assert TrainConfig(seed=1234) == TrainConfig()
+    assert "explicit" not in config.recorded()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recorded_config_makes_the_same_config_again(kind: type[Config]) -> None:
-    config = kind()
-    assert kind.from_mapping(json.loads(json.dumps(config.recorded()))) == config
+    config = kind(**NEEDED.get(kind, {}))
+    recorded = json.loads(json.dumps(config.recorded()))
+    assert kind.from_mapping(recorded) == config.again(recorded) == config
+
+
+def test_a_config_is_made_again_in_its_place() -> None:
+    earlier = TrainConfig(solver="als", factors=8, run="a", dir=Path("x"), resume=True)
+    later = TrainConfig(run="b", lock_timeout=3, seed=9).again(earlier.recorded())
+    assert later == TrainConfig(solver="als", factors=8, run="b", lock_timeout=3)
+
+
+def test_a_contradiction_is_what_was_said_and_is_recorded_otherwise() -> None:
+    recorded = TrainConfig(solver="als", factors=8, seed=7).recorded()
+    assert TrainConfig(run="other").contradiction(recorded) is None
+    assert TrainConfig(solver="als", factors=8, resume=True).contradiction(recorded) is None
+    assert TrainConfig(seed=7, solver="adam").contradiction(recorded) == "--solver"
+    assert TrainConfig(factors=32).contradiction(recorded) == "--factors", "the default, but said"
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (TrainConfig(), "mfcli train"),
+        (TrainConfig(resume=True, lock_timeout=3), "mfcli train"),
+        (TrainConfig(run="k8", factors=8, dir=Path("a b")), "mfcli train --run k8 --factors 8 --dir 'a b'"),
+        (TrainConfig(preset="article", epochs=5), "mfcli train --preset article --epochs 5"),
+        (TrainConfig(biases=False, l2=0.0), "mfcli train --no-biases --l2 0.0"),
+        (DownloadConfig(), "mfcli download ml-latest-small"),
+        (PrepareConfig(ratings=Path("r.csv"), separator="\t"), "mfcli prepare --ratings r.csv --separator '\t'"),
+        (PrepareConfig(name="a", no_header=False), "mfcli prepare a"),
+        (PlotConfig(compare=("a", "b")), "mfcli plot --compare a --compare b"),
+    ],
+)
+def test_a_config_says_the_command_that_it_stands_for(parse: Parse, config: Config, line: str) -> None:
+    assert config.shell_line() == line
+    again = parse(type(config), *shlex.split(line)[2:])
+    assert again.recorded() == config.recorded()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_unknown_keys_are_refused(kind: type[Config]) -> None:
     with pytest.raises(UsageError, match="no option is called 'nonsense'"):
         kind.from_mapping({"nonsense": 1})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_two_options_of_a_command_share_a_name(kind: type[Config]) -> None:
+    for one, other in itertools.combinations(kind.options(), 2):
+        assert not {*one.names, one.opt.short} & {*other.names, other.opt.short or ""}, (one.name, other.name)

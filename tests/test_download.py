@@ -643,7 +643,7 @@ def test_a_usage_error_writes_nothing(
         ({"mirror": "file:///tmp"}, "is no address"),
         ({"name": "synthetic", "mirror": "http://h/x"}, "no meaning for synthetic"),
         ({"name": "synthetic", "source": Path("x.zip")}, "no meaning for synthetic"),
-        ({"users": 5}, "--users is for synthetic data; ml-latest-small is as published"),
+        ({"users": 5}, "--users is for synthetic, not for ml-latest-small"),
         ({"retries": -1}, "--retries"),
         ({"timeout": 0.0}, "--timeout"),
     ],

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import EvaluateConfig, TrainConfig
+from mfcli.config import EvaluateConfig, Part, TrainConfig
 from mfcli.errors import ArtifactError
 from mfcli.evaluate import Evaluation, evaluate
 from mfcli.models import ranking as module
@@ -51,12 +51,12 @@ def result(trained: Path) -> Evaluation:
     return evaluate(EvaluateConfig(dir=trained))
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_rmse_and_mae_are_scikit_learns_on_the_files(trained: Path, split: str) -> None:
-    ratings, train = part(trained, split), part(trained, "train")
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+def test_rmse_and_mae_are_scikit_learns_on_the_files(trained: Path, name: Part) -> None:
+    ratings, train = part(trained, name), part(trained, "train")
     predicted = all_scores(trained)[ratings["user"], ratings["item"]]
     predicted = predicted.clip(train["rating"].min(), train["rating"].max())
-    result = evaluate(EvaluateConfig(dir=trained, split=split))
+    result = evaluate(EvaluateConfig(dir=trained, part=name))
     assert result.ratings == len(ratings)
     assert result.rmse == pytest.approx(root_mean_squared_error(ratings["rating"], predicted), rel=1e-6)
     assert result.mae == pytest.approx(mean_absolute_error(ratings["rating"], predicted), rel=1e-6)
@@ -84,8 +84,8 @@ def test_evaluation_json_holds_the_result_and_what_it_was_made_from(trained: Pat
 
 def test_evaluating_changes_no_byte_of_the_run_but_its_own_file(artifacts: Path, mfcli: Runner) -> None:
     before = checksums(artifacts)
-    for split in ("train", "test"):
-        done = mfcli("evaluate", "--split", split, "--top", 3)
+    for name in ("train", "test"):
+        done = mfcli("evaluate", "--part", name, "--top", 3)
         assert done.returncode == 0, done.stderr
     after = checksums(artifacts)
     assert after.pop("runs/default/evaluation.json")
@@ -139,12 +139,12 @@ def test_fallbacks_are_predictions_for_the_unknown(with_strangers: Path) -> None
     result = evaluate(EvaluateConfig(dir=with_strangers))
     assert (result.ratings, result.fallbacks) == (5, 4)
     assert result.oracle_rmse is None
-    assert evaluate(EvaluateConfig(dir=with_strangers, split="train")).fallbacks == 0
+    assert evaluate(EvaluateConfig(dir=with_strangers, part="train")).fallbacks == 0
 
 
 def test_a_part_that_is_not_there_is_an_artifact_error(with_strangers: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no part 'val'.*--validation-fraction"):
-        evaluate(EvaluateConfig(dir=with_strangers, split="val"))
+        evaluate(EvaluateConfig(dir=with_strangers, part="val"))
 
 
 @pytest.mark.parametrize("relevant", [None, 4.5])

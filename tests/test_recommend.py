@@ -259,9 +259,9 @@ def test_json_is_one_document_and_excludes_other_formats(finished: Path) -> None
 
 def test_an_ending_that_names_no_format_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="give --format"):
-        output_format(RecommendConfig(output=Path("out.doc")))
-    assert output_format(RecommendConfig(output=Path("out.doc"), format="csv")) == "csv"
-    assert output_format(RecommendConfig()) == "table"
+        output_format(RecommendConfig(all_users=True, output=Path("out.doc")))
+    assert output_format(RecommendConfig(all_users=True, output=Path("out.doc"), format="csv")) == "csv"
+    assert output_format(RecommendConfig(all_users=True)) == "table"
 
 
 def test_an_output_file_appears_whole_or_not_at_all(finished: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Cutting ratings into parts: known answers, and that no rating is lost or used twice."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +8,8 @@ from sklearn.model_selection import train_test_split
 
 from mfcli.config import PrepareConfig
 from mfcli.data.ratings import Parts, Ratings
-from mfcli.data.split import check_options, split
-from mfcli.errors import DataError, UsageError
+from mfcli.data.split import split
+from mfcli.errors import DataError
 
 USERS = np.array([0, 0, 1, 1, 1, 2, 3, 3], np.int32)
 TIMES = np.array([5, 9, 3, 8, 8, 1, 7, 2], np.int64)
@@ -102,22 +100,6 @@ def test_ones_own_test_rows_are_the_test_part() -> None:
 def test_too_few_ratings_are_a_data_error(n: int, options: dict[str, object]) -> None:
     with pytest.raises(DataError, match="too few"):
         cut(n, np.zeros(n, np.int32), np.arange(n), **options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"folds": 3},
-        {"fold": 1},
-        {"folds": 3, "fold": 4},
-        {"folds": 3, "fold": 1, "split": "time"},
-        {"folds": 3, "fold": 1, "test": Path("x")},
-        {"split": "leave-last", "test": Path("x")},
-    ],
-)
-def test_options_that_contradict_each_other_are_a_usage_error(options: dict[str, object]) -> None:
-    with pytest.raises(UsageError):
-        check_options(PrepareConfig(**options))  # type: ignore[arg-type]
 
 
 KINDS = st.sampled_from([{}, {"split": "time"}, {"split": "leave-last"}, {"folds": 4, "fold": 3}])

@@ -150,7 +150,7 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
         ]
         if done.oracle_rmse is not None:
             rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
-        show_table(f"{done.ratings:,} ratings, {done.split} part", ("", "RMSE", "MAE"), rows, numeric=(1, 2))
+        show_table(f"{done.ratings:,} ratings, {done.part} part", ("", "RMSE", "MAE"), rows, numeric=(1, 2))
         pairs = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
         if done.bias_rmse < done.rmse:
             pairs["mind"] = "biases alone predict better: too few ratings for factors, or too little L2"
@@ -168,7 +168,7 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
             )
         show_pairs("", pairs)
     if done.passed is False:
-        raise GateError(f"RMSE {done.rmse:.4f} on {done.split} is above --max-rmse {done.max_rmse:g}")
+        raise GateError(f"RMSE {done.rmse:.4f} on {done.part} is above --max-rmse {done.max_rmse:g}")
 
 
 @app.command()

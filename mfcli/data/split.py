@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mfcli.config import PrepareConfig
 from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings
-from mfcli.errors import DataError, UsageError
+from mfcli.errors import DataError
 
 Rows = npt.NDArray[np.int64]
 
@@ -21,7 +21,6 @@ def split(config: PrepareConfig, ratings: Ratings, own_test: Rows | None = None)
         own_test: the test part, where the user brought their own.
 
     Raises:
-        UsageError: the options do not go together.
         DataError: a part would be empty, or timestamps are missing.
     """
     everything = np.arange(len(ratings))
@@ -52,25 +51,6 @@ def _timestamps(config: PrepareConfig, ratings: Ratings) -> Int64s:
     if ratings.timestamps is None:
         raise DataError(f"--split {config.split} needs timestamps, and the ratings have none")
     return ratings.timestamps
-
-
-def check_options(config: PrepareConfig) -> None:
-    """Raise UsageError where the split's options contradict each other."""
-    if (config.folds is None) != (config.fold is None):
-        raise UsageError("--folds and --fold belong together")
-    if config.folds is not None and config.fold is not None and config.fold > config.folds:
-        raise UsageError(f"--fold {config.fold}: there are {config.folds} folds")
-    chosen = [
-        name
-        for name, given in (
-            ("--test", config.test is not None),
-            ("--folds", config.folds is not None),
-            (f"--split {config.split}", config.split != "random"),
-        )
-        if given
-    ]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} exclude each other")
 
 
 def _random(rows: Rows, fraction: float, seed: int, part: str) -> tuple[Rows, Rows]:
