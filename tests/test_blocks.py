@@ -160,21 +160,26 @@ def test_a_weight_is_that_many_ratings() -> None:
 
 @pytest.mark.parametrize("by_root_count", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
-def test_short_rows_come_out_as_long_ones_do(biased: bool, by_root_count: bool) -> None:
-    """One to five ratings a user, 12 dimensions: with Λ⁻¹ at hand the short way is taken, without it the long one."""
+@pytest.mark.parametrize("weighted", [False, True])
+def test_short_rows_come_out_as_long_ones_do(weighted: bool, biased: bool, by_root_count: bool) -> None:
+    """One to seven ratings a user, 20 dimensions: with Λ⁻¹ at hand the short way is taken, without it the long one."""
     ratings = some_of(full_matrix(60, 10, 3, 0.2), 0.3)[0]
-    side = cut_by_user(ratings, mean=3.0, dimensions=12)
-    items = torch.randn(10, 12, generator=torch.Generator().manual_seed(0))
+    side = cut_by_user(ratings, mean=3.0, dimensions=20)
+    assert {0, 1, 2, 7} <= set(ratings.user_counts().tolist()) <= set(range(SHORT + 1))
+    assert max(len(block.rows) for block in side.blocks) > 50, "rows of different lengths lie in one block"
+    items = torch.randn(10, 20, generator=torch.Generator().manual_seed(0))
     weights, alphas = (torch.rand(n, generator=torch.Generator().manual_seed(n)) + 0.5 for n in (10, 60))
-    root = torch.eye(12) + 0.2 * torch.randn(12, 12, generator=torch.Generator().manual_seed(3))
-    precision, mean = root @ root.T, torch.linspace(-1, 1, 12)
+    root = torch.eye(20) + 0.2 * torch.randn(20, 20, generator=torch.Generator().manual_seed(3))
+    precision, mean = root @ root.T, torch.linspace(-1, 1, 20)
     found = []
     for covariance in (None, torch.linalg.inv(precision)):
         sums: list[torch.Tensor] = []
         prior = Prior(precision, mean, alphas, by_root_count, covariance)
-        solved = solve_all(side, items, prior, biased=biased, weights=weights, solved=sums.append)
+        options: dict[str, Any] = {"biased": biased, "weights": weights if weighted else None, "solved": sums.append}
+        solved = solve_all(side, items, prior, **options)
         found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
     for long, short in zip(*found, strict=True):
+        assert not torch.equal(long, short), "one way was taken twice"
         torch.testing.assert_close(long, short, rtol=1e-3, atol=1e-3)
 
 

@@ -106,14 +106,17 @@ class Others:
         return cls(factors.contiguous(), biases, roots)
 
     def gather(self, block: Block) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """q (r, s, k), y (r, s) and the roots of the weights (r, s), all times those roots, some slots at a time."""
+        """q (r, s, k), y (r, s) and the roots of the weights (r, s), all times those roots, some slots at a time.
+
+        All three are 0 where a slot is padding.
+        """
         step = max(LONGEST[block.others.device.type] // len(block.rows), 1)
         for others, ratings in zip(*(torch.split(x, step, 1) for x in (block.others, block.ratings)), strict=True):
             flat = others.reshape(-1)
             q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
             y = ratings if self.biases is None else ratings - self.biases.index_select(0, flat).view_as(ratings)
             if self.weights is None:
-                yield q, y, torch.ones_like(y)
+                yield q, y, (others < len(self.factors) - 1).to(y)  # 0 where a slot is padding
             else:
                 roots = self.weights.index_select(0, flat).view_as(y)
                 yield q, y * roots, roots
