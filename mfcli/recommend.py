@@ -1,8 +1,9 @@
 """``mfcli recommend``: the items a user has not rated and would rate highest."""
 
 import contextlib
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -10,47 +11,100 @@ from typing import IO, Any
 import numpy as np
 
 from mfcli.artifacts import Artifacts, atomic_file
-from mfcli.cli.formats import COLUMNS, STD, Recommendations, Writer, open_writer
 from mfcli.config import RecommendConfig
+from mfcli.data.formats import FORMATS, Block, Column, Kind
 from mfcli.data.prepared import PARTS, Prepared
 from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
-from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
 from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
 
-NEW_USER = "new"
+NEW_USER = "new"  # what somebody is called who is not in the data
 
 
-def recommend(config: RecommendConfig) -> Iterator[Recommendations]:
-    """Recommend for the users asked for, a block of users at a time, so that all users fit into bounded memory.
+@dataclass(frozen=True)
+class Recommended:
+    """The result.
+
+    Attributes:
+        run: whose model recommended.
+        users: how many were recommended to.
+        items: how many recommendations that came to.
+        path: the file they are in; None for standard output.
+    """
+
+    run: str
+    users: int
+    items: int
+    path: Path | None
+
+
+def recommend(config: RecommendConfig, stdout: IO[bytes]) -> Recommended:
+    """Write recommendations to a file, which appears when all are in it, or to ``stdout``.
 
     Raises:
-        UsageError: the run's solver does not tell how sure it is, and --with-std asks for it.
+        UsageError: the options do not fit each other or the run.
         DataError: a user or an item is unknown.
         ArtifactError: run or data are absent, damaged or not of each other.
     """
+    name = output_format(config)
+    form = FORMATS[name]
+    if not form.text and config.output is None and not config.save and stdout.isatty():
+        raise UsageError(f"--format {name}: a terminal cannot show it; give --output FILE")
+    trained = _open(config)
+    users = _users(config, trained.prepared)
+    path = trained.record.stage.path / f"recommendations{form.ending}" if config.save else config.output
+    blocks, written = _blocks(config, trained, users), 0
+    first = list(itertools.islice(blocks, 1))  # errors come before the file is opened
+    with contextlib.ExitStack() as stack:
+        if config.save:
+            stack.enter_context(trained.locked(config.lock_timeout))
+        file = stdout if path is None else stack.enter_context(atomic_file(path))
+        writer = form.writer(file, _columns(config, trained.prepared))
+        for block in itertools.chain(first, blocks):
+            writer.write(block)
+            written += len(block["item"])
+        writer.close()
+    return Recommended(config.run, len(users) + (config.ratings is not None), written, path)
+
+
+def recommendations(config: RecommendConfig) -> Iterator[Block]:
+    """The same from Python, a block of users at a time: columns by name, a row an item, best first, ids as in the data.
+
+    Nothing is computed before it is asked for, so all users fit into bounded memory. Raises as :func:`recommend`.
+    """
+    trained = _open(config)
+    yield from _blocks(config, trained, _users(config, trained.prepared))
+
+
+def output_format(config: RecommendConfig) -> str:
+    """The format asked for, else the one of --output's ending, else csv to save and a table to show.
+
+    Raises:
+        UsageError: the ending is not one of a format's.
+    """
+    if config.format is not None:
+        return config.format
+    if config.output is None:
+        return "csv" if config.save else "table"
+    for name, form in FORMATS.items():
+        if form.ending == config.output.suffix:
+            return name
+    raise UsageError(f"--output {config.output}: give --format, its ending names none")
+
+
+def _open(config: RecommendConfig) -> TrainedRun:
     trained = open_run(Artifacts(config.dir), config.run)
     if config.with_std and trained.model.user_noise is None:
         raise UsageError(
             f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
         )
-    items = trained.prepared.items
-    naming = _Naming(items["id"].to_pylist(), items["title"].to_pylist(), items["genres"].to_pylist())
-    if config.ratings is not None:
-        yield _for_somebody_new(config, config.ratings, trained, naming)
-    users = _users(config, trained.prepared)
-    if not len(users):
-        return
-    seen = None if config.include_seen else _seen(trained.prepared, users)
-    user_ids = trained.prepared.users["id"].to_pylist()
-    for ranked in rank(trained.model, users, config.n, hidden=seen):
-        predictions = trained.model.clip(ranked.scores)
-        deviations = trained.model.deviations(ranked.users[:, None], ranked.items) if config.with_std else None
-        yield naming.recommendations([user_ids[row] for row in ranked.users], ranked.items, predictions, deviations)
+    return trained
 
 
 def _users(config: RecommendConfig, prepared: Prepared) -> Int64s:
+    """Rows of the known users asked for, each once, in the order asked for."""
     if config.all_users:
         return np.arange(prepared.n_users)
     ids = list(config.user)
@@ -67,6 +121,63 @@ def _ids_from(name: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def _columns(config: RecommendConfig, prepared: Prepared) -> list[Column]:
+    """What is written of each item."""
+    kinds: dict[str, Kind] = {"integer": "int64", "string": "string"}
+    user_ids, item_ids = (kinds[prepared.record.results[f"{side}_ids"]] for side in ("user", "item"))
+    columns = [
+        Column("user", "string" if config.ratings is not None else user_ids, "user"),
+        Column("rank", "int32", ""),
+        Column("item", item_ids, "item"),
+        Column("title", "string", "title", gives_way=True),
+        Column("genres", "string", "genres", gives_way=True, several=True),
+        Column("prediction", "float32", "rating"),
+    ]
+    return [*columns, Column("std", "float32", "±")] if config.with_std else columns
+
+
+def _blocks(config: RecommendConfig, trained: TrainedRun, users: Int64s) -> Iterator[Block]:
+    """Recommendations to somebody new, if their ratings are given, then to the users of these rows."""
+    model, items = trained.model, _Items(trained.prepared)
+    if config.ratings is not None:
+        yield _for_somebody_new(config, config.ratings, trained, items)
+    if not len(users):
+        return
+    user_ids = trained.prepared.users["id"].to_pylist()
+    hidden = None if config.include_seen else _seen(trained.prepared, users)
+    for ranked in rank(model, users, config.n, hidden=hidden):
+        deviations = model.deviations(ranked.users[:, None], ranked.items) if config.with_std else None
+        yield items.block([user_ids[row] for row in ranked.users], ranked.items, model.clip(ranked.scores), deviations)
+
+
+class _Items:
+    """What people call the items."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.ids, self.titles, self.genres = (prepared.items[name].to_pylist() for name in ("id", "title", "genres"))
+
+    def block(self, users: Sequence[Any], items: Int32s, ratings: Float32s, deviations: Float32s | None) -> Block:
+        """The columns of some users' recommendations.
+
+        Args:
+            users: (n_users,) original ids.
+            items: (n_users, n) rows of items, best first; -1 for none.
+            ratings: (n_users, n) predictions.
+            deviations: (n_users, n), or None where they are not asked for.
+        """
+        at = np.nonzero(items >= 0)
+        rows = items[at].tolist()
+        columns = {
+            "user": [users[place] for place in at[0].tolist()],
+            "rank": (at[1] + 1).tolist(),
+            "item": [self.ids[row] for row in rows],
+            "title": [self.titles[row] for row in rows],
+            "genres": [self.genres[row] for row in rows],
+            "prediction": ratings[at].tolist(),
+        }
+        return columns if deviations is None else columns | {"std": deviations[at].tolist()}
+
+
 def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
     """What these users have rated, in any part."""
     wanted = np.zeros(prepared.n_users, bool)
@@ -77,43 +188,19 @@ def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
     return ItemLists.of_pairs(raters[mine], items[mine], prepared.n_users)
 
 
-@dataclass(frozen=True)
-class _Naming:
-    """From rows of the items table to what people call them."""
-
-    ids: list[Any]
-    titles: list[str]
-    genres: list[str]
-
-    def recommendations(
-        self, users: list[Any], best: Int32s, predictions: Float32s, deviations: Float32s | None = None
-    ) -> Recommendations:
-        """Rows for (users,) ids, their (users, n) best items, -1 for none, and the (users, n) predictions."""
-        of_user, of_rank = np.nonzero(best >= 0)
-        items = best[of_user, of_rank].tolist()
-        columns = {
-            "user": [users[row] for row in of_user],
-            "rank": (of_rank + 1).tolist(),
-            "item": [self.ids[item] for item in items],
-            "title": [self.titles[item] for item in items],
-            "genres": [self.genres[item] for item in items],
-            "prediction": predictions[of_user, of_rank].tolist(),
-        }
-        if deviations is not None:
-            columns[STD] = deviations[of_user, of_rank].tolist()
-        return Recommendations(columns)
-
-
-def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, naming: _Naming) -> Recommendations:
-    """Fold a user in whom training has not seen: the items' factors stay, theirs are solved for."""
+def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, items: _Items) -> Block:
+    """Recommendations to a user whom training has not seen, whose ratings are in a file."""
     ids, given = _new_ratings(file)
-    rows = np.array(trained.prepared.item_rows(ids), np.int32)
-    newcomer = fold_in(trained.model, rows, given)
-    hidden = None if config.include_seen else ItemLists(np.array([0, len(rows)]), rows)
+    rated = np.array(trained.prepared.item_rows(ids), np.int32)
+    newcomer = fold_in(trained.model, rated, given)
+    hidden = None if config.include_seen else ItemLists(np.array([0, len(rated)]), rated)
     (ranked,) = rank(newcomer.model, np.array([0]), config.n, hidden=hidden)
-    predictions, deviations = trained.model.clip(ranked.scores), newcomer.deviations() if config.with_std else None
-    return naming.recommendations(
-        [NEW_USER], ranked.items, predictions, None if deviations is None else deviations[ranked.items]
+    deviations = newcomer.deviations() if config.with_std else None
+    return items.block(
+        [NEW_USER],
+        ranked.items,
+        trained.model.clip(ranked.scores),
+        None if deviations is None else deviations[ranked.items],
     )
 
 
@@ -124,51 +211,3 @@ def _new_ratings(file: Path) -> tuple[list[str], Float32s]:
     if len(set(ids)) < len(ids):
         raise DataError(f"{file}: an item is rated twice")
     return ids, ratings
-
-
-BY_ENDING = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".parquet": "parquet", ".txt": "table"}
-
-
-def output_format(config: RecommendConfig) -> str:
-    """The format asked for, else the one of --output's ending, else a table. Raises UsageError."""
-    if config.format is not None:
-        return config.format
-    if config.output is None:
-        return "csv" if config.save else "table"
-    if config.output.suffix not in BY_ENDING:
-        raise UsageError(f"--output {config.output}: give --format, its ending names none")
-    return BY_ENDING[config.output.suffix]
-
-
-@contextlib.contextmanager
-def open_output(config: RecommendConfig, kind: str, stdout: IO[bytes]) -> Iterator[Writer]:
-    """Where the recommendations go: standard output, or a file that appears when all are in it.
-
-    Raises:
-        UsageError: parquet to a terminal.
-    """
-    artifacts = Artifacts(config.dir)
-    figures = artifacts.data.record().results
-    if kind == "parquet" and config.output is None and not config.save and stdout.isatty():
-        raise UsageError("--format parquet: a terminal cannot show it; give --output FILE")
-    with contextlib.ExitStack() as stack:
-        file: IO[bytes] = stdout
-        if config.save:
-            stage = artifacts.run(config.run)
-            if not stage.exists():
-                raise ArtifactError(f"{stage.path} is not there yet: run `{stage.command}`")
-            stack.enter_context(stage.lock(config.lock_timeout))
-            file = stack.enter_context(
-                atomic_file(stage.path / f"recommendations.{'txt' if kind == 'table' else kind}")
-            )
-        elif config.output is not None:
-            file = stack.enter_context(atomic_file(config.output))
-        writer = open_writer(
-            kind,
-            file,
-            text_users=config.ratings is not None or figures["user_ids"] == "string",
-            text_items=figures["item_ids"] == "string",
-            columns=(*COLUMNS, STD) if config.with_std else COLUMNS,
-        )
-        yield writer
-        writer.close()

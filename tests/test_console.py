@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from mfcli.cli import progress
-from mfcli.cli.console import show_pairs, table_text
+from mfcli.cli.console import show_pairs
 from mfcli.cli.progress import Terminal, clock, epoch_text
 from mfcli.progress import EpochLine
+from mfcli.table import table_text
 from tests.conftest import clean_environment
 
 CSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -156,10 +157,10 @@ def test_the_clock(seconds: float, text: str) -> None:
 def test_a_table_reads_no_markup_and_cuts_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("[red]x[/red] :smile: [/]", 123456789.25), ("y" * 300, 2)]
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert "[red]x[/red] :smile: [/]" in table_text("[t]", ("a", "b"), rows, numeric=(1,))
-    assert "y" * 300 in table_text("", ("a", "b"), rows, numeric=(1,))
+    assert "[red]x[/red] :smile: [/]" in table_text("[t]", ("a", "b"), rows, numeric=(1,), terminal=False)
+    assert "y" * 300 in table_text("", ("a", "b"), rows, numeric=(1,), terminal=False)
     monkeypatch.setenv("COLUMNS", "40")
-    narrow = table_text("", ("a", "b"), rows, numeric=(1,))
+    narrow = table_text("", ("a", "b"), rows, numeric=(1,), terminal=False)
     assert max(map(len, narrow.splitlines())) <= 40
     assert "123456789.25" in narrow
 

@@ -3,46 +3,61 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.cli.formats import COLUMNS, STD, Recommendations, open_writer
+from mfcli.config import RecommendConfig
+from mfcli.data.formats import FORMATS, Block, Column, Writer
 
-BLOCKS = [
-    Recommendations(
-        {
-            "user": [7, 7],
-            "rank": [1, 2],
-            "item": [10, 11],
-            "title": ['Seven, "Se7en" (1995)', "A [rec] (2007)"],
-            "genres": ["Crime|Drama", ""],
-            "prediction": [4.123456, 3.0],
-        }
-    ),
-    Recommendations(
-        {
-            "user": [8],
-            "rank": [1],
-            "item": [12],
-            "title": ["Amélie\nof 기생충"],
-            "genres": ["Comedy"],
-            "prediction": [0.5],
-        }
-    ),
+COLUMNS = (
+    Column("user", "int64", "user"),
+    Column("rank", "int32", ""),
+    Column("item", "int64", "item"),
+    Column("title", "string", "title", gives_way=True),
+    Column("genres", "string", "genres", gives_way=True, several=True),
+    Column("prediction", "float32", "rating"),
+)
+NAMES = tuple(column.name for column in COLUMNS)
+BLOCKS: list[Block] = [
+    {
+        "user": [7, 7],
+        "rank": [1, 2],
+        "item": [10, 11],
+        "title": ['Seven, "Se7en" (1995)', "A [rec] | b (2007)"],
+        "genres": ["Crime|Drama", ""],
+        "prediction": [4.123456, 3.0],
+    },
+    {
+        "user": [8],
+        "rank": [1],
+        "item": [12],
+        "title": ["Amélie\nof 기생충"],
+        "genres": ["Comedy"],
+        "prediction": [0.5],
+    },
 ]
 ROWS = [
     (7, 1, 10, 'Seven, "Se7en" (1995)', "Crime|Drama", 4.1235),
-    (7, 2, 11, "A [rec] (2007)", "", 3.0),
+    (7, 2, 11, "A [rec] | b (2007)", "", 3.0),
     (8, 1, 12, "Amélie\nof 기생충", "Comedy", 0.5),
 ]
 
 
-def written(kind: str, blocks: list[Recommendations], *, text: bool = False, std: bool = False) -> bytes:
+FOR_MACHINES = [name for name in FORMATS if name != "table"]
+TEXTS = [name for name, form in FORMATS.items() if form.text]
+
+
+def opened(kind: str, file: io.BytesIO, columns: Sequence[Column] = COLUMNS) -> Writer:
+    return FORMATS[kind].writer(file, columns)
+
+
+def written(kind: str, blocks: list[Block], columns: Sequence[Column] = COLUMNS) -> bytes:
     file = io.BytesIO()
-    columns = (*COLUMNS, STD) if std else COLUMNS
-    writer = open_writer(kind, file, text_users=text, text_items=text, columns=columns)
+    writer = opened(kind, file, columns)
     for block in blocks:
         writer.write(block)
     writer.close()
@@ -62,16 +77,16 @@ def read(kind: str, content: bytes) -> list[dict[str, Any]]:
     return json.loads(text) if kind == "json" else [json.loads(line) for line in text.split("\n")[:-1]]
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("kind", FOR_MACHINES)
 def test_every_format_holds_the_same_rows(kind: str) -> None:
     rows = read(kind, written(kind, BLOCKS))
-    assert [tuple(row) for row in rows] == [COLUMNS] * 3
+    assert [tuple(row) for row in rows] == [NAMES] * 3
     for row, expected in zip(rows, ROWS, strict=True):
         assert tuple(row.values())[:-1] == expected[:-1]
         assert row["prediction"] == pytest.approx(expected[-1], abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("kind", FOR_MACHINES)
 def test_nothing_to_write_is_still_a_file_that_can_be_read(kind: str) -> None:
     assert read(kind, written(kind, [])) == []
 
@@ -91,47 +106,47 @@ def test_a_table_has_one_heading_a_user_and_shows_titles_as_they_are() -> None:
     assert lines[0] == "user 7"
     assert lines[1].split() == ["item", "title", "genres", "rating"]
     assert lines[3].split("   ")[-2:] == ["Crime, Drama", "  4.12"]
-    assert "A [rec] (2007)" in lines[4]
+    assert "A [rec] | b (2007)" in lines[4]
     assert written("table", BLOCKS).decode().count("user ") == 2
     assert written("table", []) == b""
 
 
-def test_parquet_has_ids_of_the_kind_the_data_have() -> None:
-    numbers = pq.read_schema(io.BytesIO(written("parquet", BLOCKS)))
-    assert [str(numbers.field(name).type) for name in COLUMNS] == [
-        "int64",
-        "int32",
-        "int64",
-        "string",
-        "string",
-        "float",
-    ]
-    texts = Recommendations(BLOCKS[1].columns | {"user": ["new"], "item": ["tt0110912"]})
-    (row,) = read("parquet", written("parquet", [texts], text=True))
-    assert (row["user"], row["item"]) == ("new", "tt0110912")
+def test_parquet_has_the_kinds_declared_and_text_for_any_id_where_ids_are_text() -> None:
+    schema = pq.read_schema(io.BytesIO(written("parquet", BLOCKS)))
+    kinds = [str(schema.field(name).type) for name in NAMES]
+    assert kinds == ["int64", "int32", "int64", "string", "string", "float"]
+    texts = [replace(column, kind="string") if column.name in ("user", "item") else column for column in COLUMNS]
+    block = {**BLOCKS[0], "user": ["new", 7], "item": ["tt0110912", "tt0110913"]}
+    rows = read("parquet", written("parquet", [block], texts))
+    assert [(row["user"], row["item"]) for row in rows] == [("new", "tt0110912"), ("7", "tt0110913")]
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "table"])
+@pytest.mark.parametrize("kind", TEXTS)
 def test_a_block_is_written_when_it_comes(kind: str) -> None:
     """What is written does not wait in memory for the end."""
     file = io.BytesIO()
-    writer = open_writer(kind, file, text_users=False, text_items=False)
-    writer.write(BLOCKS[0])
-    assert b"A [rec] (2007)" in file.getvalue()
+    opened(kind, file).write(BLOCKS[0])
+    assert b"A [rec] | b (2007)" in file.getvalue()
 
 
-def test_a_writer_that_is_dropped_leaves_the_file_open() -> None:
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_writer_that_is_dropped_leaves_the_file_open(kind: str) -> None:
     """As when a later block fails: standard output must live on for the message's sake."""
     file = io.BytesIO()
-    for kind in ("csv", "jsonl", "json", "table"):
-        open_writer(kind, file, text_users=False, text_items=False).write(BLOCKS[0])
-        assert not file.closed
+    opened(kind, file).write(BLOCKS[0])
+    assert not file.closed
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
-def test_the_standard_deviation_is_one_more_column(kind: str) -> None:
-    (row,) = read(kind, written(kind, [Recommendations(BLOCKS[1].columns | {STD: [0.87654]})], std=True))
-    assert tuple(row) == (*COLUMNS, STD)
-    assert float(row[STD]) == pytest.approx(0.87654, abs=1e-4)
-    table = written("table", [Recommendations(BLOCKS[0].columns | {STD: [0.5, 0.25]})], std=True).decode()
+@pytest.mark.parametrize("kind", FOR_MACHINES)
+def test_one_more_column_is_one_more_in_every_format(kind: str) -> None:
+    columns = (*COLUMNS, Column("std", "float32", "±"))
+    (row,) = read(kind, written(kind, [{**BLOCKS[1], "std": [0.87654]}], columns))
+    assert tuple(row) == (*NAMES, "std")
+    assert float(row["std"]) == pytest.approx(0.87654, abs=1e-4)
+    table = written("table", [{**BLOCKS[0], "std": [0.5, 0.25]}], columns).decode()
     assert table.splitlines()[3].endswith("4.12   0.50")
+
+
+def test_the_option_offers_every_format_and_each_has_an_ending_of_its_own() -> None:
+    assert RecommendConfig.option("format").choices == tuple(FORMATS)
+    assert len({form.ending for form in FORMATS.values()}) == len(FORMATS)

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfcli.artifacts import Artifacts
-from mfcli.cli.formats import Recommendations
 from mfcli.config import RecommendConfig, TrainConfig
+from mfcli.data.formats import Block, CsvWriter
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models import ranking as module
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.recommend import open_output, output_format, recommend
+from mfcli.recommend import output_format, recommend, recommendations
 from tests.conftest import Runner, clean_environment, run_mfcli
 
 PARTS = ("train", "val", "test")
@@ -32,7 +32,11 @@ PARTS = ("train", "val", "test")
 
 def rows(folder: Path, **options: Any) -> list[dict[str, Any]]:
     """What is recommended, as one list."""
-    return [row for block in recommend(RecommendConfig(dir=folder, **options)) for row in block.rows()]
+    return rows_of(recommendations(RecommendConfig(dir=folder, **options)))
+
+
+def rows_of(blocks: Iterable[Block]) -> list[dict[str, Any]]:
+    return [dict(zip(block, values, strict=True)) for block in blocks for values in zip(*block.values(), strict=True)]
 
 
 @functools.cache
@@ -101,11 +105,11 @@ def test_all_users_come_in_blocks_that_fit_into_memory(
 
     monkeypatch.setattr(FactorModel, "scores", counting)
     monkeypatch.setattr(module, "SCORES_AT_ONCE", at_once)
-    blocks = recommend(RecommendConfig(dir=finished, all_users=True, n=4))
+    blocks = recommendations(RecommendConfig(dir=finished, all_users=True, n=4))
     first = next(blocks)
     n_items = len(part(finished, "items"))
     assert scored == [max(1, at_once // n_items)], "nothing is computed before it is asked for"
-    got = [row for block in [first, *blocks] for row in block.rows()]
+    got = rows_of([first, *blocks])
     assert sum(scored) == len(part(finished, "users"))
     assert max(scored) * n_items <= max(at_once, n_items)
     assert [row | {"prediction": 0} for row in got] == [row | {"prediction": 0} for row in whole]
@@ -222,9 +226,8 @@ def in_every_format(finished: Path, tmp_path_factory: pytest.TempPathFactory) ->
     names = {"csv": "a.csv", "jsonl": "a.jsonl", "json": "a.json", "parquet": "a.parquet", "table": "a.txt"}
     for kind, name in names.items():
         config = RecommendConfig(dir=finished, all_users=True, n=3, output=folder / name)
-        with open_output(config, output_format(config), io.BytesIO()) as writer:
-            for block in recommend(config):
-                writer.write(block)
+        done = recommend(config, io.BytesIO())
+        assert (done.users, done.items, done.path) == (120, 360, folder / name)
         assert output_format(config) == kind
     return {kind: folder / name for kind, name in names.items()}
 
@@ -264,22 +267,19 @@ def test_an_ending_that_names_no_format_is_a_usage_error() -> None:
     assert output_format(RecommendConfig(all_users=True)) == "table"
 
 
-def test_an_output_file_appears_whole_or_not_at_all(finished: Path, tmp_path: Path) -> None:
+def test_an_output_file_appears_whole_or_not_at_all(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out.csv"
     out.write_text("what was there before")
-    config = RecommendConfig(dir=finished, all_users=True, output=out)
 
-    def failing() -> Iterator[Recommendations]:
-        yield next(recommend(config))
+    def half(self: CsvWriter, block: Block) -> None:
+        self.file.write(b"half of it")
         raise DataError("half-way")
 
-    def write() -> None:
-        with open_output(config, "csv", io.BytesIO()) as writer:
-            for block in failing():
-                writer.write(block)
-
-    with pytest.raises(DataError):
-        write()
+    monkeypatch.setattr(CsvWriter, "write", half)
+    with pytest.raises(DataError, match="half-way"):
+        recommend(RecommendConfig(dir=finished, all_users=True, output=out), io.BytesIO())
     assert out.read_text() == "what was there before"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -289,9 +289,9 @@ def test_parquet_is_not_shown_on_a_terminal(finished: Path) -> None:
         def isatty(self) -> bool:
             return True
 
-    config = RecommendConfig(dir=finished, all_users=True)
-    with pytest.raises(UsageError, match="a terminal cannot show it"), open_output(config, "parquet", Screen()):
-        pass
+    config = RecommendConfig(dir=finished, all_users=True, format="parquet")
+    with pytest.raises(UsageError, match="a terminal cannot show it"):
+        recommend(config, Screen())
 
 
 def test_save_puts_them_into_the_run(artifacts: Path, mfcli: Runner) -> None:
@@ -354,10 +354,7 @@ def test_titles_and_ids_are_never_markup(of_texts: Path) -> None:
 
 
 def test_text_ids_in_parquet(of_texts: Path, tmp_path: Path) -> None:
-    config = RecommendConfig(dir=of_texts, all_users=True, output=tmp_path / "a.parquet")
-    with open_output(config, "parquet", io.BytesIO()) as writer:
-        for block in recommend(config):
-            writer.write(block)
+    recommend(RecommendConfig(dir=of_texts, all_users=True, output=tmp_path / "a.parquet"), io.BytesIO())
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows(of_texts, all_users=True)
 
 

@@ -2,11 +2,10 @@
 
 import contextlib
 import io
-import itertools
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,20 +184,14 @@ def plot(config: PlotConfig, output: Output) -> None:
 @options(RecommendConfig)
 def recommend(config: RecommendConfig, output: Output) -> None:
     """The items each user has not rated and would rate highest."""
-    from mfcli.recommend import open_output, output_format
     from mfcli.recommend import recommend as stage
 
-    kind = "json" if output.json and config.format is None else output_format(config)
-    if output.json and kind != "json":
-        raise UsageError(f"--json and --format {kind} exclude each other")
-    blocks = stage(config)
-    first = next(blocks, None)  # errors come before the output is opened
-    with open_output(config, kind, sys.stdout.buffer) as writer:
-        found = 0
-        for block in itertools.chain([] if first is None else [first], blocks):
-            writer.write(block)
-            found += len(block.columns["item"])
-    if first is not None and not found:
+    if output.json:
+        if config.format not in (None, "json"):
+            raise UsageError(f"--json and --format {config.format} exclude each other")
+        config = replace(config, format="json")
+    done = stage(config, sys.stdout.buffer)
+    if done.users and not done.items:
         output.terminal.note("nothing to recommend: every item is rated already (--include-seen shows those too)")
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mfcli.cli.console import is_terminal
 from mfcli.progress import EpochLine, Progress, TrainingProgress
+from mfcli.table import is_terminal
 
 if TYPE_CHECKING:
     import rich.progress

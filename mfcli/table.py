@@ -1,0 +1,50 @@
+"""A table as people read it in a terminal."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+UNBOUNDED = 10_000  # columns of text, where no terminal sets a width
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether bars and colours make sense there."""
+    try:
+        return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    except ValueError:  # closed
+        return False
+
+
+def table_text(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, numeric: Sequence[int] = (), terminal: bool
+) -> str:
+    """A table as wide as the terminal, or as the variable COLUMNS says, or as wide as it needs where neither is.
+
+    Args:
+        title: above the table; '' for none.
+        header: names of the columns.
+        rows: cells, shown with str(), never read as markup.
+        numeric: places of the columns that stand to the right and are never cut. The others give way.
+        terminal: whether a terminal will show it.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left"
+    )
+    for place, name in enumerate(header):
+        stays = place in numeric
+        # Rich narrows the columns that may wrap. Their cells may not, so they are cut.
+        table.add_column(Text(name), justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(Text(str(cell), no_wrap=True, overflow="ellipsis") for cell in row))
+    bounded = terminal or "COLUMNS" in os.environ
+    width = shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
+    console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
