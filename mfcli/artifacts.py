@@ -11,72 +11,23 @@ import hashlib
 import json
 import os
 import platform
-import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mfcli.config import Config
-from mfcli.errors import ArtifactError
+from mfcli.atomic import atomic_file, naming, sha256, to_json
+from mfcli.config import Config, DownloadConfig, PlotConfig, PrepareConfig, TrainConfig
+from mfcli.errors import ArtifactError, UsageError
 
 T = TypeVar("T")
 
 STAGE_FILE = "stage.json"
 FORMAT = 2
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def to_json(value: Any) -> str:
-    """Readable JSON, always the same text for the same value; NaN and infinity are refused (ValueError)."""
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
-    """A file open for writing that appears at ``path``, whole, when the block ends without an exception."""
-    if path.exists() and not path.is_file():
-        with _named(path), path.open("wb") as file:  # a device or a pipe: there is nothing to replace
-            yield file
-        return
-    if path.is_symlink():
-        path = path.resolve()  # a link stays, as it does for a shell's >
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with _named(path), os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp made it private
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Give an OSError that does not say where it happened (a full disk) the file that was being written."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 def _seal(body: dict[str, Any]) -> str:
@@ -114,8 +65,11 @@ class Record:
 
     @property
     def command(self) -> str:
-        """What made it."""
-        return str(self.body["command"])
+        """The command that makes it again, with all options that made it, where it lies now."""
+        try:
+            return self.stage.config.again(self.config).shell_line()
+        except UsageError:  # made by a version of mfcli that has other options
+            return self.stage.command
 
     def damaged(self, what: str) -> ArtifactError:
         return ArtifactError(f"{what}: run `{self.command}` again")
@@ -149,10 +103,20 @@ class Draft:
 
 @dataclass(frozen=True)
 class Stage:
-    """One directory of the artifact directory, and the command that makes it."""
+    """One directory of the artifact directory.
+
+    Attributes:
+        path: where it lies.
+        config: the least that makes it there: no option but those that say where.
+    """
 
     path: Path
-    command: str
+    config: Config
+
+    @property
+    def command(self) -> str:
+        """The least command that makes it."""
+        return self.config.shell_line()
 
     def _sibling(self, ending: str) -> Path:
         return self.path.parent / f".{self.path.name}.{ending}"
@@ -199,7 +163,7 @@ class Stage:
         new.mkdir(parents=True)
         try:
             draft = Draft(new)
-            with _named(self.path):
+            with naming(self.path):
                 yield draft
                 self._write_record(draft, config, inputs, device, libraries)
         except BaseException:
@@ -220,7 +184,7 @@ class Stage:
                 os.fsync(file.fileno())
         body = {
             "format": FORMAT,
-            "command": self.command,
+            "command": config.shell_line(),
             "config": config.recorded(),
             "device": device,
             "versions": {"python": platform.python_version()}
@@ -288,27 +252,26 @@ class Artifacts:
 
     root: Path
 
-    def _command(self, command: str) -> str:
-        root = str(self.root)
-        return f"mfcli {command}" if root == "artifacts" else f"mfcli {command} --dir {shlex.quote(root)}"
-
     def raw(self, dataset: str) -> Stage:
-        return Stage(self.root / "raw" / dataset, self._command(f"download {dataset}"))
+        """The published files of a data set."""
+        return Stage(self.root / "raw" / dataset, DownloadConfig(dir=self.root, name=dataset))
 
     def downloaded(self) -> list[str]:
         """Names of the data sets under raw/, sorted; also those whose replacement was cut short."""
-        found = {p.parent.name for p in (self.root / "raw").glob(f"*/{STAGE_FILE}")}
-        whole = {name for name in found if not name.startswith(".")}
-        return sorted(whole | {name[1:-4] for name in found if name.startswith(".") and name.endswith(".old")})
+        folders = [path.parent.name for path in (self.root / "raw").glob(f"*/{STAGE_FILE}")]
+        whole = {name for name in folders if not name.startswith(".")}
+        cut_short = {name.removeprefix(".").removesuffix(".old") for name in folders if name.endswith(".old")}
+        return sorted(whole | cut_short)
 
     @property
     def data(self) -> Stage:
-        return Stage(self.root / "data", self._command("prepare"))
+        """The prepared ratings."""
+        return Stage(self.root / "data", PrepareConfig(dir=self.root))
 
-    def run(self, name: str, solver: str = "adam") -> Stage:
-        command = "train" if name == "default" else f"train --run {name}"
-        command += "" if solver == "adam" else f" --solver {solver}"
-        return Stage(self.root / "runs" / name, self._command(command))
+    def run(self, name: str) -> Stage:
+        """A trained model."""
+        return Stage(self.root / "runs" / name, TrainConfig(dir=self.root, run=name))
 
     def plots(self, run: str) -> Stage:
-        return Stage(self.run(run).path / "plots", self._command("plot" if run == "default" else f"plot --run {run}"))
+        """The figures of a run."""
+        return Stage(self.run(run).path / "plots", PlotConfig(dir=self.root, run=run))

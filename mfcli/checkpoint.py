@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.artifacts import atomic_file
+from mfcli.atomic import atomic_file
 from mfcli.errors import ArtifactError
 
 FILE = "checkpoint.safetensors"

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage, sha256
+from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage
+from mfcli.atomic import sha256
 from mfcli.config import DownloadConfig
 from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, find

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mfcli.artifacts import Artifacts, atomic_file, to_json
+from mfcli.artifacts import Artifacts
+from mfcli.atomic import atomic_file, to_json
 from mfcli.config import EvaluateConfig
 from mfcli.data.ratings import Ratings
 from mfcli.models import metrics

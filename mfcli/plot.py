@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mfcli.artifacts import Artifacts, Record, atomic_file
+from mfcli.artifacts import Artifacts, Record
+from mfcli.atomic import atomic_file
 from mfcli.config import PlotConfig
 from mfcli.errors import UsageError
 from mfcli.models.metrics import rmse

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.artifacts import Artifacts, sha256
+from mfcli.artifacts import Artifacts
+from mfcli.atomic import sha256
 from mfcli.config import PrepareConfig
 from mfcli.data.catalog import CSV, SYNTHETIC, find
 from mfcli.data.prepared import write

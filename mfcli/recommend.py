@@ -10,7 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from mfcli.artifacts import Artifacts, atomic_file
+from mfcli.artifacts import Artifacts
+from mfcli.atomic import atomic_file
 from mfcli.config import RecommendConfig
 from mfcli.data.formats import FORMATS, Block, Column, Kind
 from mfcli.data.prepared import PARTS, Prepared

@@ -71,7 +71,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
     progress = progress or Progress()
     compute = Compute(pick_device(config.device), config.threads)
     artifacts = Artifacts(config.dir)
-    stage = artifacts.run(config.run, config.solver)
+    stage = artifacts.run(config.run)
     with torch_threads(compute.cores), stage.lock(config.lock_timeout):
         prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
         return _Run(config, stage, prepared, compute, progress).go()
@@ -145,7 +145,8 @@ class _Run:
                 self._save()
                 raise Stopped(
                     stop.exit_code - 128,
-                    f"stopped in epoch {len(self.history) + 1}; `{self.stage.command} --resume` goes on from there",
+                    f"stopped in epoch {len(self.history) + 1}; "
+                    f"`{self.config.shell_line()} --resume` goes on from there",
                 ) from None
             seconds = time.perf_counter() - self.started
         return self._commit(seconds)

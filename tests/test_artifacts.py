@@ -3,21 +3,27 @@
 import json
 import multiprocessing
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mfcli.artifacts import STAGE_FILE, Artifacts, Record, Stage, atomic_file, sha256, to_json
-from mfcli.config import Config
+from mfcli.artifacts import STAGE_FILE, Artifacts, Record, Stage
+from mfcli.atomic import atomic_file, sha256, to_json
+from mfcli.config import PrepareConfig, TrainConfig
 from mfcli.errors import ArtifactError
 from tests.conftest import Runner
 
 
+def stage_at(path: Path) -> Stage:
+    return Stage(path, PrepareConfig())
+
+
 def commit(stage: Stage, text: str, **files: str) -> None:
     """Replace a stage by one of two files that must go together, and more."""
-    with stage.lock(10), stage.replace(Config(), {"from": text}) as draft:
+    with stage.lock(10), stage.replace(PrepareConfig(), {"from": text}) as draft:
         for name, content in {"a": text, "b": text, **files}.items():
             (draft.path / name).write_text(content)
         draft.results["text"] = text
@@ -32,7 +38,7 @@ def read(record: Record) -> str:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path / "data", "mfcli prepare")
+    return stage_at(tmp_path / "data")
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,8 +114,26 @@ def test_a_stage_says_what_made_it_and_what_it_holds(stage: Stage) -> None:
     record.check()
 
 
+def test_a_stage_says_the_command_that_makes_it_again_where_it_lies_now(tmp_path: Path) -> None:
+    made = TrainConfig(dir=tmp_path / "before", run="k8", solver="als", factors=8, resume=True, lock_timeout=3)
+    run = Artifacts(made.dir).run(made.run)
+    with run.lock(1), run.replace(made, {}):
+        pass
+    made.dir.rename(tmp_path / "a b")
+    moved = Artifacts(tmp_path / "a b").run("k8")
+    place = f"--dir '{tmp_path}/a b'"
+    assert moved.command == f"mfcli train --run k8 {place}"
+    assert moved.record().command == f"mfcli train --run k8 --solver als --factors 8 {place}"
+
+
+def test_a_stage_made_by_options_that_are_no_more_still_names_a_command(stage: Stage) -> None:
+    with stage.lock(1), stage.replace(TrainConfig(seed=1), {}):
+        pass
+    assert stage.record().command == "mfcli prepare"
+
+
 def test_the_fingerprint_is_of_the_files_alone(tmp_path: Path) -> None:
-    one, same, other = (Stage(tmp_path / name, f"make {name}") for name in "abc")
+    one, same, other = (stage_at(tmp_path / name) for name in "abc")
     commit(one, "x")
     commit(same, "x")
     commit(other, "y")
@@ -120,7 +144,7 @@ def test_a_failure_while_writing_keeps_the_previous_stage(stage: Stage) -> None:
     commit(stage, "old")
 
     def fail() -> None:
-        with stage.lock(1), stage.replace(Config(), {}) as draft:
+        with stage.lock(1), stage.replace(PrepareConfig(), {}) as draft:
             (draft.path / "a").write_text("new")
             raise OSError(28, "No space left on device")
 
@@ -178,7 +202,7 @@ def test_a_replacement_cut_short_is_finished_or_undone(stage: Stage, complete: b
     """As a SIGKILL between the two renames leaves it; without a stage.json the new one is no result."""
     commit(stage, "new")
     stage.path.rename(stage.path.with_name(".data.new"))
-    commit(Stage(stage.path.with_name("other"), ""), "old")
+    commit(stage_at(stage.path.with_name("other")), "old")
     stage.path.with_name("other").rename(stage.path.with_name(".data.old"))
     if not complete:
         (stage.path.with_name(".data.new") / STAGE_FILE).unlink()
@@ -205,7 +229,7 @@ def test_a_second_writer_waits_then_exits_3(artifacts: Path, mfcli: Runner) -> N
 
 def _replace_again_and_again(path: Path, times: int) -> None:
     for number in range(times):
-        commit(Stage(path, ""), str(number // 2))  # every second replacement by the same bytes
+        commit(stage_at(path), str(number // 2))  # every second replacement by the same bytes
 
 
 def test_readers_see_whole_results_while_a_writer_replaces_them(stage: Stage) -> None:
@@ -228,25 +252,37 @@ def test_readers_see_whole_results_while_a_writer_replaces_them(stage: Stage) ->
     ("file", "command", "next_command"),
     [
         ("runs/default/stage.json", ("evaluate",), "mfcli train"),
-        ("runs/default/model.safetensors", ("recommend", "--user", "1"), "mfcli train"),
+        ("runs/default/model.safetensors", ("recommend", "--user", "1"), "mfcli train --factors 4 --epochs 4"),
         ("data/stage.json", ("recommend", "--user", "1"), "mfcli prepare"),
         ("data/items.parquet", ("recommend", "--user", "1"), "mfcli prepare"),
         ("data/test.parquet", ("evaluate",), "mfcli prepare"),
-        ("raw/synthetic/ratings.csv", ("prepare",), "mfcli download synthetic"),
+        (
+            "raw/synthetic/ratings.csv",
+            ("prepare",),
+            "mfcli download synthetic --users 120 --items 80 --ratings 3000 --rank 2",
+        ),
     ],
 )
 def test_every_command_refuses_damaged_input_and_names_the_command_that_mends_it(
     artifacts: Path, mfcli: Runner, file: str, command: tuple[str, ...], next_command: str
 ) -> None:
+    before = (artifacts / file).read_bytes()
     _cut(artifacts / file)
     done = mfcli(*command)
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"run `{next_command}`" in done.stderr
     assert done.stderr.count("\n") == 1
+    (named,) = re.findall("run `(.*)`", done.stderr)
+    assert named == next_command
+    assert mfcli(*named.split()[1:], "-q").returncode == 0
+    if not file.endswith(STAGE_FILE):
+        assert (artifacts / file).read_bytes() == before
+    assert mfcli(*command).returncode == 0
 
 
 def test_a_model_of_other_data_is_refused(artifacts: Path, mfcli: Runner) -> None:
     assert mfcli("prepare", "--seed", 5, "-q").returncode == 0
     done = mfcli("evaluate")
     assert done.returncode == 3
-    assert "was trained on other data than artifacts/data holds now: run `mfcli train` again" in done.stderr
+    assert (
+        "was trained on other data than artifacts/data holds now: run `mfcli train --factors 4 --epochs 4` again"
+    ) in done.stderr

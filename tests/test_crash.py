@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from mfcli.artifacts import Artifacts, Stage
+from mfcli.artifacts import Artifacts
 from tests.conftest import clean_environment, run_mfcli
-from tests.test_artifacts import commit, read
+from tests.test_artifacts import commit, read, stage_at
 
 TRAIN = ("train", "--run", "r", "--epochs", "4", "--factors", "4", "--batch", "500", "--patience", "0", "-q")
 PREPARE = ("prepare", "--seed", "7", "-q")
@@ -52,7 +52,7 @@ def _command(folder: Path, moment: int, arguments: tuple[str, ...]) -> None:
 
 def _commit(folder: Path, moment: int, text: str) -> None:
     _die_at(moment)
-    commit(Stage(folder / "data", ""), text)
+    commit(stage_at(folder / "data"), text)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_stage_is_old_or_new_whenever_its_writer_dies(
     while not finished:
         moments += 1
         folder = tmp_path / str(moments)
-        stage = Stage(folder / "data", "")
+        stage = stage_at(folder / "data")
         if before == "old":
             commit(stage, "old")
         finished = _survives(victims, _commit, folder, moments, "new")

@@ -188,7 +188,7 @@ def test_a_run_of_other_data_is_refused_and_says_what_to_do(artifacts: Path, mfc
     done = mfcli("evaluate")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
     assert "run 'default' was trained on other data" in done.stderr
-    assert "run `mfcli train` again" in done.stderr
+    assert "run `mfcli train --factors 4 --epochs 4` again" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["runs/default/model.safetensors", "data/test.parquet", "data/train.parquet"])

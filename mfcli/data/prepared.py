@@ -90,7 +90,7 @@ class Prepared:
         """The ratings of ``train``, ``val`` or ``test``. Raises ArtifactError."""
         if not self.has(name):
             raise ArtifactError(
-                f"the data have no part '{name}': run `{self.record.stage.command}` with --validation-fraction above 0"
+                f"the data have no part '{name}': run `{self.record.command}` with --validation-fraction above 0"
             )
         return Ratings.from_arrow(self._table(name), self.n_users, self.n_items)
 
