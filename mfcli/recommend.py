@@ -97,7 +97,7 @@ def output_format(config: RecommendConfig) -> str:
 
 def _open(config: RecommendConfig) -> TrainedRun:
     trained = open_run(Artifacts(config.dir), config.run)
-    if config.with_std and trained.model.user_noise is None:
+    if config.with_std and trained.model.noise is None:
         raise UsageError(
             f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
         )

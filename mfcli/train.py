@@ -262,7 +262,7 @@ class _Run:
         model: FactorModel = self.best.model or self.solver.model()
         epoch = self.history[(self.best.epoch or len(self.history)) - 1]
         figures = {
-            "factors": model.factors,
+            "factors": model.n_factors,
             "epochs": len(self.history),
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],

@@ -246,8 +246,8 @@ def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None
     with torch.no_grad():
         expected = solver.module(users, items).numpy().clip(model.minimum, model.maximum)
     np.testing.assert_allclose(model.predict(ratings.users, ratings.items), expected, rtol=1e-5)
-    assert model.biased is biases
-    assert not model.item_factors[ITEMS - 1].any(), "what nobody rated has no factors"
+    assert (model.biases is not None) is biases
+    assert not model.factors.items[ITEMS - 1].any(), "what nobody rated has no factors"
     before = model.to_bytes()
     solver.run_epoch(quietly)
     assert model.to_bytes() == before, "a model handed over changes no more"

@@ -29,7 +29,7 @@ def test_on_a_full_matrix_it_finds_the_closed_form_optimum() -> None:
     lowered = np.maximum(values - np.sqrt(a * b), 0)
     assert (lowered > 0).sum() <= 6
     np.testing.assert_allclose(
-        solver.model().user_factors @ solver.model().item_factors.T, left * lowered @ right, atol=2e-3
+        solver.model().factors.users @ solver.model().factors.items.T, left * lowered @ right, atol=2e-3
     )
     optimum = np.square(table - left * lowered @ right).sum() + 2 * np.sqrt(a * b) * lowered.sum()
     assert solver.objective == pytest.approx(optimum, rel=1e-5)
@@ -52,12 +52,11 @@ def test_the_objective_is_what_the_model_says_it_is() -> None:
     solver = fitted(ratings, 3, factors=4, l2=0.8, bias_l2=0.2)
     model = solver.model()
     errors = ratings.ratings - model.predict(ratings.users, ratings.items, clip=False)
-    assert model.user_biases is not None
-    assert model.item_biases is not None
+    assert model.biases is not None
     expected = np.square(errors).sum()
     for factors, biases, counts in (
-        (model.user_factors, model.user_biases, ratings.user_counts()),
-        (model.item_factors, model.item_biases, ratings.item_counts()),
+        (model.factors.users, model.biases.users, ratings.user_counts()),
+        (model.factors.items, model.biases.items, ratings.item_counts()),
     ):
         expected += (np.sqrt(counts) * (0.8 * np.square(factors).sum(1) + 0.2 * np.square(biases))).sum()
     assert solver.objective == pytest.approx(expected, rel=1e-4)
@@ -88,11 +87,11 @@ def test_an_item_without_ratings_has_no_factors() -> None:
     ratings = some_of(full_matrix(20, 10, 2, 0.1), 0.8)[0]
     widened = Ratings(ratings.users, ratings.items, ratings.ratings, 20, 11)
     model = fitted(widened, 2, factors=2).model()
-    assert model.item_biases is not None
-    assert not model.item_factors[10].any()
-    assert model.item_biases[10] == 0
+    assert model.biases is not None
+    assert not model.factors.items[10].any()
+    assert model.biases.items[10] == 0
 
 
 def test_without_a_penalty_a_user_with_fewer_ratings_than_factors_is_no_error() -> None:
     ratings = some_of(full_matrix(20, 10, 2, 0.1), 0.3)[0]
-    assert np.isfinite(fitted(ratings, 3, factors=8, l2=0.0, bias_l2=0.0).model().user_factors).all()
+    assert np.isfinite(fitted(ratings, 3, factors=8, l2=0.0, bias_l2=0.0).model().factors.users).all()

@@ -31,16 +31,16 @@ def test_biases_by_hand() -> None:
         of_users[0] = ((2 - of_items[0]) + (0 - of_items[1])) / (2 + DAMPING)
         of_users[1] = (-2 - of_items[0]) / (1 + DAMPING)
     model = bias_model(TRAIN)
-    np.testing.assert_allclose(model.user_biases, [*of_users, 0], rtol=1e-5)
-    np.testing.assert_allclose(model.item_biases, [*of_items, 0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(model.biases.users, [*of_users, 0], rtol=1e-5)
+    np.testing.assert_allclose(model.biases.items, [*of_items, 0], rtol=1e-5, atol=1e-7)
     assert of_users[0] > 0 > of_users[1]
     assert model.predict(np.array([0, 2]), np.array([1, 2])) == pytest.approx([3 + of_users[0] + of_items[1], 3.0])
 
 
 def test_what_has_no_rating_has_no_bias_and_no_count() -> None:
     model = bias_model(TRAIN)
-    assert (model.user_biases[2], model.item_biases[2]) == (0, 0)
-    assert (model.user_counts.tolist(), model.item_counts.tolist()) == ([2, 1, 0], [2, 1, 0])
+    assert (model.biases.users[2], model.biases.items[2]) == (0, 0)
+    assert (model.counts.users.tolist(), model.counts.items.tolist()) == ([2, 1, 0], [2, 1, 0])
 
 
 def test_planted_biases_are_found_and_beat_the_mean() -> None:
@@ -50,7 +50,7 @@ def test_planted_biases_are_found_and_beat_the_mean() -> None:
     ratings = (3 + of_users[users] + of_items[items] + rng.normal(0, 0.3, len(users))).astype(np.float32)
     train = Ratings(users, items, ratings, 200, 150)
     model = bias_model(train)
-    np.testing.assert_allclose(model.user_biases, of_users - of_users.mean(), atol=0.15)
+    np.testing.assert_allclose(model.biases.users, of_users - of_users.mean(), atol=0.15)
     assert rmse(ratings, model.predict(users, items)) == pytest.approx(0.3, abs=0.01)
     assert rmse(ratings, mean_model(train).predict(users, items)) > 0.7
 
@@ -58,4 +58,4 @@ def test_planted_biases_are_found_and_beat_the_mean() -> None:
 def test_predictions_stay_within_the_ratings_there_are() -> None:
     model = bias_model(TRAIN)
     assert (model.minimum, model.maximum) == (1.0, 5.0)
-    assert model.factors == 0
+    assert model.n_factors == 0

@@ -75,9 +75,8 @@ def test_it_finds_the_noise_of_every_user_and_item() -> None:
     )
     train, _ = some_of(replace(clean, ratings=noisy.astype(np.float32)), 0.6)
     model = sampled(train, factors=2, burn_in=20, samples=20).model()
-    assert model.user_noise is not None
-    assert model.item_noise is not None
-    found = np.sqrt(np.outer(model.user_noise, model.item_noise))
+    assert model.noise is not None
+    found = np.sqrt(np.outer(model.noise.users, model.noise.items))
     for users, of_user in ((slice(0, 75), quiet), (slice(75, 150), loud)):
         for items, of_item in ((slice(0, 60), 0.7), (slice(60, 120), 1.0)):
             assert found[users, items].mean() == pytest.approx(of_user * of_item, rel=0.15)
@@ -119,7 +118,7 @@ def test_the_model_says_the_mean_of_the_samples(biases: bool) -> None:
     off = rmse(total / 60, model.predict(rest.users, rest.items, clip=False))
     assert off < 0.02
     assert solver.results(model)["compression_rmse"] < 0.02
-    assert model.factors <= 32
+    assert model.n_factors <= 32
 
 
 def pair_predictions(solver: Gibbs, pairs: Ratings) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -142,8 +141,8 @@ def test_an_item_nobody_rated_is_least_sure() -> None:
     train, _ = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
     widened = Ratings(train.users, train.items, train.ratings, 60, 41)
     model = sampled(widened, factors=2, burn_in=10, samples=20).model()
-    assert model.item_variances is not None
-    assert model.item_variances.argmax() == 40
+    assert model.variances is not None
+    assert model.variances.items.argmax() == 40
 
 
 def test_going_on_from_a_state_changes_no_byte() -> None:

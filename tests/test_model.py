@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError
 from mfcli.models import model as module
 from mfcli.models.fold_in import fold_in
@@ -21,20 +22,17 @@ def a_model(biased: bool = True) -> FactorModel:
     """A model of wide factors, so that predictions fall on both sides of the range."""
     rng = np.random.default_rng(1)
     p, q = (rng.normal(0, 2, size=(n, FACTORS)).astype(np.float32) for n in (USERS, ITEMS))
-    user_counts, item_counts = np.full(USERS, 4, np.int32), np.full(ITEMS, 3, np.int32)
-    p[NOBODY], q[NOTHING], user_counts[NOBODY], item_counts[NOTHING] = 0, 0, 0, 0
-    biases = {
-        "user_biases": rng.normal(size=USERS).astype(np.float32),
-        "item_biases": rng.normal(size=ITEMS).astype(np.float32),
-    }
-    return FactorModel(3.4, 0.5, 5.0, p, q, user_counts, item_counts, **(biases if biased else {}))
+    counts = Sides(np.full(USERS, 4, np.int32), np.full(ITEMS, 3, np.int32))
+    p[NOBODY], q[NOTHING], counts.users[NOBODY], counts.items[NOTHING] = 0, 0, 0, 0
+    biases = Sides(*(rng.normal(size=n).astype(np.float32) for n in (USERS, ITEMS)))
+    return FactorModel(3.4, 0.5, 5.0, Sides(p, q), counts, biases if biased else None)
 
 
 def by_hand(model: FactorModel, user: int, item: int) -> float:
     """The prediction before it is clipped, term by term."""
-    dot = sum(float(model.user_factors[user, k]) * float(model.item_factors[item, k]) for k in range(FACTORS))
-    if model.user_biases is not None and model.item_biases is not None:
-        return model.mean + float(model.user_biases[user]) + float(model.item_biases[item]) + dot
+    dot = sum(float(model.factors.users[user, k]) * float(model.factors.items[item, k]) for k in range(FACTORS))
+    if model.biases is not None:
+        return model.mean + float(model.biases.users[user]) + float(model.biases.items[item]) + dot
     return model.mean if user == NOBODY or item == NOTHING else dot
 
 
@@ -70,7 +68,7 @@ def test_no_pairs_no_predictions(model: FactorModel) -> None:
 
 def test_who_is_unknown_gets_biases_or_the_mean() -> None:
     biased, plain = a_model(), a_model(biased=False)
-    expected = float(np.clip(biased.mean + biased.user_biases[NOBODY] + biased.item_biases[0], 0.5, 5))
+    expected = float(np.clip(biased.mean + biased.biases.users[NOBODY] + biased.biases.items[0], 0.5, 5))
     assert biased.predict(np.array([NOBODY]), np.array([0])) == pytest.approx([expected])
     assert plain.predict(np.array([NOBODY, 0, NOBODY]), np.array([0, NOTHING, NOTHING])) == pytest.approx([3.4] * 3)
     assert plain.known(np.array([NOBODY, 0, 0]), np.array([0, NOTHING, 0])).tolist() == [False, False, True]
@@ -88,13 +86,12 @@ def test_scores_are_the_predictions_before_clipping(model: FactorModel) -> None:
 def test_deviations_by_hand_and_none_where_they_are_not_known(model: FactorModel) -> None:
     assert model.deviations(np.array([0]), np.array([0])) is None
     of_users, of_items = np.arange(1, USERS + 1, dtype=np.float32), np.arange(1, ITEMS + 1, dtype=np.float32)
-    noises = {"user_noise": of_users / 2, "item_noise": of_items / 3}
-    sure = replace(model, user_variances=of_users, item_variances=of_items, **noises)
+    sure = replace(model, variances=Sides(of_users, of_items), noise=Sides(of_users / 2, of_items / 3))
     expected = [[np.sqrt((1 + 1 / 6) * (u + 1) * (i + 1)) for i in (2, 0)] for u in (1, 3)]
     np.testing.assert_allclose(sure.deviations(np.array([[1], [3]]), np.array([2, 0])), expected, rtol=1e-6)
     again = FactorModel.from_bytes(sure.to_bytes())
-    np.testing.assert_array_equal(again.user_noise, of_users / 2)
-    np.testing.assert_array_equal(again.item_variances, of_items)
+    np.testing.assert_array_equal(again.noise.users, of_users / 2)
+    np.testing.assert_array_equal(again.variances.items, of_items)
 
 
 def test_saving_and_loading_loses_nothing(model: FactorModel) -> None:
@@ -102,10 +99,15 @@ def test_saving_and_loading_loses_nothing(model: FactorModel) -> None:
     again = FactorModel.from_bytes(content)
     assert again.to_bytes() == content
     assert again.scalars() == model.scalars()
-    assert (again.biased, again.n_users, again.n_items, again.factors) == (model.biased, USERS, ITEMS, FACTORS)
+    assert (again.n_users, again.n_items, again.n_factors) == (USERS, ITEMS, FACTORS)
     for name, array in model.arrays().items():
         assert again.arrays()[name].dtype == array.dtype
         np.testing.assert_array_equal(again.arrays()[name], array)
+
+
+def test_arrays_have_the_names_that_other_programs_read(model: FactorModel) -> None:
+    pairs = ("factors", "counts", "biases") if model.biases is not None else ("factors", "counts")
+    assert list(model.arrays()) == [f"{side}_{name}" for name in pairs for side in ("user", "item")]
 
 
 def test_the_prior_of_newcomers_is_saved_with_the_model() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.fold_in import FoldedIn, fold_in
 from mfcli.models.model import FactorModel
@@ -23,19 +24,23 @@ def model(request: pytest.FixtureRequest) -> FactorModel:
 
 def penalized(model: FactorModel, l2: float, bias_l2: float) -> FactorModel:
     """The model of a solver with these penalties."""
-    return replace(model, newcomer=NewcomerPrior.of_penalties(FACTORS, l2, bias_l2 if model.biased else None))
+    return replace(
+        model, newcomer=NewcomerPrior.of_penalties(FACTORS, l2, bias_l2 if model.biases is not None else None)
+    )
 
 
 def vector(newcomer: FoldedIn) -> np.ndarray:
     """(d,) factors, and the bias if there is one."""
-    bias = newcomer.model.user_biases
-    return np.append(newcomer.model.user_factors[0], [] if bias is None else bias)
+    biases = newcomer.model.biases
+    return np.append(newcomer.model.factors.users[0], [] if biases is None else biases.users)
 
 
 def test_fold_in_is_ridge_regression() -> None:
     model = penalized(a_model(), l2=0.7, bias_l2=0.0)
     # λ√n on the factors, none on the bias is what scikit-learn's intercept means.
-    ridge = Ridge(alpha=0.7 * np.sqrt(5)).fit(model.item_factors[RATED], GIVEN - model.mean - model.item_biases[RATED])
+    ridge = Ridge(alpha=0.7 * np.sqrt(5)).fit(
+        model.factors.items[RATED], GIVEN - model.mean - model.biases.items[RATED]
+    )
     newcomer = fold_in(model, RATED, GIVEN)
     np.testing.assert_allclose(vector(newcomer), [*ridge.coef_, ridge.intercept_], rtol=1e-4)
     assert newcomer.deviations() is None
@@ -45,33 +50,34 @@ def test_fold_in_is_where_the_penalized_error_has_no_slope(model: FactorModel) -
     newcomer = fold_in(penalized(model, l2=0.7, bias_l2=0.2), RATED[:4], GIVEN[:4])
     errors = newcomer.model.scores(np.array([0]))[0, RATED[:4]] - GIVEN[:4]
     found = vector(newcomer)
-    np.testing.assert_allclose(model.item_factors[RATED[:4]].T @ errors + 0.7 * 2 * found[:FACTORS], 0, atol=1e-4)
-    if model.biased:
+    np.testing.assert_allclose(model.factors.items[RATED[:4]].T @ errors + 0.7 * 2 * found[:FACTORS], 0, atol=1e-4)
+    if model.biases is not None:
         assert errors.sum() + 0.2 * 2 * found[FACTORS] == pytest.approx(0, abs=1e-4)
 
 
 def test_fold_in_without_a_penalty_takes_the_smallest_of_many_solutions() -> None:
     newcomer = fold_in(penalized(a_model(biased=False), 0.0, 0.0), np.array([0], np.int32), np.array([4.0], np.float32))
-    q = newcomer.model.item_factors[0]
+    q = newcomer.model.factors.items[0]
     np.testing.assert_allclose(vector(newcomer), 4 * q / (q @ q), rtol=1e-4)
 
 
 def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorModel) -> None:
     """The prior is the known users' mean and covariance; more ratings leave less doubt."""
-    rows = model.user_factors if model.user_biases is None else np.column_stack([model.user_factors, model.user_biases])
+    rows = model.factors.users
+    if model.biases is not None:
+        rows = np.column_stack([rows, model.biases.users])
     rows = np.delete(rows, NOBODY, axis=0)
     item_noise = np.linspace(0.2, 0.6, ITEMS, dtype=np.float32)
     model = replace(
         model,
-        user_noise=np.ones(USERS, np.float32),
-        item_noise=item_noise,
+        noise=Sides(np.ones(USERS, np.float32), item_noise),
         newcomer=NewcomerPrior.of_users(rows, noise=1.6),
     )
     noise = 1.6 * item_noise[:, None]
     items, ratings = RATED[:4], GIVEN[:4]
-    design, target = model.item_factors[items], ratings
-    if model.item_biases is not None:
-        design, target = np.column_stack([design, np.ones(4)]), ratings - model.mean - model.item_biases[items]
+    design, target = model.factors.items[items], ratings
+    if model.biases is not None:
+        design, target = np.column_stack([design, np.ones(4)]), ratings - model.mean - model.biases.items[items]
     precision = np.linalg.inv(np.cov(rows.T, bias=True))
     covariance = np.linalg.inv(precision + design.T @ (design / noise[items]))
     mean = covariance @ (precision @ rows.mean(0) + design.T @ (target / noise[items, 0]))
@@ -88,9 +94,9 @@ def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorMo
 def test_a_newcomer_is_a_model_of_one_user_with_the_same_items(model: FactorModel) -> None:
     newcomer = fold_in(penalized(model, 1.0, 0.3), RATED, GIVEN).model
     assert (newcomer.n_users, newcomer.n_items) == (1, ITEMS)
-    dots = model.item_factors @ newcomer.user_factors[0]
-    if newcomer.user_biases is not None and model.item_biases is not None:
-        expected = model.mean + newcomer.user_biases[0] + model.item_biases + dots
+    dots = model.factors.items @ newcomer.factors.users[0]
+    if newcomer.biases is not None and model.biases is not None:
+        expected = model.mean + newcomer.biases.users[0] + model.biases.items + dots
     else:
         expected = np.where(np.arange(ITEMS) == NOTHING, model.mean, dots)
     np.testing.assert_allclose(newcomer.scores(np.array([0]))[0], expected, rtol=1e-5, atol=1e-6)
@@ -101,10 +107,11 @@ def test_another_unit_changes_nothing_but_the_unit(model: FactorModel, noisy: bo
     """Ratings 32 times as large, folded into the model in that unit, are predicted 32 times as large."""
     model = penalized(model, 0.7, 0.2)
     if noisy:
-        noises = {f"{side}_noise": np.full(n, 0.6, np.float32) for side, n in (("user", USERS), ("item", ITEMS))}
-        variances = {f"{side}_variances": np.ones(n, np.float32) for side, n in (("user", USERS), ("item", ITEMS))}
-        prior = NewcomerPrior.of_users(np.random.default_rng(2).normal(1, 1, (20, FACTORS + model.biased)), 0.6)
-        model = replace(model, newcomer=prior, **noises, **variances)
+        noise = Sides(*(np.full(n, 0.6, np.float32) for n in (USERS, ITEMS)))
+        prior = NewcomerPrior.of_users(
+            np.random.default_rng(2).normal(1, 1, (20, FACTORS + (model.biases is not None))), 0.6
+        )
+        model = replace(model, newcomer=prior, noise=noise)
     small, large = fold_in(model, RATED, GIVEN), fold_in(model.scaled(32), RATED, GIVEN * 32)
     user = np.array([0])
     np.testing.assert_allclose(large.model.scores(user), 32 * small.model.scores(user), rtol=1e-4, atol=1e-4)

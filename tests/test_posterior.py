@@ -78,17 +78,15 @@ def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
         posterior.add(users, exactly(items), 4.0, weights)
         tables.append((users[:, :2] @ items[:, :2].T + users[:, 2:] + items[:, 2]).double().numpy())
     model = posterior.model()
-    assert model.user_noise is not None
-    assert model.item_noise is not None
-    np.testing.assert_allclose(np.outer(model.user_noise, model.item_noise), 0.25, rtol=1e-5)
+    assert model.noise is not None
+    np.testing.assert_allclose(np.outer(model.noise.users, model.noise.items), 0.25, rtol=1e-5)
     users, items = (index.ravel() for index in np.indices((30, 20)))
     predicted = model.predict(users, items, clip=False).reshape(30, 20) - model.mean
     mean, variance = np.mean(tables, 0), np.var(tables, 0)
     assert np.sqrt(np.mean((predicted - mean) ** 2)) < 0.05
     assert posterior.loss(model) < 0.05
-    assert model.user_variances is not None
-    assert model.item_variances is not None
-    told = np.outer(model.user_variances, model.item_variances)
+    assert model.variances is not None
+    told = np.outer(model.variances.users, model.variances.items)
     np.testing.assert_allclose(told.mean(1), variance.mean(1), rtol=0.1)
     np.testing.assert_allclose(told.mean(0), variance.mean(0), rtol=0.1)
     assert np.corrcoef(told.ravel(), variance.ravel())[0, 1] > 0.5
@@ -100,10 +98,9 @@ def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -
     for offset in (1.0, -1.0):  # about the mean
         posterior.add(users, Solved(mean + offset, mean, torch.zeros(3)), 1.0, [torch.ones(4), torch.ones(3)])
     model = posterior.model()
-    np.testing.assert_allclose(model.user_factors @ model.item_factors.T, 2.0, rtol=1e-5)
-    assert model.user_variances is not None
-    assert model.item_variances is not None
-    np.testing.assert_allclose(np.outer(model.user_variances, model.item_variances), 1.0, rtol=1e-4)
+    np.testing.assert_allclose(model.factors.users @ model.factors.items.T, 2.0, rtol=1e-5)
+    assert model.variances is not None
+    np.testing.assert_allclose(np.outer(model.variances.users, model.variances.items), 1.0, rtol=1e-4)
 
 
 def test_going_on_from_a_state_changes_no_byte() -> None:

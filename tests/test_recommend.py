@@ -180,7 +180,7 @@ def test_somebody_new_is_folded_in(finished: Path, tmp_path: Path) -> None:
     lines = [f"{items['id'][i]},{r}" for i, r in zip(picked, given, strict=True)]
     (tmp_path / "mine.csv").write_text("\n".join(["item,rating", *lines]) + "\n")
     got = rows(finished, ratings=tmp_path / "mine.csv", n=5)
-    model = replace(model, newcomer=NewcomerPrior.of_penalties(model.factors, l2=1.0, bias_l2=0.3))
+    model = replace(model, newcomer=NewcomerPrior.of_penalties(model.n_factors, l2=1.0, bias_l2=0.3))
     scores = fold_in(model, picked, given).model.scores(np.array([0]))[0]
     best = [i for i in np.argsort(-scores, kind="stable") if i not in picked][:5]
     assert [row["item"] for row in got] == items["id"][best].tolist()

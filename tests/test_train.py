@@ -143,10 +143,10 @@ def test_what_training_never_saw_has_no_factors(name: str, data: Prepared) -> No
     solver = create(TrainConfig(**options(name, 3)), TrainingData(some), CPU)
     run_to_the_end(solver)
     model = solver.model()
-    assert not model.user_factors[3].any()
-    assert not model.item_factors[5].any()
-    assert (model.user_counts[3], model.item_counts[5]) == (0, 0)
-    assert model.user_factors[2].any()
+    assert not model.factors.users[3].any()
+    assert not model.factors.items[5].any()
+    assert (model.counts.users[3], model.counts.items[5]) == (0, 0)
+    assert model.factors.users[2].any()
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -376,7 +376,7 @@ def test_runs_lie_side_by_side(artifacts: Path) -> None:
     done = train(TrainConfig(dir=artifacts, run="small", factors=2, epochs=1))
     assert done.path == artifacts / "runs" / "small" / "model.safetensors"
     assert files(artifacts) == before
-    assert FactorModel.from_bytes(done.path.read_bytes()).factors == 2
+    assert FactorModel.from_bytes(done.path.read_bytes()).n_factors == 2
 
 
 def test_the_record_says_what_made_the_model(finished: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.model import FactorModel
 
 DAMPING = 5.0  # ratings' worth of doubt about a bias
@@ -18,11 +18,11 @@ def mean_model(train: Ratings) -> FactorModel:
 def bias_model(train: Ratings) -> FactorModel:
     """Predicts μ + b_u + b_i, fitted by alternating damped means (Koren, Bell and Volinsky, Computer 2009)."""
     residual = train.ratings.astype(np.float64) - train.ratings.mean(dtype=np.float64)
-    user_counts, item_counts = train.user_counts() + DAMPING, train.item_counts() + DAMPING
+    counts = Sides(train.user_counts() + DAMPING, train.item_counts() + DAMPING)
     users, items = np.zeros(train.n_users), np.zeros(train.n_items)
     for _ in range(ROUNDS):
-        items = np.bincount(train.items, residual - users[train.users], train.n_items) / item_counts
-        users = np.bincount(train.users, residual - items[train.items], train.n_users) / user_counts
+        items = np.bincount(train.items, residual - users[train.users], train.n_items) / counts.items
+        users = np.bincount(train.users, residual - items[train.items], train.n_users) / counts.users
     return _without_factors(train, users, items)
 
 
@@ -31,10 +31,7 @@ def _without_factors(train: Ratings, users: npt.NDArray[np.float64], items: npt.
         mean=float(train.ratings.mean(dtype=np.float64)),
         minimum=float(train.ratings.min()),
         maximum=float(train.ratings.max()),
-        user_factors=np.zeros((train.n_users, 0), np.float32),
-        item_factors=np.zeros((train.n_items, 0), np.float32),
-        user_counts=train.user_counts(),
-        item_counts=train.item_counts(),
-        user_biases=users.astype(np.float32),
-        item_biases=items.astype(np.float32),
+        factors=Sides(np.zeros((train.n_users, 0), np.float32), np.zeros((train.n_items, 0), np.float32)),
+        counts=Sides(train.user_counts(), train.item_counts()),
+        biases=Sides(users.astype(np.float32), items.astype(np.float32)),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Int32s
+from mfcli.data.ratings import Float32s, Int32s, Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import Float64s
@@ -46,34 +46,31 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
     prior = model.newcomer
     if prior is None:
         raise ArtifactError("the model does not hold what a newcomer needs: run `mfcli train` again")
-    known = model.item_noise is not None
-    noise = prior.noise * (np.ones(model.n_items) if model.item_noise is None else model.item_noise.astype(np.float64))
-    target = ratings.astype(np.float64)
-    if model.item_biases is not None:
-        target = target - model.mean - model.item_biases[items]
-    vector, covariance = prior.posterior(_design(model, items), target, noise[items])
-    return FoldedIn(
-        _with_user(model, vector.astype(np.float32), len(items)),
-        covariance if known else None,
-        noise if known else None,
+    noise = (
+        np.full(model.n_items, prior.noise) if model.noise is None else prior.noise * model.noise.items.astype(float)
     )
+    target = ratings.astype(np.float64)
+    if model.biases is not None:
+        target = target - model.mean - model.biases.items[items]
+    vector, covariance = prior.posterior(_design(model, items), target, noise[items])
+    with_user = _with_user(model, vector.astype(np.float32), len(items))
+    return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, noise)
 
 
 def _design(model: FactorModel, items: Int32s) -> Float64s:
     """(n, d) float64: what a user's vector is multiplied by for these items, the factors and 1 for the bias."""
-    factors = model.item_factors[items].astype(np.float64)
-    return np.column_stack([factors, np.ones(len(items))]) if model.biased else factors
+    factors = model.factors.items[items].astype(np.float64)
+    return factors if model.biases is None else np.column_stack([factors, np.ones(len(items))])
 
 
 def _with_user(model: FactorModel, vector: Float32s, ratings: int) -> FactorModel:
     """The model with one user of that (d,) vector and so many ratings in place of all."""
+    factors, bias = vector[None, : model.n_factors], vector[model.n_factors :]
     return replace(
         model,
-        user_factors=vector[None, : model.factors],
-        user_biases=vector[model.factors :] if model.biased else None,
-        user_counts=np.array([ratings], np.int32),
-        user_noise=None,
-        item_noise=None,
-        user_variances=None,
-        item_variances=None,
+        factors=Sides(factors, model.factors.items),
+        counts=Sides(np.array([ratings], np.int32), model.counts.items),
+        biases=None if model.biases is None else Sides(bias, model.biases.items),
+        noise=None,
+        variances=None,
     )

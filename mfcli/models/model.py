@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s
+from mfcli.data.ratings import Float32s, Int32s, Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.newcomer import NewcomerPrior
 
 FILE = "model.safetensors"
 FORMAT = "1"
 PAIRS_AT_ONCE = 250_000
-NEWCOMER = "newcomer_"  # what the names of its arrays and numbers begin with, in the file
+# What a file calls the arrays: the pairs by side, such as user_factors, and the newcomer's.
+SIDES = Sides("user", "item")
+PAIRS = ("factors", "counts", "biases", "noise", "variances")
+NEWCOMER = "newcomer_"
 
 
 @dataclass(frozen=True)
@@ -28,53 +31,40 @@ class FactorModel:
     Attributes:
         mean: mean of the training ratings; the prediction where nothing else is known.
         minimum, maximum: range of the training ratings; predictions are clipped to it.
-        user_factors: (n_users, k) float32; for a user without training ratings zeros, or (gibbs) about all users' mean.
-        item_factors: (n_items, k) float32, likewise.
-        user_counts: (n_users,) int32, training ratings of each user.
-        item_counts: (n_items,) int32, training ratings of each item.
-        user_biases: (n_users,) float32, or None for the plain dot product p·q, without μ.
-        item_biases: (n_items,) float32, or None likewise.
-        user_noise: (n_users,) float32; times an item's of item_noise (n_items,) it is the variance of a rating about
-            the true prediction. These two and the next two are None where the solver does not tell.
-        user_variances: (n_users,) float32; times an item's of item_variances (n_items,) it is the variance of the
-            prediction itself.
+        factors: (n, k) float32 of users and of items; for who has no training ratings zeros, or (gibbs) about the mean.
+        counts: (n,) int32, training ratings of each user and of each item.
+        biases: (n,) float32; None for the plain dot product p·q, without μ.
+        noise: (n,) float32; a user's times an item's is the variance of a rating about the true prediction. None, as
+            the next are, where the solver does not tell.
+        variances: (n,) float32; a user's times an item's is the variance of the prediction itself.
         newcomer: the prior of a user that is folded in; None where nobody is (baselines, models of an earlier mfcli).
     """
 
     mean: float
     minimum: float
     maximum: float
-    user_factors: Float32s
-    item_factors: Float32s
-    user_counts: Int32s
-    item_counts: Int32s
-    user_biases: Float32s | None = None
-    item_biases: Float32s | None = None
-    user_noise: Float32s | None = None
-    item_noise: Float32s | None = None
-    user_variances: Float32s | None = None
-    item_variances: Float32s | None = None
+    factors: Sides[Float32s]
+    counts: Sides[Int32s]
+    biases: Sides[Float32s] | None = None
+    noise: Sides[Float32s] | None = None
+    variances: Sides[Float32s] | None = None
     newcomer: NewcomerPrior | None = None
 
     @property
     def n_users(self) -> int:
-        return len(self.user_factors)
+        return len(self.factors.users)
 
     @property
     def n_items(self) -> int:
-        return len(self.item_factors)
+        return len(self.factors.items)
 
     @property
-    def factors(self) -> int:
-        return int(self.user_factors.shape[1])
-
-    @property
-    def biased(self) -> bool:
-        return self.user_biases is not None
+    def n_factors(self) -> int:
+        return int(self.factors.users.shape[1])
 
     def known(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Booleans of the shape that users and items broadcast to: both have training ratings."""
-        both: npt.NDArray[np.bool_] = (self.user_counts[users] > 0) & (self.item_counts[items] > 0)
+        both: npt.NDArray[np.bool_] = (self.counts.users[users] > 0) & (self.counts.items[items] > 0)
         return both
 
     def predict(self, users: npt.NDArray[Any], items: npt.NDArray[Any], *, clip: bool = True) -> Float32s:
@@ -92,12 +82,12 @@ class FactorModel:
         for start in range(0, len(users), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
             u, i = users[part], items[part]
-            out[part] = self._completed(np.einsum("nk,nk->n", self.user_factors[u], self.item_factors[i]), u, i)
+            out[part] = self._completed(np.einsum("nk,nk->n", self.factors.users[u], self.factors.items[i]), u, i)
         return self.clip(out) if clip else out
 
     def scores(self, users: npt.NDArray[Any]) -> Float32s:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
-        dots: Float32s = self.user_factors[users] @ self.item_factors.T
+        dots: Float32s = self.factors.users[users] @ self.factors.items.T
         return self._completed(dots, users[:, None], np.arange(self.n_items))
 
     def _completed(self, dots: Float32s, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
@@ -107,10 +97,10 @@ class FactorModel:
             dots: float32.
             users, items: rows, of shapes that broadcast to that of ``dots``.
         """
-        if self.user_biases is not None and self.item_biases is not None:
-            dots += np.float32(self.mean) + self.user_biases[users] + self.item_biases[items]
-        else:
+        if self.biases is None:
             dots[~self.known(users, items)] = self.mean
+        else:
+            dots += np.float32(self.mean) + self.biases.users[users] + self.biases.items[items]
         return dots
 
     def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
@@ -123,12 +113,10 @@ class FactorModel:
         Returns:
             float32 of the broadcast shape; None where the solver does not tell.
         """
-        if self.user_noise is None or self.item_noise is None:
+        if self.noise is None or self.variances is None:
             return None
-        assert self.user_variances is not None
-        assert self.item_variances is not None
-        noise = self.user_noise[users] * self.item_noise[items]
-        deviations: Float32s = np.sqrt(noise + self.user_variances[users] * self.item_variances[items])
+        noise = self.noise.users[users] * self.noise.items[items]
+        deviations: Float32s = np.sqrt(noise + self.variances.users[users] * self.variances.items[items])
         return deviations
 
     def clip(self, scores: Float32s) -> Float32s:
@@ -141,53 +129,51 @@ class FactorModel:
         if scale == 1:
             return self
         root = float(np.sqrt(scale))
-        by = {"user_factors": root, "item_factors": root, "user_counts": 1.0, "item_counts": 1.0}
-        arrays: dict[str, Any] = {
-            name: (array * by.get(name, scale)).astype(array.dtype) for name, array in self._own_arrays().items()
-        }
+
+        def times(sides: Sides[Float32s] | None, factor: float) -> Sides[Float32s] | None:
+            return None if sides is None else Sides(*((side * factor).astype(side.dtype) for side in sides))
+
         newcomer = self.newcomer
         if newcomer is not None:
-            vector = np.array([root] * self.factors + [scale] * self.biased)
-            newcomer = newcomer.scaled(vector, scale**2 if self.item_noise is None else scale)
-        return FactorModel(self.mean * scale, self.minimum * scale, self.maximum * scale, **arrays, newcomer=newcomer)
-
-    def _own_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        named = {
-            "user_factors": self.user_factors,
-            "item_factors": self.item_factors,
-            "user_counts": self.user_counts,
-            "item_counts": self.item_counts,
-            "user_biases": self.user_biases,
-            "item_biases": self.item_biases,
-            "user_noise": self.user_noise,
-            "item_noise": self.item_noise,
-            "user_variances": self.user_variances,
-            "item_variances": self.item_variances,
-        }
-        return {name: np.ascontiguousarray(a) for name, a in named.items() if a is not None}
+            vector = np.array([root] * self.n_factors + [scale] * (self.biases is not None))
+            newcomer = newcomer.scaled(vector, scale**2 if self.noise is None else scale)
+        return FactorModel(
+            mean=self.mean * scale,
+            minimum=self.minimum * scale,
+            maximum=self.maximum * scale,
+            factors=Sides(*((side * root).astype(side.dtype) for side in self.factors)),
+            counts=self.counts,
+            biases=times(self.biases, scale),
+            noise=times(self.noise, scale),
+            variances=times(self.variances, scale),
+            newcomer=newcomer,
+        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The model's arrays by name; those of the prior of newcomers begin with ``newcomer_``."""
-        if self.newcomer is None:
-            return self._own_arrays()
-        prior = {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
-        return self._own_arrays() | {name: np.ascontiguousarray(a) for name, a in prior.items()}
+        """The model's arrays as files name them: ``user_factors``, ``item_factors`` and so on, ``newcomer_mean``."""
+        pairs = {name: getattr(self, name) for name in PAIRS if getattr(self, name) is not None}
+        named = {
+            f"{side}_{name}": array for name, pair in pairs.items() for side, array in zip(SIDES, pair, strict=True)
+        }
+        if self.newcomer is not None:
+            named |= {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
+        return {name: np.ascontiguousarray(array) for name, array in named.items()}
 
     def scalars(self) -> dict[str, Any]:
         """What the model has beside its arrays, as JSON can hold it."""
-        own = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
-        if self.newcomer is None:
-            return own
-        prior = {"by_root_count": self.newcomer.by_root_count, "noise": self.newcomer.noise}
-        return own | {f"{NEWCOMER}{name}": value for name, value in prior.items()}
+        named: dict[str, Any] = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
+        if self.newcomer is not None:
+            named |= {f"{NEWCOMER}by_root_count": self.newcomer.by_root_count, f"{NEWCOMER}noise": self.newcomer.noise}
+        return named
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
         """The model of what :meth:`arrays` and :meth:`scalars` gave. Raises TypeError or KeyError if they are not."""
-        both: dict[str, Any] = {**arrays, **scalars}
-        prior = {name: both.pop(name) for name in list(both) if name.startswith(NEWCOMER)}
-        newcomer = NewcomerPrior(**{name.removeprefix(NEWCOMER): v for name, v in prior.items()}) if prior else None
-        return cls(**both, newcomer=newcomer)
+        named: dict[str, Any] = {**arrays, **scalars}
+        given = [name for name in PAIRS if any(f"{side}_{name}" in named for side in SIDES)]
+        pairs: dict[str, Any] = {name: Sides(*(named.pop(f"{side}_{name}") for side in SIDES)) for name in given}
+        prior = {name.removeprefix(NEWCOMER): named.pop(name) for name in list(named) if name.startswith(NEWCOMER)}
+        return cls(**named, **pairs, newcomer=NewcomerPrior(**prior) if prior else None)
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""

@@ -1,5 +1,6 @@
 """From what a solver has fitted to a FactorModel, and its validation RMSE."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,16 @@ def factor_model(train: Ratings, newcomer: NewcomerPrior | None, **arrays: Any) 
     Args:
         train: the training part.
         newcomer: what is known of a user before their first rating; None where nobody will ask.
-        arrays: user_factors, item_factors and what else the model has, as its attributes are called.
+        arrays: user_factors, item_factors and what else the model has, as its file calls them.
     """
-    named: dict[str, Any] = {name: np.array(array, np.float32) for name, array in arrays.items()}
-    return FactorModel(
-        mean=float(train.ratings.mean(dtype=np.float64)),
-        minimum=float(train.ratings.min()),
-        maximum=float(train.ratings.max()),
-        user_counts=train.user_counts(),
-        item_counts=train.item_counts(),
-        newcomer=newcomer,
-        **named,
-    )
+    named = {name: np.array(array, np.float32) for name, array in arrays.items()}
+    scalars = {
+        "mean": float(train.ratings.mean(dtype=np.float64)),
+        "minimum": float(train.ratings.min()),
+        "maximum": float(train.ratings.max()),
+    }
+    counts = {"user_counts": train.user_counts(), "item_counts": train.item_counts()}
+    return replace(FactorModel.of(named | counts, scalars), newcomer=newcomer)
 
 
 def row_model(train: Ratings, rows: Sides[Tensor], biased: bool, newcomer: NewcomerPrior | None = None) -> FactorModel:

@@ -196,9 +196,8 @@ class Gibbs(Solver):
         return self.posterior.model() if self.posterior.count else self._sampled(self.rows[ITEMS])
 
     def results(self, model: FactorModel) -> dict[str, float]:
-        assert model.user_noise is not None
-        assert model.item_noise is not None
-        noise = model.user_noise[self.train.users] * model.item_noise[self.train.items]
+        assert model.noise is not None
+        noise = model.noise.users[self.train.users] * model.noise.items[self.train.items]
         return {"noise": float(np.sqrt(noise.mean(dtype=np.float64))), "compression_rmse": self.posterior.loss(model)}
 
     def state(self) -> State:

@@ -119,9 +119,9 @@ class Posterior:
     def loss(self, model: FactorModel) -> float:
         """RMS over random pairs of what a model of :meth:`model` departs from the mean of the samples' predictions."""
         users, items = (probes.cpu().numpy() for probes in self.probes)
-        predicted = np.einsum("nk,nk->n", model.user_factors[users], model.item_factors[items]).astype(np.float64)
-        if model.user_biases is not None and model.item_biases is not None:
-            predicted += model.user_biases[users] + model.item_biases[items]
+        predicted = np.einsum("nk,nk->n", model.factors.users[users], model.factors.items[items]).astype(np.float64)
+        if model.biases is not None:
+            predicted += model.biases.users[users] + model.biases.items[items]
         return rmse(self.probed.cpu().numpy() / self.count, predicted)
 
     def state(self) -> State:
@@ -140,12 +140,12 @@ class Posterior:
 
 def _one_of_the_users(model: FactorModel) -> NewcomerPrior:
     """The prior of a newcomer who is like the users with ratings, in their vectors and in their noise."""
-    assert model.user_noise is not None
-    vectors = model.user_factors
-    if model.user_biases is not None:
-        vectors = np.column_stack([vectors, model.user_biases])
-    rated = model.user_counts > 0
-    return NewcomerPrior.of_users(vectors[rated], float(model.user_noise[rated].mean()))
+    assert model.noise is not None
+    vectors = model.factors.users
+    if model.biases is not None:
+        vectors = np.column_stack([vectors, model.biases.users])
+    rated = model.counts.users > 0
+    return NewcomerPrior.of_users(vectors[rated], float(model.noise.users[rated].mean()))
 
 
 def pair_predictions(factors: Pair, biases: Pair, pairs: Pair) -> Tensor:
