@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import typer
 
-from mfcli.cli.option import Output, options
+from mfcli.cli.console import Output
+from mfcli.cli.option import options
 from mfcli.config import (
     PRESETS,
     Config,

@@ -1,26 +1,60 @@
-"""Results on standard output: one JSON document, a table, or names and values."""
+"""Results on standard output: one JSON document, or text for people."""
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
+from mfcli.cli.progress import Terminal
 from mfcli.table import is_terminal, table_text
 
-
-def show_json(document: Any) -> None:
-    """The result as one JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+Result = TypeVar("Result")
 
 
-def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> None:
-    """:func:`mfcli.table.table_text` on standard output."""
-    sys.stdout.write(table_text(title, header, rows, numeric=numeric, terminal=is_terminal(sys.stdout)))
+@dataclass(frozen=True)
+class Output:
+    """How a command is to speak.
+
+    Attributes:
+        json: results are JSON documents.
+        quiet: say nothing but errors.
+        terminal: takes messages and progress.
+    """
+
+    json: bool
+    quiet: bool
+    terminal: Terminal
+
+    def show(self, result: Result, text: Callable[[Result], str]) -> None:
+        """Write a stage's result to standard output: as JSON, else as ``text`` has it, unless quiet."""
+        if self.json:
+            sys.stdout.write(json_text(result))
+        elif not self.quiet:
+            sys.stdout.write(text(result))
 
 
-def show_pairs(title: str, pairs: Mapping[str, Any]) -> None:
-    """Names and values, one a line, on standard output."""
-    width = max(map(len, pairs), default=0)
+def json_text(result: Any) -> str:
+    """A dataclass, or what JSON knows, as one JSON document; paths are texts."""
+    document = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    return json.dumps(document, indent=2, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"no JSON for {value!r}")
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
+    """:func:`mfcli.table.table_text` for standard output."""
+    return table_text(title, header, rows, numeric=numeric, terminal=is_terminal(sys.stdout))
+
+
+def pairs(title: str, values: Mapping[str, Any]) -> str:
+    """Names and values, one a line, below a title where it is not empty."""
+    width = max(map(len, values), default=0)
     lines = [title] if title else []
-    lines += [f"  {name:<{width}}  {value}" for name, value in pairs.items()]
-    sys.stdout.write("\n".join(lines) + "\n")
+    lines += [f"  {name:<{width}}  {value}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"

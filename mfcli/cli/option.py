@@ -1,6 +1,5 @@
 """From a config to a Typer command: a flag wins over the environment, that over --config, that over the default."""
 
-import dataclasses
 import functools
 import inspect
 import json
@@ -11,21 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from mfcli.cli.console import Output
 from mfcli.cli.progress import Terminal
 from mfcli.config import Config
 from mfcli.errors import UsageError
 from mfcli.option import Option
 
-Body = Callable[[Any, "Output"], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Output:
-    """How a command is to speak."""
-
-    json: bool
-    quiet: bool
-    terminal: Terminal
+Body = Callable[[Any, Output], None]
 
 
 CONFIG = typer.Option(

@@ -95,16 +95,16 @@ def _bars(*columns: "rich.progress.ProgressColumn") -> "rich.progress.Progress":
 
 
 class _Throttle:
-    """At most one redraw every REDRAW seconds."""
+    """Says when a redraw is due: REDRAW seconds after the last one."""
 
     def __init__(self) -> None:
-        self.last = 0.0
+        self.next = 0.0
 
     def due(self) -> bool:
         now = time.monotonic()
-        if now - self.last < REDRAW:
+        if now < self.next:
             return False
-        self.last = now
+        self.next = now + REDRAW
         return True
 
 
@@ -149,7 +149,7 @@ class _LiveTraining(TrainingProgress):
         if self.lines:
             self.bars.print(Text("\n").join(Text(text, style) for text, style in self.lines))
             self.lines.clear()
-            self.redraw.last += 1.5 * REDRAW  # it draws the bars too, as they were: this counts for two and a half
+            self.redraw.next += REDRAW  # printing draws the bars too, as they were
         self.bars.refresh()
 
     def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:

@@ -1,0 +1,83 @@
+"""The process around a command: its standard streams, signals, and the exit code for every way it can end."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import typer
+
+from mfcli.cli.progress import Terminal
+from mfcli.errors import ArtifactError, ClosedPipe, MfcliError, Stopped, StoppedAtOnce, UsageError
+from mfcli.signals import raise_on_stop
+
+CTRL_C = 130
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Call a Typer command, write the line of its error if it fails, and return the exit code of the process.
+
+    Args:
+        command: the app, not in standalone mode: it returns a code or nothing, and raises its errors.
+    """
+    _open_streams()
+    terminal = Terminal()
+    try:
+        raise_on_stop()
+        with _standard_output():
+            code = command()
+        return code if isinstance(code, int) else 0
+    except ClosedPipe as error:
+        return error.exit_code
+    except (MfcliError, Stopped, StoppedAtOnce) as error:
+        terminal.error(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        terminal.error(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)")
+        return UsageError.exit_code
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        terminal.error("stopped")
+        return CTRL_C
+    except OSError as error:
+        reason = error.strerror or error
+        changed = f"{error.filename}: {reason}: nothing was changed"
+        terminal.error(changed if error.filename else f"standard output: {reason}")
+        return ArtifactError.exit_code
+
+
+def _open_streams() -> None:
+    """Replace the streams that the shell has closed (``>&-``), and write UTF-8 whatever the locale says."""
+    if sys.stdin is None:
+        sys.stdin = _null(os.O_WRONLY, "r")  # reading fails
+    if sys.stdout is None:
+        sys.stdout = _null(os.O_RDONLY, "w")  # writing fails
+    if sys.stderr is None:
+        sys.stderr = _null(os.O_WRONLY, "w")  # writing goes nowhere
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths come back as they are
+
+
+def _null(access: int, mode: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(os.fdopen(os.open(os.devnull, access), mode + "b", closefd=False), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Flush standard output at the end. A reader that has gone is no bug: raise ClosedPipe."""
+    try:
+        try:
+            yield
+        except SystemExit as stop:
+            if not isinstance(stop.__context__, BrokenPipeError):
+                raise
+            raise stop.__context__ from None  # Typer had made an exit of it
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes standard output at exit and would complain a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise ClosedPipe("standard output was closed") from None
+        raise

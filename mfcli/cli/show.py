@@ -1,0 +1,107 @@
+"""Each stage's result as people read it."""
+
+from typing import TYPE_CHECKING, Any
+
+from mfcli.cli.console import pairs, table
+from mfcli.cli.progress import clock
+
+if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
+    from mfcli.download import Downloaded
+    from mfcli.evaluate import Calibration, Evaluation, Ranking
+    from mfcli.plot import Plotted
+    from mfcli.prepare import PreparedSummary
+    from mfcli.train import Trained
+
+BAR = 30  # characters of the longest bar of a histogram
+
+
+def catalogue(entries: list[dict[str, Any]]) -> str:
+    from mfcli.data.catalog import CSV, GROUPLENS, SYNTHETIC
+
+    rows = []
+    for one in entries:
+        size, checksum = f"{one['megabytes']:g} MB", one["md5"] or "beside it"
+        rows.append((one["name"], f"{one['ratings']:,}", size, checksum, one["layout"]["ratings"], one["licence"]))
+    rows.append((SYNTHETIC, "any number", "", "", CSV.ratings, "generated here"))
+    header = ("name", "ratings", "zip", "md5", "layout", "licence")
+    return table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2))
+
+
+def downloaded(done: "Downloaded") -> str:
+    values = {"files": ", ".join(done.files)}
+    if done.oracle_rmse is not None:
+        values["oracle RMSE"] = f"{done.oracle_rmse:.4f} (of the true model: only luck is better)"
+    return pairs(f"{done.name} in {done.path}", values)
+
+
+def prepared(done: "PreparedSummary") -> str:
+    values = {
+        "ratings": f"{done.ratings:,} by {done.users:,} users on {done.items:,} items (density {done.density:.3%})",
+        "parts": f"train {done.train:,}, val {done.val:,}, test {done.test:,}",
+        "range": f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}",
+    }
+    if done.dropped:
+        values["left out"] = f"{done.dropped:,} ratings (duplicates or below the minimum)"
+    values["test, unseen"] = (
+        f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training rating "
+        f"({done.test_ratings_unseen:,} ratings)"
+    )
+    most = max(done.histogram.values())
+    for rating, count in done.histogram.items():
+        values[f"rated {rating}"] = f"{count:>11,}  {'█' * round(BAR * count / most)}".rstrip()
+    return pairs(f"{done.dataset} in {done.path}", values)
+
+
+def trained(done: "Trained") -> str:
+    averaged = "compression_rmse" in done.figures
+    values = {
+        "epochs": f"{done.epochs}" if averaged else f"{done.epochs}, best {done.best_epoch}",
+        "train RMSE": f"{done.train_rmse:.4f}",
+    }
+    if done.validation_rmse is not None:
+        values["val RMSE"] = f"{done.validation_rmse:.4f}"
+    if averaged:
+        values["model"] = (
+            f"{done.factors} factors, which differ from the mean of all samples by "
+            f"{done.figures['compression_rmse']:.4f} (root mean square)"
+        )
+        values["noise std"] = f"{done.figures['noise']:.4f}"
+    if done.ratings_per_second is not None:
+        values["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
+    values["file"] = str(done.path)
+    return pairs(f"run '{done.run}'", values)
+
+
+def evaluated(done: "Evaluation") -> str:
+    rows = [
+        (f"run '{done.run}'", f"{done.rmse:.4f}", f"{done.mae:.4f}"),
+        ("biases alone", f"{done.bias_rmse:.4f}", f"{done.bias_mae:.4f}"),
+        ("training mean", f"{done.mean_rmse:.4f}", f"{done.mean_mae:.4f}"),
+    ]
+    if done.oracle_rmse is not None:
+        rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
+    values = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
+    if done.bias_rmse < done.rmse:
+        values["mind"] = "biases alone predict better: too few ratings for factors, or too little L2"
+    if done.calibration is not None:
+        values["calibration"] = _calibration(done.calibration)
+    if done.ranking is not None:
+        values[f"top {done.ranking.n}"] = _ranking(done.ranking)
+    title = f"{done.ratings:,} ratings, {done.part} part"
+    return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values)
+
+
+def _calibration(found: "Calibration") -> str:
+    return (
+        f"{found.within_1:.1%} of the ratings within ±1 standard deviation, {found.within_2:.1%} within ±2 "
+        f"(68.3% and 95.4% if errors were normal); mean log density {found.log_density:.4f}"
+    )
+
+
+def _ranking(found: "Ranking") -> str:
+    means = ", ".join(f"{name} {mean:.4f}" for name, mean in found.means.items())
+    return f"{means} (relevant: rated {found.relevant_from:.2f} or more; {found.users:,} users)"
+
+
+def plotted(done: "Plotted") -> str:
+    return pairs(f"figures of run '{done.run}'", {name: str(path) for name, path in done.files.items()})
