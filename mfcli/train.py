@@ -39,6 +39,7 @@ class Trained:
         epochs: epochs run.
         best_epoch: the one whose weights were kept.
         train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
+        epoch_name, averages_samples: of the solver, as :class:`mfcli.solvers.base.Method` has them.
         figures: what else the solver says of the model.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
         seconds: of this process, from the data in memory to the model on disk.
@@ -53,6 +54,8 @@ class Trained:
     best_epoch: int
     train_rmse: float
     validation_rmse: float | None
+    epoch_name: str
+    averages_samples: bool
     figures: dict[str, float]
     ratings_per_second: float | None
     seconds: float
@@ -267,6 +270,8 @@ class _Run:
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],
             "validation_rmse": epoch["validation_rmse"],
+            "epoch_name": self.solver.method.epoch_name,
+            "averages_samples": self.solver.method.averages_samples,
             "figures": self.solver.results(model),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))

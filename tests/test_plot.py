@@ -13,20 +13,30 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mfcli import plot as module
+from mfcli import figures as module
 from mfcli.artifacts import Artifacts
 from mfcli.config import PlotConfig, TrainConfig
 from mfcli.errors import ArtifactError, UsageError
-from mfcli.plot import compare_runs, error_by_rating, learning_curves, plot, predicted_against_actual, rating_histogram
+from mfcli.figures import (
+    History,
+    compare_runs,
+    error_by_rating,
+    learning_curves,
+    predicted_against_actual,
+    rating_histogram,
+)
+from mfcli.plot import plot
 from tests.conftest import Runner, clean_environment, run_mfcli
 
 FIGURES = ("error-by-rating", "learning-curves", "predicted-vs-actual", "rating-histogram")
 MAGIC = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
-def a_history(epochs: int, *, validation: bool = True, batches: int = 20, best: int = 3) -> list[dict[str, Any]]:
+def a_history(
+    epochs: int, *, run: str = "mine", validation: bool = True, batches: int = 20, best: int = 3, **facts: Any
+) -> History:
     """Training gets better and better; validation does until the best epoch, where it is 0.9."""
-    return [
+    records = [
         {
             "epoch": epoch,
             "train_rmse": 1.0 / epoch,
@@ -35,6 +45,7 @@ def a_history(epochs: int, *, validation: bool = True, batches: int = 20, best: 
         }
         for epoch in range(1, epochs + 1)
     ]
+    return History(run=run, epochs=records, **{"epoch_name": "epoch", "averages_samples": False} | facts)
 
 
 @pytest.fixture
@@ -145,15 +156,15 @@ def test_any_ratings_and_any_name_can_be_drawn(of_my_own: Path, tmp_path: Path, 
 
 def test_learning_curves_show_every_epoch_and_mark_the_best(ax: Axes) -> None:
     history = a_history(8)
-    learning_curves(ax, "mine", history)
+    learning_curves(ax, history)
     batches, train, validation, line, star = ax.get_lines()
-    assert train.get_ydata() == pytest.approx([h["train_rmse"] for h in history])
-    assert validation.get_ydata() == pytest.approx([h["validation_rmse"] for h in history])
+    assert train.get_ydata() == pytest.approx([h["train_rmse"] for h in history.epochs])
+    assert validation.get_ydata() == pytest.approx([h["validation_rmse"] for h in history.epochs])
     assert list(train.get_xdata()) == list(validation.get_xdata()) == list(range(1, 9))
     assert line.get_xdata() == [3, 3]
     assert (*star.get_xdata(), *star.get_ydata()) == (3, 0.9)
     assert "best, and kept: 0.9000 at epoch 3" in legend(ax)
-    assert batches.get_ydata() == pytest.approx(np.concatenate([h["batch_rmse"] for h in history]))
+    assert batches.get_ydata() == pytest.approx(np.concatenate([h["batch_rmse"] for h in history.epochs]))
     assert batches.get_xdata()[19] == 1, "an epoch's last batch stands where the epoch does"
     assert (batches.get_alpha() or 1) < 0.3
     assert train.get_color() != validation.get_color()
@@ -161,12 +172,27 @@ def test_learning_curves_show_every_epoch_and_mark_the_best(ax: Axes) -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "RMSE (rating points)")
 
 
+def test_the_figure_speaks_of_epochs_as_the_solver_does_and_marks_the_last_where_samples_are_averaged(ax: Axes) -> None:
+    history = a_history(4, best=2, epoch_name="sweep", averages_samples=True)
+    for record in history.epochs:
+        record["sample_rmse"] = 1.5
+    learning_curves(ax, history)
+    assert ax.get_xlabel() == "sweep"
+    assert {"training, whole sweep", "validation, each sample alone", "kept 1.1000 at sweep 4"} <= set(legend(ax))
+    assert ax.get_lines()[-1].get_xdata() == [4]
+
+
+def test_runs_of_several_solvers_are_compared_on_one_axis(ax: Axes) -> None:
+    compare_runs(ax, [a_history(3, run="a", epoch_name="round"), a_history(3, run="b"), a_history(2, run="c")])
+    assert ax.get_xlabel() == "round, epoch"
+
+
 def test_a_few_wild_batches_do_not_flatten_the_curves(ax: Axes) -> None:
     history = a_history(8, batches=500)
-    history[0]["batch_rmse"][:3] = [1e6, 1e5, 1e4]
-    learning_curves(ax, "mine", history)
+    history.epochs[0]["batch_rmse"][:3] = [1e6, 1e5, 1e4]
+    learning_curves(ax, history)
     low, high = ax.get_ylim()
-    assert low < min(h["train_rmse"] for h in history)
+    assert low < min(h["train_rmse"] for h in history.epochs)
     assert 1.4 < high < 2, "all of training and validation is within"
 
 
@@ -181,20 +207,20 @@ def test_a_few_wild_batches_do_not_flatten_the_curves(ax: Axes) -> None:
     ],
     ids=["no validation", "one epoch", "one of everything", "a batch an epoch", "no batches"],
 )
-def test_a_history_may_be_short_of_anything(ax: Axes, history: list[dict[str, Any]], lines: int) -> None:
-    learning_curves(ax, "mine", history)
+def test_a_history_may_be_short_of_anything(ax: Axes, history: History, lines: int) -> None:
+    learning_curves(ax, history)
     assert len(ax.get_lines()) == lines
     low, high = ax.get_ylim()
-    assert low < history[-1]["train_rmse"] < high
+    assert low < history.epochs[-1]["train_rmse"] < high
 
 
 def test_a_million_batches_are_thinned_out(ax: Axes) -> None:
-    learning_curves(ax, "mine", a_history(10, batches=100_000))
+    learning_curves(ax, a_history(10, batches=100_000))
     assert 10_000 < len(ax.get_lines()[0].get_xdata()) <= module.POINTS
 
 
 def test_compared_runs_differ_in_colour_and_marker_and_name_their_best(ax: Axes) -> None:
-    histories = {"a": a_history(8), "b": a_history(4, validation=False), "c": a_history(5, best=5)}
+    histories = [a_history(8, run="a"), a_history(4, run="b", validation=False), a_history(5, run="c", best=5)]
     compare_runs(ax, histories, {"c"})
     assert legend(ax) == [
         "a: best 0.9000 at epoch 3",
@@ -209,13 +235,13 @@ def test_compared_runs_differ_in_colour_and_marker_and_name_their_best(ax: Axes)
 
 
 def test_thirty_five_runs_are_told_apart(ax: Axes) -> None:
-    compare_runs(ax, {str(n): a_history(2) for n in range(35)})
+    compare_runs(ax, [a_history(2, run=str(n)) for n in range(35)])
     assert len({(line.get_color(), line.get_marker()) for line in ax.get_lines()[2:105:3]}) == 35
 
 
 def test_the_histogram_shows_the_counts_and_the_mean(ax: Axes) -> None:
-    figures = {"histogram": {"0.5": 3, "4": 10, "5": 1}, "minimum": 0.5, "mean": 3.0, "ratings": 14, "dataset": "mine"}
-    rating_histogram(ax, figures)
+    results = {"histogram": {"0.5": 3, "4": 10, "5": 1}, "minimum": 0.5, "mean": 3.0, "ratings": 14, "dataset": "mine"}
+    rating_histogram(ax, results)
     assert [bar.get_height() for bar in ax.patches] == [3, 10, 1]
     assert ticks(ax) == ["0.5", "4", "5"]
     assert ax.get_title() == "14 ratings of mine"
@@ -284,7 +310,7 @@ def test_every_rating_can_be_told_by_its_label(ax: Axes, values: list[float]) ->
 
 
 def test_no_legend_covers_any_data(ax: Axes) -> None:
-    learning_curves(ax, "mine", a_history(8))
+    learning_curves(ax, a_history(8))
     figure = ax.figure
     figure.savefig(io.BytesIO(), format="png")
     assert figure.legends[0].get_window_extent().y1 < ax.get_window_extent().y0
