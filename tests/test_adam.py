@@ -12,12 +12,11 @@ from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (
     Adam,
+    L2Penalty,
     MatrixFactorization,
-    RatingsDataset,
     RMSELoss,
-    ScaledL2,
-    ShuffledBatches,
 )
+from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
 from tests.planted import CPU, quietly
 
 USERS, ITEMS = 12, 15
@@ -134,7 +133,7 @@ def test_the_rmse_loss_is_the_articles_and_has_a_slope_at_a_perfect_fit() -> Non
 
 def test_the_penalty_by_hand() -> None:
     """User 0 has 4 ratings, user 1 has 1; the item has 9."""
-    penalty = ScaledL2(torch.tensor([4, 1]), torch.tensor([9]), l2=0.5, bias_l2=2.0)
+    penalty = L2Penalty(torch.tensor([4, 1]), torch.tensor([9]), l2=0.5, bias_l2=2.0)
     users, items = torch.tensor([0, 1]), torch.tensor([0, 0])
     p, q = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[1.0, 1.0], [1.0, 1.0]])
     b, c = torch.tensor([0.5, -1.0]), torch.tensor([3.0, 3.0])
@@ -149,7 +148,7 @@ def test_an_epoch_of_penalties_is_lambda_root_n_for_every_row() -> None:
     ratings = a_hundred_ratings()
     model = MatrixFactorization(USERS, ITEMS, 3, init_std=1.0)
     of_users, of_items = (torch.from_numpy(c) for c in (ratings.user_counts(), ratings.item_counts()))
-    penalty = ScaledL2(of_users, of_items, l2=0.7, bias_l2=0.0)
+    penalty = L2Penalty(of_users, of_items, l2=0.7, bias_l2=0.0)
     total = 0.0
     for users, items, _ in a_loader(batch=7):
         total += penalty(users, items, *model.lookup(users, items)).item() * len(users)

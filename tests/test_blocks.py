@@ -1,286 +1,54 @@
-"""The kernel that als and gibbs share, against plain NumPy and scikit-learn's ridge regression."""
-
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+"""Cutting: blocks hold every rating once, every row once, and little else."""
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge
 
 from mfcli.data.ratings import Ratings
-from mfcli.errors import DivergedError
-from mfcli.solvers import blocks
-from mfcli.solvers.blocks import (
-    SHORT,
-    Others,
-    Prior,
-    Side,
-    Solved,
-    cholesky,
-    cut_sides,
-    normal_equations,
-    solve_side,
-)
-from tests.planted import CPU, full_matrix, ratings_of, some_of
+from mfcli.solvers.blocks import Blocks, cut_sides
+from tests.planted import CPU, ratings_of
+
+pairs = st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 6)), st.integers(1, 10), min_size=1)
 
 
-def cut_by_user(ratings: Ratings, mean: float = 0.0, dimensions: int = 3) -> Side:
-    return cut_sides(ratings, dimensions, mean, CPU.device)[0]
+def slots(blocks: Blocks) -> int:
+    """Slots of all blocks, padded ones too."""
+    return sum(block.others.numel() for block in blocks.blocks)
 
 
-def read_back(side: Side, n_others: int) -> list[tuple[int, int, float]]:
+def read_back(blocks: Blocks, n_others: int) -> list[tuple[int, int, float]]:
     """All ratings that the blocks hold."""
     found = []
-    for block in side.blocks:
+    for block in blocks.blocks:
         for row, others, values in zip(block.rows, block.others, block.ratings, strict=True):
             real = others != n_others
             found += [(int(row), int(o), float(v)) for o, v in zip(others[real], values[real], strict=True)]
     return sorted(found)
 
 
-def solve_all(
-    side: Side,
-    rows: torch.Tensor,
-    prior: Prior,
-    *,
-    threads: int = 1,
-    biased: bool = False,
-    weights: torch.Tensor | None = None,
-    noise: torch.Tensor | None = None,
-    solved: Callable[[torch.Tensor], None] = lambda squared_error: None,
-) -> Solved:
-    before = torch.get_num_threads()
-    try:
-        with replace(CPU, threads=threads).one_core_each() as workers:
-            others = Others.of(rows, biased, weights)
-            return solve_side(side, others, prior, noise=noise, workers=workers, solved=solved)
-    finally:
-        assert torch.get_num_threads() == before
-
-
-def solve(side: Side, rows: torch.Tensor, prior: Prior, **options: Any) -> torch.Tensor:
-    return solve_all(side, rows, prior, **options).rows
-
-
-pairs = st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 6)), st.integers(1, 10), min_size=1)
-
-
 @given(pairs)
 @settings(max_examples=50, deadline=None)
 def test_blocks_hold_every_rating_once_and_every_row(found: dict[tuple[int, int], int]) -> None:
     triples = sorted((u, i, r / 2) for (u, i), r in found.items())
-    side = cut_by_user(ratings_of(triples, 9, 7))
-    assert read_back(side, 7) == triples
-    assert sorted(int(row) for block in side.blocks for row in block.rows) == list(range(9))
-    assert side.sizes.sum() == len(triples)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_normal_equations_are_sums_over_a_rows_ratings(weighted: bool) -> None:
-    ratings = some_of(full_matrix(6, 5, 2, 0.1), 0.6)[0]
-    rng = np.random.default_rng(2)
-    rows = rng.normal(size=(5, 4)).astype(np.float32)
-    weights = rng.gamma(2, 0.5, 5).astype(np.float32)
-    others = Others.of(torch.from_numpy(rows), True, torch.from_numpy(weights) if weighted else None)
-    for block in cut_by_user(ratings, mean=3.0, dimensions=4).blocks:
-        gram, moment, squares = normal_equations(block, others, others.gather(block))
-        for at, row in enumerate(block.rows.tolist()):
-            mine = ratings.take(ratings.users == row)
-            x = np.column_stack([rows[mine.items, :3], np.ones(len(mine))])
-            y = mine.ratings - 3.0 - rows[mine.items, 3]
-            w = weights[mine.items] if weighted else np.ones(len(mine))
-            np.testing.assert_allclose(gram[at], (x.T * w) @ x, rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(moment[at], (x.T * w) @ y, rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(squares[at], (w * y**2).sum(), rtol=1e-4, atol=1e-5)
-
-
-def test_a_row_longer_than_is_gathered_at_a_time_comes_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    side = cut_by_user(full_matrix(2, 50, 2, 0.1), mean=3.0)
-    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    weights = torch.rand(50, generator=torch.Generator().manual_seed(1)) + 0.5
-    prior = Prior(torch.eye(3), torch.zeros(3))
-    found = []
-    for longest in (2**17, 14):
-        monkeypatch.setitem(blocks.LONGEST, "cpu", longest)
-        sums: list[torch.Tensor] = []
-        solved = solve_all(side, rows, prior, biased=True, weights=weights, solved=sums.append)
-        found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
-    for once, in_parts in zip(*found, strict=True):
-        torch.testing.assert_close(once, in_parts, rtol=1e-4, atol=1e-4)
-
-
-def test_every_row_is_scikit_learns_ridge_regression() -> None:
-    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
-    items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
-    prior = Prior(torch.eye(4) * 0.7, torch.zeros(4), by_root_count=True)
-    solution = solve(cut_by_user(ratings), items, prior)
-    for user in range(12):
-        mine = ratings.take(ratings.users == user)
-        ridge = Ridge(alpha=0.7 * np.sqrt(len(mine)), fit_intercept=False)
-        ridge.fit(items[mine.items].double().numpy(), mine.ratings.astype(np.float64))
-        np.testing.assert_allclose(solution[user], ridge.coef_, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_squared_errors_come_with_the_solutions(weighted: bool) -> None:
-    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
-    items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
-    weights = torch.rand(9, generator=torch.Generator().manual_seed(1)) + 0.5
-    sums: list[float] = []
-    found = solve_all(
-        cut_by_user(ratings, mean=3.0),
-        items,
-        Prior(torch.eye(4), torch.zeros(4)),
-        biased=True,
-        weights=weights if weighted else None,
-        solved=lambda squared_error: sums.append(float(squared_error)),
-    )
-    u, i = found.rows[ratings.users], items[ratings.items]
-    predicted = 3.0 + (u[:, :3] * i[:, :3]).sum(1) + u[:, 3] + i[:, 3]
-    errors = (torch.from_numpy(ratings.ratings) - predicted).square()
-    assert sum(sums) == pytest.approx(float(errors.sum()), rel=1e-4)
-    weighed = errors * weights[ratings.items] if weighted else errors
-    by_user = np.bincount(ratings.users, weighed.numpy(), 12)
-    np.testing.assert_allclose(found.weighted_errors, by_user, rtol=1e-3, atol=1e-4)
-
-
-def test_a_weight_is_that_many_ratings() -> None:
-    """Ratings of an item that weighs 2 count as if they were there twice."""
-    once = ratings_of([(0, 0, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 2)
-    items = torch.tensor([[1.0, 0.5], [0.3, -1.0]])
-    prior = Prior(torch.eye(2), torch.zeros(2))
-    weighted = solve(cut_by_user(once), items, prior, weights=torch.tensor([2.0, 1.0]))
-    twice = ratings_of([(0, 0, 4.0), (0, 2, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 3)
-    torch.testing.assert_close(weighted, solve(cut_by_user(twice), torch.cat([items, items[:1]]), prior))
-
-
-@pytest.mark.parametrize("by_root_count", [False, True])
-@pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_short_rows_come_out_as_long_ones_do(weighted: bool, biased: bool, by_root_count: bool) -> None:
-    """One to seven ratings a user, 20 dimensions: with Λ⁻¹ at hand the short way is taken, without it the long one."""
-    ratings = some_of(full_matrix(60, 10, 3, 0.2), 0.3)[0]
-    side = cut_by_user(ratings, mean=3.0, dimensions=20)
-    assert {0, 1, 2, 7} <= set(ratings.user_counts().tolist()) <= set(range(SHORT + 1))
-    assert max(len(block.rows) for block in side.blocks) > 50, "rows of different lengths lie in one block"
-    items = torch.randn(10, 20, generator=torch.Generator().manual_seed(0))
-    weights, alphas = (torch.rand(n, generator=torch.Generator().manual_seed(n)) + 0.5 for n in (10, 60))
-    root = torch.eye(20) + 0.2 * torch.randn(20, 20, generator=torch.Generator().manual_seed(3))
-    precision, mean = root @ root.T, torch.linspace(-1, 1, 20)
-    found = []
-    for covariance in (None, torch.linalg.inv(precision)):
-        sums: list[torch.Tensor] = []
-        prior = Prior(precision, mean, alphas, by_root_count, covariance)
-        options: dict[str, Any] = {"biased": biased, "weights": weights if weighted else None, "solved": sums.append}
-        solved = solve_all(side, items, prior, **options)
-        found.append((solved.rows, solved.weighted_errors, torch.stack(sums)))
-    for long, short in zip(*found, strict=True):
-        assert not torch.equal(long, short), "one way was taken twice"
-        torch.testing.assert_close(long, short, rtol=1e-3, atol=1e-3)
-
-
-def test_each_row_can_have_a_noise_of_its_own() -> None:
-    side = cut_by_user(ratings_of([(0, 0, 4.0), (1, 0, 4.0)], 2, 1))
-    alphas = torch.tensor([1.0, 3.0])
-    solution = solve(side, torch.ones(1, 1), Prior(torch.eye(1), torch.zeros(1), alphas))
-    torch.testing.assert_close(solution[:, 0], 4 * alphas / (alphas + 1))
-
-
-def test_a_row_without_ratings_is_its_prior() -> None:
-    side = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=3, n_items=2))
-    solution = solve(side, torch.ones(2, 2), Prior(torch.eye(2), torch.tensor([1.0, -2.0])))
-    assert solution[1].tolist() == solution[2].tolist() == [1.0, -2.0]
-
-
-def test_each_row_can_have_a_prior_mean_of_its_own() -> None:
-    side = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=3, n_items=2))
-    means = torch.arange(6.0).view(3, 2)
-    assert solve(side, torch.ones(2, 2), Prior(torch.eye(2), means))[1:].tolist() == means[1:].tolist()
+    blocks = cut_sides(ratings_of(triples, 9, 7), 3, 0.0, CPU.device).users
+    assert read_back(blocks, 7) == triples
+    assert sorted(int(row) for block in blocks.blocks for row in block.rows) == list(range(9))
+    assert blocks.sizes.sum() == len(triples)
 
 
 def test_one_row_may_have_most_of_the_ratings() -> None:
+    """User 0 rates all of 3000 items, 199 others one each: one block for all would have 600,000 slots."""
     triples = [(0, i, float(i % 5)) for i in range(3000)] + [(u, u, 3.0) for u in range(1, 200)]
     ratings = ratings_of(triples, 200, 3000)
-    side = cut_by_user(ratings)
-    assert sum(block.others.numel() for block in side.blocks) < 1.2 * len(ratings)
-    items = torch.randn(3000, 3, generator=torch.Generator().manual_seed(0))
-    solution = solve(side, items, Prior(torch.eye(3), torch.zeros(3)))
-    x = items.double().numpy()
-    expected = np.linalg.solve(x.T @ x + np.eye(3), x.T @ ratings.ratings[:3000])
-    np.testing.assert_allclose(solution[0], expected, rtol=1e-3, atol=1e-4)
+    assert slots(cut_sides(ratings, 3, 0.0, CPU.device).users) < 1.2 * len(ratings)
 
 
-def test_a_million_rows_take_little_more_than_their_ratings() -> None:
-    rng = np.random.default_rng(0)
-    n = 1_000_000
+def test_a_million_users_of_few_ratings_are_hardly_padded() -> None:
+    """One to about ten ratings a user, as in the long tail of real data."""
+    rng, n = np.random.default_rng(0), 1_000_000
     users = np.concatenate([np.arange(n), rng.integers(0, n, n)]).astype(np.int32)
-    ratings = Ratings(users, rng.integers(0, 50, 2 * n).astype(np.int32), np.ones(2 * n, np.float32), n, 50)
-    by_user, by_item = cut_sides(ratings, 8, 0.0, CPU.device)
-    slots = sum(block.others.numel() for side in (by_user, by_item) for block in side.blocks)
-    assert 8 * slots + 12 * n + 12 * len(ratings) <= 3 * 12 * len(ratings)  # slots, rows and counts, the ratings
-    solution = solve(by_user, torch.ones(50, 1), Prior(torch.eye(1), torch.zeros(1)), threads=2)
-    counts = torch.from_numpy(ratings.user_counts()).float()
-    torch.testing.assert_close(solution[:, 0], counts / (counts + 1))
-
-
-def test_threads_change_no_byte() -> None:
-    ratings = some_of(full_matrix(300, 200, 3, 0.2), 0.5)[0]
-    items = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-    noise = torch.randn(300, 4 + SHORT, generator=torch.Generator().manual_seed(1))
-    prior = Prior(torch.eye(4), torch.zeros(4))
-    one, two = (solve(cut_by_user(ratings), items, prior, threads=n, noise=noise) for n in (1, 2))
-    assert torch.equal(one, two)
-
-
-@pytest.mark.parametrize("d", [3, 12], ids=["more ratings than factors", "a short row"])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_samples_have_the_mean_and_covariance_of_the_exact_posterior(d: int, weighted: bool) -> None:
-    """The other side fixed, a row's posterior is a Gaussian that one can write down."""
-    n = 20_000  # the same user, so many times
-    items = torch.randn(6, d, generator=torch.Generator().manual_seed(0))
-    weights = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0, 0.2]) if weighted else None
-    values = np.array([4.0, 3.0, 5.0, 1.0, 2.0, 4.5], np.float32)
-    users = np.repeat(np.arange(n, dtype=np.int32), 6)
-    ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
-    root = torch.eye(d) + 0.2 * torch.randn(d, d, generator=torch.Generator().manual_seed(3))
-    precision, mean, alpha = root @ root.T, torch.linspace(-1, 1, d), 1.7
-    noise = torch.randn(n, d + SHORT, generator=torch.Generator().manual_seed(1))
-    prior = Prior(precision, mean, alpha, covariance=torch.linalg.inv(precision))
-    found = solve_all(cut_by_user(ratings), items, prior, noise=noise, weights=weights)
-    samples = found.rows.double().numpy()
-    x, a = items.double().numpy(), precision.double().numpy()
-    w = np.ones(6) if weights is None else weights.double().numpy()
-    covariance = np.linalg.inv(alpha * (x.T * w) @ x + a)
-    expected = covariance @ (alpha * (x.T * w) @ values + a @ mean.double().numpy())
-    np.testing.assert_allclose(found.means[0], expected, rtol=1e-3, atol=1e-4)
-    errors = (samples.mean(0) - expected) / np.sqrt(np.diag(covariance) / n)
-    assert np.abs(errors).max() < 4.5
-    spread = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(n)
-    assert (np.abs(np.cov(samples.T) - covariance) / spread).max() < 4.5
-
-
-def test_a_matrix_that_rounding_spoiled_is_lifted_and_a_hopeless_one_is_an_error() -> None:
-    x = torch.tensor([[1.0, 1.0, 1.0]])
-    lower = cholesky(torch.stack([x.T @ x, torch.eye(3)]))
-    torch.testing.assert_close(lower[0] @ lower[0].T, x.T @ x, atol=1e-3, rtol=0)
-    for hopeless in (-torch.eye(3), torch.full((3, 3), torch.nan)):
-        with pytest.raises(DivergedError, match="finite"):
-            cholesky(hopeless[None])
-
-
-def test_a_raising_tick_stops_the_work() -> None:
-    side = cut_by_user(full_matrix(400, 100, 2, 0.1))
-    assert len(side.blocks) > 1
-    done: list[int] = []
-
-    def stop(squared_error: torch.Tensor) -> None:
-        done.append(1)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solve(side, torch.ones(100, 2), Prior(torch.eye(2), torch.zeros(2)), threads=2, solved=stop)
-    assert len(done) == 1
+    items = rng.integers(0, 50, 2 * n).astype(np.int32)
+    by_user, by_item = cut_sides(Ratings(users, items, np.ones(2 * n, np.float32), n, 50), 8, 0.0, CPU.device)
+    assert slots(by_user) < 1.05 * len(users)
+    assert slots(by_item) < 1.05 * len(users)
+    assert len(by_user.blocks) < 500

@@ -12,7 +12,7 @@ from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.data.synthetic import generate
 from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.als import Als
-from mfcli.solvers.gibbs import WEIGHT, Gibbs, sample_prior, wishart_root
+from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior, wishart_root
 from tests.planted import CPU, full_matrix, quietly, some_of
 
 
@@ -48,7 +48,7 @@ def test_the_prior_of_few_rows_is_drawn_from_its_posterior() -> None:
     rows = torch.tensor([[1.0, 0.0], [3.0, 1.0], [2.0, 5.0]])
     rng = np.random.default_rng(0)
     means = np.array([sample_prior(rows, rng).mean.numpy() for _ in range(4_000)])
-    np.testing.assert_allclose(means.mean(0), 3 * np.array([2.0, 2.0]) / (3 + WEIGHT), atol=0.1)
+    np.testing.assert_allclose(means.mean(0), 3 * np.array([2.0, 2.0]) / (3 + BELIEF), atol=0.1)
 
 
 def test_where_data_are_plenty_it_comes_within_two_percent_of_the_oracle() -> None:
@@ -86,7 +86,7 @@ def test_the_first_sweeps_are_rounds_of_alternating_least_squares() -> None:
     train, _ = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
     gibbs = Gibbs(TrainConfig(solver="gibbs", factors=2, burn_in=3, samples=1), TrainingData(train), CPU)
     als = Als(TrainConfig(solver="als", factors=2), TrainingData(train), CPU)
-    als.items = gibbs.rows[1]
+    als.items = gibbs.last.items.rows
     for _ in range(3):
         assert gibbs.run_epoch(quietly).train_rmse == als.run_epoch(quietly).train_rmse
 
@@ -122,7 +122,7 @@ def test_the_model_says_the_mean_of_the_samples(biases: bool) -> None:
 
 
 def pair_predictions(solver: Gibbs, pairs: Ratings) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    users, items = (rows.double().numpy() for rows in solver.rows)
+    users, items = (side.rows.double().numpy() for side in solver.last)
     u, i = users[pairs.users], items[pairs.items]
     if not solver.config.biases:
         return np.asarray((u * i).sum(1))

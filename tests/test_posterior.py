@@ -5,14 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcli.solvers.blocks import Solved
-from mfcli.solvers.posterior import PENDING, Posterior, compress, mean_squares, weighted_gram
+from mfcli.data.ratings import Sides
+from mfcli.solvers.posterior import PENDING, Posterior, Vectors, compress, mean_squares, weighted_gram
+from mfcli.solvers.rows import Solutions
 from tests.planted import CPU, full_matrix, some_of
 
 
-def exactly(rows: torch.Tensor) -> Solved:
+def exactly(rows: torch.Tensor) -> Solutions:
     """A sample that is its own mean."""
-    return Solved(rows, rows, torch.zeros(len(rows)))
+    return Solutions(rows, rows, torch.zeros(len(rows)))
 
 
 def normal(seed: int, *shape: int) -> torch.Tensor:
@@ -23,10 +24,10 @@ def normal(seed: int, *shape: int) -> torch.Tensor:
 @settings(max_examples=30, deadline=None)
 def test_compression_is_the_best_there_is_of_that_width(width: int, seed: int) -> None:
     """Equal weights: what is lost is the tail of the singular values (Eckart and Young, Psychometrika 1936)."""
-    stacks = [normal(seed, 15, 9), normal(seed + 1, 12, 9)]
-    weights = [torch.full((15,), 1 / 15), torch.full((12,), 1 / 12)]
+    stacks = Sides(normal(seed, 15, 9), normal(seed + 1, 12, 9))
+    weights = Sides(torch.full((15,), 1 / 15), torch.full((12,), 1 / 12))
     (users, items), values = compress(stacks, weights, width)
-    table = (stacks[0] @ stacks[1].T).double()
+    table = (stacks.users @ stacks.items.T).double()
     left, singular, right = torch.linalg.svd(table, full_matrices=False)
     best = left[:, :width] * singular[:width] @ right[:width]
     torch.testing.assert_close((users @ items.T).double(), best, atol=1e-4, rtol=1e-4)
@@ -34,30 +35,33 @@ def test_compression_is_the_best_there_is_of_that_width(width: int, seed: int) -
 
 
 def test_weights_say_where_the_loss_may_lie() -> None:
-    stacks = [normal(0, 10, 4), normal(1, 8, 4)]
-    weights = [torch.tensor([1.0] * 5 + [1e-6] * 5), torch.full((8,), 0.125)]
+    stacks = Sides(normal(0, 10, 4), normal(1, 8, 4))
+    weights = Sides(torch.tensor([1.0] * 5 + [1e-6] * 5), torch.full((8,), 0.125))
     lost = []
-    for chosen in (weights, [torch.full((10,), 0.1), weights[1]]):
+    for chosen in (weights, Sides(torch.full((10,), 0.1), weights.items)):
         (users, items), _ = compress(stacks, chosen, 3)
-        lost.append(float((users @ items.T - stacks[0] @ stacks[1].T)[:5].square().mean()))
+        lost.append(float((users @ items.T - stacks.users @ stacks.items.T)[:5].square().mean()))
     assert lost[0] < 0.9 * lost[1]
 
 
 def test_stacks_of_dependent_columns_are_no_trouble() -> None:
-    once = [normal(0, 10, 2), normal(1, 8, 2)]
-    (users, items), values = compress([torch.cat([x] * 5, 1) for x in once], [torch.ones(10), torch.ones(8)], 4)
-    torch.testing.assert_close(users @ items.T, 5 * once[0] @ once[1].T, atol=1e-3, rtol=1e-3)
+    once = Sides(normal(0, 10, 2), normal(1, 8, 2))
+    (users, items), values = compress(
+        Sides(*(torch.cat([x] * 5, 1) for x in once)), Sides(torch.ones(10), torch.ones(8)), 4
+    )
+    torch.testing.assert_close(users @ items.T, 5 * once.users @ once.items.T, atol=1e-3, rtol=1e-3)
     assert values[2:].max() < 1e-3 * values[0]
 
 
 def test_mean_squares_are_those_of_the_whole_table() -> None:
-    factors, biases = [normal(0, 7, 3), normal(1, 5, 3)], [normal(2, 7), normal(3, 5)]
-    weights = [normal(4, 7).abs(), normal(5, 5).abs()]
-    weights = [w / w.sum() for w in weights]
-    table = (factors[0] @ factors[1].T + biases[0][:, None] + biases[1]).double() ** 2
-    users, items = mean_squares(factors, biases, weights)
-    torch.testing.assert_close(users, table @ weights[1].double(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(items, weights[0].double() @ table, rtol=1e-4, atol=1e-5)
+    vectors = Sides(Vectors(normal(0, 7, 3), normal(2, 7)), Vectors(normal(1, 5, 3), normal(3, 5)))
+    weights = Sides(normal(4, 7).abs(), normal(5, 5).abs())
+    weights = Sides(*(w / w.sum() for w in weights))
+    (p, b), (q, c) = vectors
+    table = (p @ q.T + b[:, None] + c).double() ** 2
+    users, items = mean_squares(vectors, weights)
+    torch.testing.assert_close(users, table @ weights.items.double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(items, weights.users.double() @ table, rtol=1e-4, atol=1e-5)
 
 
 def test_weighted_gram_is_the_sum_of_outer_products() -> None:
@@ -70,8 +74,8 @@ def test_mean_and_margins_of_the_variance_are_those_of_the_samples() -> None:
     """All users and items weigh alike here, and the samples' mean is small enough to be kept whole."""
     train = full_matrix(30, 20, 1, 0.1)
     posterior = Posterior(train, 2, True, seed=0, device=CPU.device)
-    base = [normal(0, 30, 3), normal(1, 20, 3)]
-    weights = [torch.full((30,), 2.0), torch.full((20,), 0.5)]
+    base = Sides(normal(0, 30, 3), normal(1, 20, 3))
+    weights = Sides(torch.full((30,), 2.0), torch.full((20,), 0.5))
     tables = []
     for sample in range(9 * PENDING + 3):
         users, items = (x + 0.3 * normal(10 * sample + side + 5, *x.shape) for side, x in enumerate(base))
@@ -96,7 +100,7 @@ def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -
     posterior = Posterior(full_matrix(4, 3, 1, 0.1), 1, False, seed=0, device=CPU.device)
     users, mean = torch.ones(4, 1), torch.full((3, 1), 2.0)
     for offset in (1.0, -1.0):  # about the mean
-        posterior.add(users, Solved(mean + offset, mean, torch.zeros(3)), 1.0, [torch.ones(4), torch.ones(3)])
+        posterior.add(users, Solutions(mean + offset, mean, torch.zeros(3)), 1.0, Sides(torch.ones(4), torch.ones(3)))
     model = posterior.model()
     np.testing.assert_allclose(model.factors.users @ model.factors.items.T, 2.0, rtol=1e-5)
     assert model.variances is not None
@@ -106,7 +110,7 @@ def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -
 def test_going_on_from_a_state_changes_no_byte() -> None:
     train = some_of(full_matrix(30, 20, 1, 0.1), 0.5)[0]
     whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU.device) for _ in range(3))
-    weights = [normal(200, 30).exp(), normal(201, 20).exp()]
+    weights = Sides(normal(200, 30).exp(), normal(201, 20).exp())
     samples = [(normal(s, 30, 3), exactly(normal(s + 100, 20, 3))) for s in range(13)]
     for users, items in samples:
         whole.add(users, items, 2.0, weights)

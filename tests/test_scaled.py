@@ -52,7 +52,7 @@ def test_stars_meet_no_scaling_and_are_not_copied() -> None:
     assert scale_of(train) == 1.0
     solver = create(config("als"), TrainingData(train), CPU)
     assert isinstance(solver, Als)
-    assert solver.train.ratings is train.ratings
+    assert solver.data.train is train
 
 
 @pytest.mark.parametrize(("deviation", "scale"), [(1.1, 1.0), (20.0, 16.0), (25.0, 32.0), (0.02, 1 / 64), (0.0, 1.0)])

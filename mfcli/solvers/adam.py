@@ -5,64 +5,25 @@ indexing, so that what is left to do is arithmetic.
 """
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Int32s, Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import factor_model, validate
 from mfcli.solvers.seeds import mixed_seed
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
-
-Example = tuple[Tensor, Tensor, Tensor]
-
-
-class RatingsDataset(Dataset[Example]):
-    """Ratings as tensors; an index, or a whole tensor of indices, fetches users, items and ratings."""
-
-    def __init__(self, ratings: Ratings, device: torch.device) -> None:
-        self.users = torch.from_numpy(ratings.users).to(device)
-        self.items = torch.from_numpy(ratings.items).to(device)
-        self.ratings = torch.from_numpy(ratings.ratings).to(device)
-
-    def __len__(self) -> int:
-        return len(self.ratings)
-
-    def __getitem__(self, index: Tensor | int) -> Example:
-        if isinstance(index, int):
-            return self.users[index], self.items[index], self.ratings[index]
-        # index_select is several times faster than tensor[index] on a CPU.
-        return self.users.index_select(0, index), self.items.index_select(0, index), self.ratings.index_select(0, index)
-
-
-class ShuffledBatches(Sampler[Tensor]):
-    """Batches of shuffled indices. The order is a function of the seed and the epoch alone, so that it can be resumed.
-
-    Set ``epoch`` and ``first``, the batch to begin with, before iterating.
-    """
-
-    def __init__(self, size: int, batch: int, seed: int, device: torch.device) -> None:
-        self.size, self.batch, self.seed, self.device = size, batch, seed, device
-        self.epoch = self.first = 0
-
-    def __len__(self) -> int:
-        return -(-self.size // self.batch)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
-        order = torch.randperm(self.size, generator=generator).to(self.device)
-        yield from torch.split(order, self.batch)[self.first :]
 
 
 class MatrixFactorization(nn.Module):
@@ -126,10 +87,10 @@ class RMSELoss(nn.Module):
         return torch.sqrt(nn.functional.mse_loss(predicted, actual) + 1e-6)
 
 
-class ScaledL2(nn.Module):
-    """L2 by the square root of a row's ratings (Rendle, Krichene, Zhang and Koren, RecSys 2022).
+class L2Penalty(nn.Module):
+    """The L2 of :func:`mfcli.solvers.rows.l2_prior`, a batch at a time.
 
-    A row of n ratings pays λ√n‖p‖² in an epoch; so each of its ratings pays λ‖p‖²/√n.
+    A row with n ratings pays λ√n‖p‖² in an epoch; so each of its ratings pays λ‖p‖²/√n.
 
     Args:
         user_counts, item_counts: (n_users,) and (n_items,) training ratings.
@@ -161,10 +122,11 @@ class ScaledL2(nn.Module):
 
 
 class LeanAdam(torch.optim.Adam):
-    """torch's Adam, less the import of torch's compiler: 2 s of every process, for nothing that is used here.
+    """torch's Adam without the import of torch's compiler, which takes 2 s and which nothing here uses.
 
-    ``step`` imports it to break graphs, other methods to tell it to leave them alone (``torch._compile``). So the step
-    is the bare one, and of the others we say that it has been told.
+    Two kinds of decorators import the compiler when a method is called. That of ``step`` is avoided by calling the
+    method beneath it. That of the others (``torch._compile``) does not import where the method already has the mark
+    that the compiler would leave on it; so the mark is set here.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -184,7 +146,7 @@ class Adam(Solver):
     method = Method("epoch", averages_samples=False, remedy="lower --lr, or raise --l2")
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
-        self.config, self.train, self.validation, self.compute = config, data.train, data.validation, compute
+        self.config, self.data, self.compute = config, data, compute
         self.epochs = config.passes
         train, device = data.train, compute.device
         self.module = MatrixFactorization(
@@ -198,7 +160,7 @@ class Adam(Solver):
         ).to(device)
         self.criterion = (RMSELoss() if config.loss == "rmse" else nn.MSELoss()).to(device)
         counts = torch.from_numpy(train.user_counts()), torch.from_numpy(train.item_counts())
-        self.penalty = ScaledL2(*counts, config.l2, config.bias_l2).to(device)
+        self.penalty = L2Penalty(*counts, config.l2, config.bias_l2).to(device)
         self.dataset = RatingsDataset(train, device)
         self.batches = ShuffledBatches(len(train), config.batch_for(len(train)), config.seed, device)
         self.loader = DataLoader(self.dataset, sampler=self.batches, batch_size=None, generator=torch.Generator())
@@ -221,7 +183,7 @@ class Adam(Solver):
 
     def _epoch(self, tick: Tick) -> Epoch:
         self.module.train()
-        total, size, last = len(self.batches), self.batches.batch, len(self.train) % self.batches.batch
+        total, size, last = len(self.batches), self.batches.batch, len(self.data.train) % self.batches.batch
         for users, items, ratings in self.loader:
             self._step(users, items, ratings)
             self.batches.first += 1
@@ -231,8 +193,8 @@ class Adam(Solver):
         sizes[-1] = last or size
         self.batches.epoch, self.batches.first = self.batches.epoch + 1, 0
         return Epoch(
-            train_rmse=float(np.sqrt(squared_errors.sum() / len(self.train))),
-            validation_rmse=validate(self.model(), self.validation),
+            train_rmse=float(np.sqrt(squared_errors.sum() / len(self.data.train))),
+            validation_rmse=validate(self.model(), self.data.validation),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
             others={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )
@@ -254,18 +216,17 @@ class Adam(Solver):
         """The last batch's RMSE and the running RMSE."""
         done, size = self.batches.first, self.batches.batch
         sums = self.squared_errors[:done].cpu()
-        seen = min(done * size, len(self.train))
+        seen = min(done * size, len(self.data.train))
         return float((sums[-1] / (seen - (done - 1) * size)).sqrt()), float((sums.sum() / seen).sqrt())
 
     def model(self) -> FactorModel:
-        weights = {name.removesuffix(".weight"): w.cpu().numpy() for name, w in self.module.state_dict().items()}
-        unseen = {"user": self.train.user_counts() == 0, "item": self.train.item_counts() == 0}
-        arrays = {name: w.squeeze(1) if name.endswith("biases") else w for name, w in weights.items()}
-        # Rows that no rating has touched are still what they were drawn as, which means nothing.
-        arrays = {n: np.where(unseen[n[:4]].reshape(-1, *[1] * (a.ndim - 1)), 0, a) for n, a in arrays.items()}
-        options = self.config
+        module, train, options = self.module, self.data.train, self.config
+        users, items = train.user_counts(), train.item_counts()
+        factors, biases = Sides(_rated(module.user_factors, users), _rated(module.item_factors, items)), None
+        if module.user_biases is not None and module.item_biases is not None:
+            biases = Sides(_rated(module.user_biases, users)[:, 0], _rated(module.item_biases, items)[:, 0])
         newcomer = NewcomerPrior.of_penalties(options.factors, options.l2, options.bias_l2 if options.biases else None)
-        return factor_model(self.train, newcomer, **arrays)
+        return factor_model(train, factors, biases, newcomer=newcomer)
 
     def state(self) -> State:
         optimizer = self.optimizer.state_dict()
@@ -291,6 +252,12 @@ class Adam(Solver):
         self.schedule.load_state_dict(state.part("schedule").values)
         self.squared_errors.copy_(torch.from_numpy(batches.arrays["squared_errors"]))
         self.batches.epoch, self.batches.first = batches.values["epoch"], batches.values["first"]
+
+
+def _rated(table: nn.Embedding, counts: Int32s) -> Tensor:
+    """The (n, k) rows; 0 in place of those without ratings, which are still the numbers they began as."""
+    weights = table.weight.detach()
+    return torch.where(torch.from_numpy(counts > 0)[:, None].to(weights.device), weights, 0)
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -1,48 +1,53 @@
 """From what a solver has fitted to a FactorModel, and its validation RMSE."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
-from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.ratings import Float32s, Ratings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 
 
-def factor_model(train: Ratings, newcomer: NewcomerPrior | None, **arrays: Any) -> FactorModel:
-    """A FactorModel of fitted arrays, with what it has to know of the ratings that it was fitted to.
+def factor_model(
+    train: Ratings,
+    factors: Sides[Tensor],
+    biases: Sides[Tensor] | None,
+    *,
+    noise: Sides[Tensor] | None = None,
+    variances: Sides[Tensor] | None = None,
+    newcomer: NewcomerPrior | None = None,
+) -> FactorModel:
+    """A FactorModel of fitted tensors, with what it has to know of the ratings that they were fitted to.
 
     Args:
         train: the training part.
-        newcomer: what is known of a user before their first rating; None where nobody will ask.
-        arrays: user_factors, item_factors and what else the model has, as its file calls them.
+        factors, biases, noise, variances, newcomer: as :class:`FactorModel` has them.
     """
-    named = {name: np.array(array, np.float32) for name, array in arrays.items()}
-    scalars = {
-        "mean": float(train.ratings.mean(dtype=np.float64)),
-        "minimum": float(train.ratings.min()),
-        "maximum": float(train.ratings.max()),
-    }
-    counts = {"user_counts": train.user_counts(), "item_counts": train.item_counts()}
-    return replace(FactorModel.of(named | counts, scalars), newcomer=newcomer)
+    return FactorModel(
+        mean=float(train.ratings.mean(dtype=np.float64)),
+        minimum=float(train.ratings.min()),
+        maximum=float(train.ratings.max()),
+        factors=_copied(factors),
+        counts=Sides(train.user_counts(), train.item_counts()),
+        biases=None if biases is None else _copied(biases),
+        noise=None if noise is None else _copied(noise),
+        variances=None if variances is None else _copied(variances),
+        newcomer=newcomer,
+    )
+
+
+def _copied(pair: Sides[Tensor]) -> Sides[Float32s]:
+    users, items = (np.array(side.detach().cpu().numpy(), np.float32) for side in pair)
+    return Sides(users, items)
 
 
 def row_model(train: Ratings, rows: Sides[Tensor], biased: bool, newcomer: NewcomerPrior | None = None) -> FactorModel:
     """The model of (n_users, d) and (n_items, d) rows, whose last number is a bias if ``biased``."""
-    users, items = (side.cpu().numpy() for side in rows)
     if not biased:
-        return factor_model(train, newcomer, user_factors=users, item_factors=items)
-    return factor_model(
-        train,
-        newcomer,
-        user_factors=users[:, :-1],
-        item_factors=items[:, :-1],
-        user_biases=users[:, -1],
-        item_biases=items[:, -1],
-    )
+        return factor_model(train, rows, None, newcomer=newcomer)
+    factors, biases = Sides(*(side[:, :-1] for side in rows)), Sides(*(side[:, -1] for side in rows))
+    return factor_model(train, factors, biases, newcomer=newcomer)
 
 
 def validate(model: FactorModel, validation: Ratings | None) -> float | None:

@@ -11,7 +11,7 @@ samples are averaged (:mod:`mfcli.solvers.posterior`), each with the items' cond
 samples: the same mean with less noise (Rao-Blackwell). There is nothing to tune.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,32 +24,37 @@ from mfcli.errors import DivergedError
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.blocks import (
-    SHORT,
-    Others,
-    Prior,
-    Solved,
-    Tally,
-    cut_sides,
-    initial_rows,
-    scaled_l2,
-    solve_side,
-)
-from mfcli.solvers.compute import Compute, Map
+from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
+from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import row_model
+from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.posterior import Posterior
+from mfcli.solvers.rows import Prior, Solutions, l2_prior
 from mfcli.solvers.seeds import mixed_seed
 
 ROUNDS = 4  # of alternating least squares, the first of the burn-in
 L2, BIAS_L2 = 1.0, 0.3  # of those rounds
-WEIGHT = 2.0  # β, rows' worth of belief that m is 0
+BELIEF = 2.0  # β, rows' worth of belief that m is 0
 NOISE_SHAPE, NOISE_RATE = 1.0, 1.0  # of the Gamma prior of α
 FREEDOM = 10.0  # ν: γ ~ Gamma(ν/2, ν/2), about 1 and seldom beyond a factor of 3
-USERS, ITEMS = 0, 1
+USERS, ITEMS = 0, 1  # numbers of the sides, for seeds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One side of the chain's last sample.
+
+    Attributes:
+        rows: (n, d) z.
+        weights: (n,) γ.
+    """
+
+    rows: Tensor
+    weights: Tensor
 
 
 def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
-    """Draw a side's m and Λ given its rows, with a Normal-Wishart prior of ν = d, W = I, β = WEIGHT and mean 0.
+    """Draw a side's m and Λ given its rows, with a Normal-Wishart prior of ν = d, W = I, β = BELIEF and mean 0.
 
     Args:
         rows: (n, d).
@@ -59,14 +64,14 @@ def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
     exact = rows.double()
     mean = exact.mean(0).cpu().numpy()
     scatter = (exact.T @ exact).cpu().numpy() - n * np.outer(mean, mean)
-    inverse = np.eye(d) + scatter + n * WEIGHT / (n + WEIGHT) * np.outer(mean, mean)
+    inverse = np.eye(d) + scatter + n * BELIEF / (n + BELIEF) * np.outer(mean, mean)
     try:
         root = wishart_root(inverse, d + n, rng)
         upper = np.linalg.inv(root)
     except np.linalg.LinAlgError:
         raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
     # m ~ N(nx̄/(n + β), (Λ(n + β))⁻¹)
-    center = n * mean / (n + WEIGHT) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + WEIGHT)
+    center = n * mean / (n + BELIEF) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + BELIEF)
     covariance = torch.from_numpy(upper.T @ upper).to(rows)
     return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows), covariance=covariance)
 
@@ -89,129 +94,120 @@ class Gibbs(Solver):
     method = Method("sweep", averages_samples=True, remedy="look for absurd ratings, or use fewer --factors")
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
-        self.config, self.train, self.validation, self.compute = config, data.train, data.validation, compute
-        self.epochs, self.device = config.passes, compute.device
-        train, validation, device = data.train, data.validation, compute.device
-        self.dimensions = config.factors + int(config.biases)
+        self.config, self.data, self.compute = config, data, compute
+        self.epochs = config.passes
+        train, device = data.train, compute.device
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
-        self.sides = cut_sides(train, self.dimensions, self.mean, device)
-        self.counts = train.user_counts(), train.item_counts()
-        self.rows = [
-            initial_rows(len(n), config.factors, config.biases, mixed_seed(config.seed, -1, side), device)
-            for side, n in enumerate(self.counts)
-        ]
-        self.weights = [torch.ones(len(n), device=device) for n in self.counts]  # γ
+        self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
+        self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
         self.alpha = 1.0
         self.sweep = 0
         self.posterior = Posterior(train, config.factors, config.biases, mixed_seed(config.seed, -2), device)
-        self.validated = np.zeros(0 if validation is None else len(validation))  # sum of samples' predictions
+        # Over the samples, the sums of their predictions of the validation part.
+        self.validation_sums = np.zeros(0 if data.validation is None else len(data.validation))
+
+    def _first(self, side: int, n: int) -> Sample:
+        config, device = self.config, self.compute.device
+        rows = initial_rows(n, config.factors, config.biases, mixed_seed(config.seed, -1, side), device)
+        return Sample(rows, torch.ones(n, device=device))
 
     def run_epoch(self, tick: Tick) -> Epoch:
-        tally = Tally(*self.sides, tick, self.device)
         with self.compute.one_core_each() as workers:
             # Nothing is kept before all of a sweep is done: one that a tick breaks off is simply done again.
-            if self.sweep < min(ROUNDS, self.config.burn_in):
-                items = self._round(tally, workers)
-            else:
-                items = self._sweep(tally, workers)
+            current = Round(self.blocks, self.config.biases, workers, tick)
+            starting = self.sweep < min(ROUNDS, self.config.burn_in)
+            items = self._least_squares(current) if starting else self._sample(current)
             self.sweep += 1
             if self.sweep > self.config.burn_in:
-                self.posterior.add(self.rows[USERS], items, self.alpha, self.weights)
+                weights = Sides(self.last.users.weights, self.last.items.weights)
+                self.posterior.add(self.last.users.rows, items, self.alpha, weights)
             sample_rmse, averaged_rmse = self._validate(items.means)
         return Epoch(
-            train_rmse=float(np.sqrt(max(tally.sums()[ITEMS], 0.0) / len(self.train))),
+            train_rmse=float(np.sqrt(max(current.tally.sums().items, 0.0) / len(self.data.train))),
             validation_rmse=averaged_rmse,
-            batch_rmse=tally.rmse(),
+            batch_rmse=current.tally.rmse(),
             errors={} if sample_rmse is None else {"sample_rmse": sample_rmse},
             others={"alpha": self.alpha},
         )
 
-    def _round(self, tally: Tally, workers: Map) -> Solved:
-        """A round of alternating least squares."""
-        prior = scaled_l2(self.config.factors, L2, BIAS_L2 if self.config.biases else None, self.device)
-        found = self.rows[ITEMS]
-        for side in (USERS, ITEMS):
-            others = Others.of(found, self.config.biases, None)
-            solved = solve_side(self.sides[side], others, prior, noise=None, workers=workers, solved=tally.solved)
-            found = solved.rows
-            if side == USERS:
-                users = found
-        self.rows = [users, found]
-        self.alpha = len(self.train) / max(tally.sums()[ITEMS], 1e-6)
-        return solved
-
-    def _sweep(self, tally: Tally, workers: Map) -> Solved:
-        """Sample everything once; the items, with the means of what they were drawn from."""
-        rng = np.random.default_rng(mixed_seed(self.config.seed, self.sweep))
-        users = self._sample(USERS, self.rows[ITEMS], self.weights[ITEMS], tally, rng, workers)
-        user_weights = self._sample_weights(USERS, users, rng)
-        items = self._sample(ITEMS, users.rows, user_weights, tally, rng, workers)
-        item_weights = self._sample_weights(ITEMS, items, rng)
-        squared_error = float((item_weights.double() * items.weighted_errors.double()).sum().clamp(min=0))
-        self.alpha = rng.gamma(NOISE_SHAPE + len(self.train) / 2, 1 / (NOISE_RATE + squared_error / 2))
-        self.rows, self.weights = [users.rows, items.rows], [user_weights, item_weights]
+    def _least_squares(self, current: Round) -> Solutions:
+        """A round of alternating least squares in place of a sweep; the items."""
+        prior = l2_prior(self.config.factors, L2, BIAS_L2 if self.config.biases else None, self.compute.device)
+        users, items = current.least_squares(self.last.items.rows, prior)
+        self.last = Sides(replace(self.last.users, rows=users.rows), replace(self.last.items, rows=items.rows))
+        self.alpha = len(self.data.train) / max(current.tally.sums().items, 1e-6)
         return items
 
-    def _sample(
-        self, side: int, others: Tensor, weights: Tensor, tally: Tally, rng: np.random.Generator, workers: Map
-    ) -> Solved:
-        """Sample the rows of one side, given the other side's (n, d) rows and (n,) weights."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
-        noise = torch.randn(self.sides[side].n_rows, self.dimensions + SHORT, generator=generator).to(self.device)
-        return solve_side(
-            self.sides[side],
-            Others.of(others, self.config.biases, weights),
-            replace(sample_prior(self.rows[side], rng), alpha=self.alpha * self.weights[side]),
-            noise=noise,
-            workers=workers,
-            solved=tally.solved,
-        )
+    def _sample(self, current: Round) -> Solutions:
+        """Sample everything once; the items, with the means of what they were drawn from."""
+        rng = np.random.default_rng(mixed_seed(self.config.seed, self.sweep))
+        drawn = self._sample_rows(USERS, current, self.blocks.users, self.last.users, self.last.items, rng)
+        users = Sample(drawn.rows, self._sample_weights(self.blocks.users, drawn, rng))
+        drawn = self._sample_rows(ITEMS, current, self.blocks.items, self.last.items, users, rng)
+        items = Sample(drawn.rows, self._sample_weights(self.blocks.items, drawn, rng))
+        squared_error = float((items.weights.double() * drawn.weighted_errors.double()).sum().clamp(min=0))
+        self.alpha = rng.gamma(NOISE_SHAPE + len(self.data.train) / 2, 1 / (NOISE_RATE + squared_error / 2))
+        self.last = Sides(users, items)
+        return drawn
 
-    def _sample_weights(self, side: int, found: Solved, rng: np.random.Generator) -> Tensor:
+    def _sample_rows(
+        self, side: int, current: Round, blocks: Blocks, last: Sample, given: Sample, rng: np.random.Generator
+    ) -> Solutions:
+        """Sample one side's m and Λ from its last rows, then its rows given the other side."""
+        prior = replace(sample_prior(last.rows, rng), alpha=self.alpha * last.weights)
+        generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
+        n, d = last.rows.shape
+        normals = torch.randn(n, d + SHORT, generator=generator).to(last.rows)
+        return current.half(blocks, given.rows, prior, weights=given.weights, normals=normals)
+
+    def _sample_weights(self, blocks: Blocks, drawn: Solutions, rng: np.random.Generator) -> Tensor:
         """γ of every row of one side, given the rows: Gamma((ν + n)/2, (ν + α Σ w e²)/2)."""
-        errors = found.weighted_errors.double().clamp(min=0).cpu().numpy()
-        weights = rng.gamma((FREEDOM + self.counts[side]) / 2, 2 / (FREEDOM + self.alpha * errors))
-        return torch.from_numpy(weights).to(found.rows)
+        errors = drawn.weighted_errors.double().clamp(min=0).cpu().numpy()
+        weights = rng.gamma((FREEDOM + blocks.counts) / 2, 2 / (FREEDOM + self.alpha * errors))
+        return torch.from_numpy(weights).to(drawn.rows)
 
     def _validate(self, item_means: Tensor) -> tuple[float | None, float | None]:
         """Validation RMSE of the last sample and of the average of all samples (before the first, of the last)."""
-        if self.validation is None:
+        validation = self.data.validation
+        if validation is None:
             return None, None
-        users, items = self.validation.users, self.validation.items
-        alone = self._validation_rmse(self._sampled(self.rows[ITEMS]).predict(users, items, clip=False))
+
+        def error(predicted: npt.NDArray[np.floating]) -> float:
+            return rmse(validation.ratings, predicted.clip(train.ratings.min(), train.ratings.max()))
+
+        train, pairs = self.data.train, (validation.users, validation.items)
+        alone = error(self._sampled(self.last.items.rows).predict(*pairs, clip=False))
         if self.posterior.count == 0:
             return alone, alone
-        self.validated = self.validated + self._sampled(item_means).predict(users, items, clip=False)
-        return alone, self._validation_rmse(self.validated / self.posterior.count)
+        self.validation_sums = self.validation_sums + self._sampled(item_means).predict(*pairs, clip=False)
+        return alone, error(self.validation_sums / self.posterior.count)
 
-    def _validation_rmse(self, predicted: npt.NDArray[np.floating]) -> float:
-        assert self.validation is not None
-        return rmse(self.validation.ratings, predicted.clip(self.train.ratings.min(), self.train.ratings.max()))
-
-    def _sampled(self, item_rows: Tensor) -> FactorModel:
-        """The last sample's users and these items as a model."""
-        return row_model(self.train, Sides(self.rows[USERS], item_rows), self.config.biases)
+    def _sampled(self, items: Tensor) -> FactorModel:
+        """The last sample's users and these (n_items, d) items as a model."""
+        return row_model(self.data.train, Sides(self.last.users.rows, items), self.config.biases)
 
     def model(self) -> FactorModel:
-        return self.posterior.model() if self.posterior.count else self._sampled(self.rows[ITEMS])
+        return self.posterior.model() if self.posterior.count else self._sampled(self.last.items.rows)
 
     def results(self, model: FactorModel) -> dict[str, float]:
         assert model.noise is not None
-        noise = model.noise.users[self.train.users] * model.noise.items[self.train.items]
-        return {"noise": float(np.sqrt(noise.mean(dtype=np.float64))), "compression_rmse": self.posterior.loss(model)}
+        variances = model.noise.users[self.data.train.users] * model.noise.items[self.data.train.items]
+        noise_std = float(np.sqrt(variances.mean(dtype=np.float64)))
+        return {"noise_std": noise_std, "compression_rmse": self.posterior.loss(model)}
 
     def state(self) -> State:
-        own = State({"validated": self.validated}, {"alpha": self.alpha, "sweep": self.sweep})
+        chain = State({"validation_sums": self.validation_sums}, {"alpha": self.alpha, "sweep": self.sweep})
         users, items = (
-            State({"rows": rows.cpu().numpy(), "weights": weights.cpu().numpy()})
-            for rows, weights in zip(self.rows, self.weights, strict=True)
+            State({"rows": side.rows.cpu().numpy(), "weights": side.weights.cpu().numpy()}) for side in self.last
         )
-        return State.joined(chain=own, users=users, items=items, posterior=self.posterior.state())
+        return State.joined(chain=chain, users=users, items=items, posterior=self.posterior.state())
 
     def load_state(self, state: State) -> None:
-        own, sides = state.part("chain"), (state.part("users"), state.part("items"))
-        self.rows = [self.compute.place(side.arrays["rows"]) for side in sides]
-        self.weights = [self.compute.place(side.arrays["weights"]) for side in sides]
-        self.validated = own.arrays["validated"]
-        self.alpha, self.sweep = own.values["alpha"], own.values["sweep"]
+        def sample(side: State) -> Sample:
+            return Sample(self.compute.place(side.arrays["rows"]), self.compute.place(side.arrays["weights"]))
+
+        self.last = Sides(sample(state.part("users")), sample(state.part("items")))
+        chain = state.part("chain")
+        self.validation_sums = chain.arrays["validation_sums"]
+        self.alpha, self.sweep = chain.values["alpha"], chain.values["sweep"]
         self.posterior.load_state(state.part("posterior"))

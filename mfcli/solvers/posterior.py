@@ -2,35 +2,75 @@
 
 The mean of many samples' p·q is itself nearly of low rank. Samples are stacked beside the sum so far, and the stack is
 compressed again by a singular value decomposition; so memory does not grow with the number of samples. Users and items
-weigh in by the square roots of their numbers of ratings: what is discarded is what the fewest predictions need.
+weigh in by their shares of the ratings: what is discarded is what the fewest predictions need.
 
-The variance of a prediction is told by one number for the user times one for the item. They are exact for each row on
-average over the other side (weighted likewise); only how a pair departs from its row and column is not kept.
+The variance of a prediction is one number of the user times one of the item. For every user their product with the
+items' is exact on average over the items (weighted likewise), and for every item over the users. How a single pair
+departs from that is not kept.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Int32s, Ratings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
-from mfcli.solvers.blocks import Solved
 from mfcli.solvers.fitted import factor_model
+from mfcli.solvers.rows import Solutions
 
 PENDING = 8  # samples stacked before they are compressed
-WIDTH, LEAST = 2, 32  # times the factors of a sample, and factors at the least: what is kept on the way
-DISCARD = 0.006  # RMS of what the finished model may lack of the mean, as a share of the noise
+WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
+DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
 PROBES = 20_000  # pairs on which that is measured
 AT_ONCE = 100_000  # rows or pairs worked on at a time
-SUMS = ("biases", "products", "pending", "squares", "noises")
 
-Pair = Sequence[Tensor]  # of the users, of the items
+
+class Vectors(NamedTuple):
+    """The vectors of one side: (n, k) factors and (n,) biases, 0 in a model without."""
+
+    factors: Tensor
+    biases: Tensor
+
+
+@dataclass
+class Sums:
+    """What is summed over the samples, of one side.
+
+    Attributes:
+        biases: (n,) float32.
+        products: (n, w) float32, so that the users' @ the items'.T is the sum of p·q over the compressed samples.
+        pending: (n, w) float32 factors of the samples since, side by side.
+        squares: (n,) float64 mean squares of the row's predictions, less μ.
+        noises: (n,) float64 1/γ.
+    """
+
+    biases: Tensor
+    products: Tensor
+    pending: Tensor
+    squares: Tensor
+    noises: Tensor
+
+    @classmethod
+    def zeros(cls, n: int, device: torch.device) -> "Sums":
+        """Those of no sample."""
+        exact = torch.zeros(n, dtype=torch.float64, device=device)
+        none = torch.zeros(n, 0, device=device)
+        return cls(torch.zeros(n, device=device), none, none, exact, exact.clone())
+
+    def state(self) -> State:
+        """What :meth:`of_state` needs."""
+        return State({f.name: getattr(self, f.name).cpu().numpy() for f in fields(self)})
+
+    @classmethod
+    def of_state(cls, state: State, device: torch.device) -> "Sums":
+        """The sums that :meth:`state` gave."""
+        return cls(**{name: torch.from_numpy(array).to(device) for name, array in state.arrays.items()})
 
 
 class Posterior:
@@ -45,23 +85,18 @@ class Posterior:
     """
 
     def __init__(self, train: Ratings, factors: int, biased: bool, seed: int, device: torch.device) -> None:
-        self.train, self.factors, self.biased = train, factors, biased
-        counts = train.user_counts(), train.item_counts()
-        self.shares = [torch.from_numpy((n + 1) / (n + 1).sum()).float().to(device) for n in counts]
-        sizes = train.n_users, train.n_items
+        self.train, self.factors, self.biased, self.device = train, factors, biased, device
+        self.shares = Sides(_shares(train.user_counts(), device), _shares(train.item_counts(), device))
         self.count = 0
-        self.noise = 0.0  # sum of 1/α
-        self.noises = [torch.zeros(n, dtype=torch.float64, device=device) for n in sizes]  # sums of 1/γ
-        self.biases = [torch.zeros(n, device=device) for n in sizes]
-        self.products = [torch.zeros(n, 0, device=device) for n in sizes]  # (n, w); users @ items.T is the sum of p·q
-        self.pending = [torch.zeros(n, 0, device=device) for n in sizes]  # samples' factors side by side
-        self.squares = [torch.zeros(n, dtype=torch.float64, device=device) for n in sizes]
+        self.noise_variance = 0.0  # sum of 1/α
+        self.sums = Sides(Sums.zeros(train.n_users, device), Sums.zeros(train.n_items, device))
         # Users and items drawn apart from each other, each as often as it is rated.
         rng = np.random.default_rng(seed)
-        self.probes = [torch.from_numpy(rng.choice(side, PROBES)).to(device) for side in (train.users, train.items)]
+        users, items = (torch.from_numpy(rng.choice(rows, PROBES)).to(device) for rows in (train.users, train.items))
+        self.probes = Sides(users, items)
         self.probed = torch.zeros(PROBES, dtype=torch.float64, device=device)
 
-    def add(self, users: Tensor, items: Solved, alpha: float, weights: Pair) -> None:
+    def add(self, users: Tensor, items: Solutions, alpha: float, weights: Sides[Tensor]) -> None:
         """Count one more sample.
 
         Args:
@@ -69,56 +104,75 @@ class Posterior:
             items: (n_items, d) sample, and the means of what it was drawn from, given the users: the mean of the
                 predictions is taken with these, their mean square with the sample.
             alpha: noise precision.
-            weights: what it is multiplied by for each user and each item.
+            weights: (n_users,) and (n_items,) that it is multiplied by.
         """
         self.count += 1
-        self.noise += 1 / alpha
-        factors, biases = zip(*(self._parted(rows) for rows in (users, items.rows)), strict=True)
-        squares = mean_squares(factors, biases, self.shares)
-        factors, biases = zip(*(self._parted(rows) for rows in (users, items.means)), strict=True)
-        for side in (0, 1):
-            self.biases[side] += biases[side]
-            self.squares[side] += squares[side]
-            self.noises[side] += weights[side].double().reciprocal()
-            self.pending[side] = torch.cat([self.pending[side], factors[side]], 1)
-        self.probed += pair_predictions(factors, biases, self.probes)
-        if self.pending[0].shape[1] >= PENDING * self.factors:
-            self.products, _ = self._compressed()
-            self.pending = [x[:, :0] for x in self.pending]
+        self.noise_variance += 1 / alpha
+        sample = Sides(self._vectors(users), self._vectors(items.rows))
+        means = Sides(sample.users, self._vectors(items.means))
+        squares = mean_squares(sample, self.shares)
+        for sums, mean, square, weight in zip(self.sums, means, squares, weights, strict=True):
+            sums.biases += mean.biases
+            sums.pending = torch.cat([sums.pending, mean.factors], 1)
+            sums.squares += square
+            sums.noises += weight.double().reciprocal()
+        self.probed += pair_predictions(means, self.probes)
+        if self.sums.users.pending.shape[1] >= PENDING * self.factors:
+            products, _ = self._compressed()
+            for sums, product in zip(self.sums, products, strict=True):
+                sums.products, sums.pending = product, sums.pending[:, :0]
 
-    def _parted(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, k) factors and (n,) biases, 0 where there are none."""
-        return (rows[:, :-1], rows[:, -1]) if self.biased else (rows, torch.zeros_like(rows[:, 0]))
+    def _vectors(self, rows: Tensor) -> Vectors:
+        """(n, d) rows as factors and biases."""
+        return Vectors(rows[:, :-1], rows[:, -1]) if self.biased else Vectors(rows, torch.zeros_like(rows[:, 0]))
 
-    def _compressed(self) -> tuple[list[Tensor], Tensor]:
+    def _compressed(self) -> tuple[Sides[Tensor], Tensor]:
         """The sum of p·q over all samples as one product, and its singular values."""
-        stacks = [torch.cat(pair, 1) for pair in zip(self.products, self.pending, strict=True)]
-        return compress(stacks, self.shares, max(WIDTH * self.factors, LEAST))
+        users, items = (torch.cat([sums.products, sums.pending], 1) for sums in self.sums)
+        return compress(Sides(users, items), self.shares, max(WIDTH * self.factors, LEAST))
 
     def model(self) -> FactorModel:
         """The posterior's mean as a model of no more factors than it needs, with its standard deviations."""
+        mean = self._mean()
+        noise = Sides(*(sums.noises / self.count * self._noise_std() for sums in self.sums))
+        model = factor_model(
+            self.train,
+            Sides(mean.users.factors, mean.items.factors),
+            Sides(mean.users.biases, mean.items.biases) if self.biased else None,
+            noise=noise,
+            variances=self._variances(mean),
+        )
+        return replace(model, newcomer=_one_of_the_users(model))
+
+    def _noise_std(self) -> float:
+        """Of a rating by a user and on an item whose weights are 1."""
+        return float((self.noise_variance / self.count) ** 0.5)
+
+    def _mean(self) -> Sides[Vectors]:
+        """The mean of the samples' predictions, in as few factors as :data:`DISCARD` allows."""
         products, values = self._compressed()
         discarded = (values / self.count).square().flip(0).cumsum(0).flip(0).sqrt()  # RMS, if cut before each
-        overall = (self.noise / self.count) ** 0.5
-        rank = max(1, int((discarded > DISCARD * overall).sum()))
-        factors = [x[:, :rank] * self.count**-0.5 for x in products]
-        biases = [total / self.count for total in self.biases]
-        of_mean = mean_squares(factors, biases, self.shares)
-        users, items = ((s / self.count - m).clamp(min=0) for s, m in zip(self.squares, of_mean, strict=True))
+        rank = max(1, int((discarded > DISCARD * self._noise_std()).sum()))
+        return Sides(
+            *(
+                Vectors(product[:, :rank] * self.count**-0.5, sums.biases / self.count)
+                for product, sums in zip(products, self.sums, strict=True)
+            )
+        )
+
+    def _variances(self, mean: Sides[Vectors]) -> Sides[Tensor]:
+        """(n_users,) and (n_items,) whose products are the variances of the predictions about their mean."""
+        of_mean = mean_squares(mean, self.shares)
+        users, items = (
+            (sums.squares / self.count - square).clamp(min=0) for sums, square in zip(self.sums, of_mean, strict=True)
+        )
         # A table's cell from its margins: row times column over the whole, which both margins share.
-        whole = (users * self.shares[0]).sum().sqrt().clamp(min=1e-12)
-        tensors = {"user_factors": factors[0], "item_factors": factors[1]}
-        tensors |= {"user_variances": users / whole, "item_variances": items / whole}
-        tensors |= {f"{s}_noise": n / self.count * overall for s, n in zip(("user", "item"), self.noises, strict=True)}
-        if self.biased:
-            tensors |= {"user_biases": biases[0], "item_biases": biases[1]}
-        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-        model = factor_model(self.train, None, **arrays)
-        return replace(model, newcomer=_one_of_the_users(model))
+        root_whole = (users * self.shares.users).sum().sqrt().clamp(min=1e-12)
+        return Sides(users / root_whole, items / root_whole)
 
     def loss(self, model: FactorModel) -> float:
         """RMS over random pairs of what a model of :meth:`model` departs from the mean of the samples' predictions."""
-        users, items = (probes.cpu().numpy() for probes in self.probes)
+        users, items = (rows.cpu().numpy() for rows in self.probes)
         predicted = np.einsum("nk,nk->n", model.factors.users[users], model.factors.items[items]).astype(np.float64)
         if model.biases is not None:
             predicted += model.biases.users[users] + model.biases.items[items]
@@ -126,16 +180,21 @@ class Posterior:
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
-        arrays = {f"{name}.{side}": getattr(self, name)[side].cpu().numpy() for name in SUMS for side in (0, 1)}
-        return State(arrays | {"probed": self.probed.cpu().numpy()}, {"count": self.count, "noise": self.noise})
+        values = {"count": self.count, "noise_variance": self.noise_variance}
+        both = State({"probed": self.probed.cpu().numpy()}, values)
+        return State.joined(both=both, users=self.sums.users.state(), items=self.sums.items.state())
 
     def load_state(self, state: State) -> None:
         """Go on from that state."""
-        device = self.probed.device
-        for name in SUMS:
-            setattr(self, name, [torch.from_numpy(state.arrays[f"{name}.{side}"]).to(device) for side in (0, 1)])
-        self.probed = torch.from_numpy(state.arrays["probed"]).to(device)
-        self.count, self.noise = state.values["count"], state.values["noise"]
+        users, items = (Sums.of_state(state.part(side), self.device) for side in ("users", "items"))
+        self.sums, both = Sides(users, items), state.part("both")
+        self.probed = torch.from_numpy(both.arrays["probed"]).to(self.device)
+        self.count, self.noise_variance = both.values["count"], both.values["noise_variance"]
+
+
+def _shares(counts: Int32s, device: torch.device) -> Tensor:
+    """(n,) float32 shares of the ratings, of which each row counts one more than it has."""
+    return torch.from_numpy((counts + 1) / (counts + 1).sum()).float().to(device)
 
 
 def _one_of_the_users(model: FactorModel) -> NewcomerPrior:
@@ -148,39 +207,36 @@ def _one_of_the_users(model: FactorModel) -> NewcomerPrior:
     return NewcomerPrior.of_users(vectors[rated], float(model.noise.users[rated].mean()))
 
 
-def pair_predictions(factors: Pair, biases: Pair, pairs: Pair) -> Tensor:
-    """Predictions of some pairs, less μ.
-
-    Args:
-        factors, biases: of users and of items, [(n_users, k), (n_items, k)] and [(n_users,), (n_items,)].
-        pairs: [(n,), (n,)] rows of users and of items.
-
-    Returns:
-        (n,) float64.
-    """
+def pair_predictions(vectors: Sides[Vectors], pairs: Sides[Tensor]) -> Tensor:
+    """(n,) float64 predictions, less μ, of pairs: (n,) rows of users and (n,) of items."""
+    (p, b), (q, c) = vectors
     parts = []
     for u, i in zip(*(torch.split(rows, AT_ONCE) for rows in pairs), strict=True):
-        dots = (factors[0].index_select(0, u) * factors[1].index_select(0, i)).sum(1)
-        parts.append(dots + biases[0].index_select(0, u) + biases[1].index_select(0, i))
+        dots = (p.index_select(0, u) * q.index_select(0, i)).sum(1)
+        parts.append(dots + b.index_select(0, u) + c.index_select(0, i))
     return torch.cat(parts).double()
 
 
-def mean_squares(factors: Pair, biases: Pair, weights: Pair) -> list[Tensor]:
+def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tensor]:
     """For each user the weighted mean over items of the squared prediction, less μ; and for each item over users.
 
+    A prediction is z·x with z = [p, b_u, 1] and x = [q, 1, b_i]; its mean square over items is zᵀ(Σ w x xᵀ)z.
+
     Args:
-        factors, biases: [(n_users, k), (n_items, k)] and [(n_users,), (n_items,)].
-        weights: [(n_users,), (n_items,)], each with sum 1.
+        vectors: of the users and of the items.
+        weights: (n_users,) and (n_items,), each with sum 1.
 
     Returns:
-        [(n_users,), (n_items,)] float64.
+        (n_users,) and (n_items,) float64.
     """
-    ones = [torch.ones_like(b) for b in biases]
-    # A prediction is z·x with z = [p, b_u, 1] and x = [q, 1, b_i]; its mean square over items is zᵀ(Σ w x xᵀ)z.
-    z = torch.cat([factors[0], biases[0][:, None], ones[0][:, None]], 1)
-    x = torch.cat([factors[1], ones[1][:, None], biases[1][:, None]], 1)
-    sides = (z, weighted_gram(x, weights[1])), (x, weighted_gram(z, weights[0]))
-    return [((rows @ gram.to(rows)) * rows).sum(1).double() for rows, gram in sides]
+    (p, b), (q, c) = vectors
+    z = torch.cat([p, b[:, None], torch.ones_like(b)[:, None]], 1)
+    x = torch.cat([q, torch.ones_like(c)[:, None], c[:, None]], 1)
+
+    def forms(rows: Tensor, gram: Tensor) -> Tensor:
+        return ((rows @ gram.to(rows)) * rows).sum(1).double()
+
+    return Sides(forms(z, weighted_gram(x, weights.items)), forms(x, weighted_gram(z, weights.users)))
 
 
 def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
@@ -192,25 +248,31 @@ def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
     return total
 
 
-def compress(stacks: Pair, weights: Pair, width: int) -> tuple[list[Tensor], Tensor]:
+def compress(stacks: Sides[Tensor], weights: Sides[Tensor], width: int) -> tuple[Sides[Tensor], Tensor]:
     """The best product of ``width`` columns for users @ items.T, in the weighted sense of least squares.
 
+    With D the diagonal of √w, D X = Q R for either side, R = √λ Eᵀ from the eigenvalues of (DX)ᵀ(DX); the singular
+    value decomposition of R_users R_itemsᵀ is that of the whole. All that touches the rows is products.
+
     Args:
-        stacks: [(n_users, w), (n_items, w)].
-        weights: [(n_users,), (n_items,)] > 0.
+        stacks: (n_users, w) and (n_items, w).
+        weights: (n_users,) and (n_items,) > 0.
 
     Returns:
-        [(n_users, r), (n_items, r)] with r = min(width, w), strongest column first, and the (r,) singular values: the
+        (n_users, r) and (n_items, r) with r = min(width, w), strongest column first, and the (r,) singular values: the
         root of the sum of squares of those left out is the weighted RMS of what is lost.
     """
-    roots, inverses = [], []
-    for rows, weight in zip(stacks, weights, strict=True):
-        # D X = Q R with R = √λ Eᵀ from the eigenvalues of (DX)ᵀ(DX), in float64: all that touches rows is products.
-        values, vectors = torch.linalg.eigh(weighted_gram(rows, weight))
-        values = values.clamp(min=max(float(values[-1]) * 1e-14, 1e-30))
-        roots.append(values.sqrt()[:, None] * vectors.T)
-        inverses.append(vectors * values.rsqrt())
-    left, singular, right = torch.linalg.svd(roots[0] @ roots[1].T)
+    user_factor, user_inverse = _factored(weighted_gram(stacks.users, weights.users))
+    item_factor, item_inverse = _factored(weighted_gram(stacks.items, weights.items))
+    left, singular, right = torch.linalg.svd(user_factor @ item_factor.T)
     strength = singular[:width].sqrt()
-    turns = [inverses[0] @ left[:, :width] * strength, inverses[1] @ right.T[:, :width] * strength]
-    return [rows @ turn.to(rows) for rows, turn in zip(stacks, turns, strict=True)], singular[:width]
+    users = stacks.users @ (user_inverse @ left[:, :width] * strength).to(stacks.users)
+    items = stacks.items @ (item_inverse @ right.T[:, :width] * strength).to(stacks.items)
+    return Sides(users, items), singular[:width]
+
+
+def _factored(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """(w, w) float64 R and R⁻¹ such that RᵀR is the gram; eigenvalues that rounding has spoiled are raised."""
+    values, vectors = torch.linalg.eigh(gram)
+    values = values.clamp(min=max(float(values[-1]) * 1e-14, 1e-30))
+    return values.sqrt()[:, None] * vectors.T, vectors * values.rsqrt()

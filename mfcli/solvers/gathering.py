@@ -1,0 +1,91 @@
+"""Gathering: what the rows of the other side are to the slots of a block."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfcli.solvers.blocks import Block
+
+LONGEST = {"cpu": 2**17, "cuda": 2**21}  # slots gathered at a time: 16 MB of 32 factors, and 256 MB
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What was gathered for some slots of a block, everything times √w; all three are 0 where a slot is padding.
+
+    Attributes:
+        q: (r, s, k) factors of the other side.
+        y: (r, s) targets.
+        root_weights: (r, s) √w: what the bias's 1 has become.
+    """
+
+    q: Tensor
+    y: Tensor
+    root_weights: Tensor
+
+
+@dataclass(frozen=True)
+class Others:
+    """The rows of the other side as blocks gather from them, with zeros in a last row, where padding points.
+
+    Attributes:
+        factors: (others + 1, k), multiplied by √w if there are weights.
+        biases: (others + 1,), or None for a model without, where x is q alone.
+        root_weights: (others + 1,) √w of each row's ratings, or None where all weigh 1.
+    """
+
+    factors: Tensor
+    biases: Tensor | None
+    root_weights: Tensor | None
+
+    @classmethod
+    def given(cls, rows: Tensor, biased: bool, weights: Tensor | None) -> "Others":
+        """From (others, d) rows, whose last number is a bias if ``biased``, and (others,) weights of their ratings."""
+        padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+        factors, biases = (padded[:, :-1], padded[:, -1].contiguous()) if biased else (padded, None)
+        root_weights = None
+        if weights is not None:
+            root_weights = torch.cat([weights.sqrt(), weights.new_zeros(1)])
+            factors = factors * root_weights[:, None]
+        return cls(factors.contiguous(), biases, root_weights)
+
+    @property
+    def dimensions(self) -> int:
+        """d, length of the solutions."""
+        return self.factors.shape[1] + (self.biases is not None)
+
+    def gather(self, block: Block) -> Iterable[Slots]:
+        """All slots of a block, to be gone through any number of times.
+
+        Only rows so long that they come in several parts are gathered anew each time.
+        """
+        step = max(LONGEST[block.others.device.type] // len(block.rows), 1)
+        if block.others.shape[1] <= step:
+            return [self.slots(block.others, block.ratings)]
+        return _Parts(self, block, step)
+
+    def slots(self, others: Tensor, ratings: Tensor) -> Slots:
+        """What is gathered for (r, s) rows of the other side and (r, s) ratings."""
+        flat = others.reshape(-1)
+        q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
+        y = ratings if self.biases is None else ratings - self.biases.index_select(0, flat).view_as(ratings)
+        if self.root_weights is None:
+            return Slots(q, y, (others < len(self.factors) - 1).to(y))
+        root_weights = self.root_weights.index_select(0, flat).view_as(y)
+        return Slots(q, y * root_weights, root_weights)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A block's slots, gathered ``step`` of each row at a time."""
+
+    others: Others
+    block: Block
+    step: int
+
+    def __iter__(self) -> Iterator[Slots]:
+        parts = (torch.split(x, self.step, 1) for x in (self.block.others, self.block.ratings))
+        for others, ratings in zip(*parts, strict=True):
+            yield self.others.slots(others, ratings)

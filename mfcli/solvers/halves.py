@@ -1,0 +1,113 @@
+"""Half rounds: all users are solved for given the items, then all items given the users."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfcli.data.ratings import Float32s, Sides
+from mfcli.solvers.base import Tick
+from mfcli.solvers.blocks import Block, Blocks
+from mfcli.solvers.compute import Map
+from mfcli.solvers.gathering import Others
+from mfcli.solvers.rows import Prior, Solutions, solve_block
+
+INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
+
+
+class Tally:
+    """The squared residuals that the blocks of a round leave: first the users' blocks', then the items'.
+
+    They stay on the device, where nothing has to wait for them, until somebody reads them.
+    """
+
+    def __init__(self, blocks: Sides[Blocks], tick: Tick) -> None:
+        self.sizes = np.concatenate([blocks.users.sizes, blocks.items.sizes])
+        self.half = len(blocks.users.blocks)
+        self.tick, self.done = tick, 0
+        self.squared_errors = torch.zeros(len(self.sizes), device=blocks.users.blocks[0].rows.device)
+
+    def add(self, squared_error: Tensor) -> None:
+        """The next block is done, and this scalar is its sum of squared residuals. Raises what the tick raises."""
+        self.squared_errors[self.done] = squared_error
+        self.done += 1
+        self.tick(self.done, len(self.sizes), self._progress)
+
+    def _progress(self) -> tuple[float, float]:
+        """RMSE of the last block, and of this half so far."""
+        sums = self.squared_errors[: self.done].double().cpu().numpy().clip(0)
+        begin = self.half if self.done > self.half else 0
+        last, half = max(self.sizes[self.done - 1], 1), max(self.sizes[begin : self.done].sum(), 1)
+        return float(np.sqrt(sums[-1] / last)), float(np.sqrt(sums[begin:].sum() / half))
+
+    def sums(self) -> Sides[float]:
+        """Sum of squared residuals after the users' and after the items' half."""
+        sums = self.squared_errors.double().cpu().numpy()
+        return Sides(float(sums[: self.half].sum()), float(sums[self.half :].sum()))
+
+    def rmse(self) -> Float32s:
+        """(blocks,) float32 RMSE of every block that has ratings."""
+        sums: Float32s = self.squared_errors.cpu().numpy().clip(0)
+        rated = self.sizes > 0
+        means: Float32s = np.sqrt(sums[rated] / self.sizes[rated]).astype(np.float32)
+        return means
+
+
+def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.device) -> Tensor:
+    """(n, d) rows for the first round to begin with: small random factors, and biases of 0."""
+    drawn = INITIAL * torch.randn(n, factors, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([drawn, drawn.new_zeros(n, int(biased))], 1).to(device)
+
+
+class Round:
+    """One round over the ratings in two halves.
+
+    Args:
+        blocks: the ratings, cut by user and by item.
+        biased: whether a row's last number is a bias.
+        workers: a ``map`` over blocks, as :meth:`Compute.one_core_each` gives it.
+        tick: called after every block; may raise, to stop.
+    """
+
+    def __init__(self, blocks: Sides[Blocks], biased: bool, workers: Map, tick: Tick) -> None:
+        self.blocks, self.biased, self.workers = blocks, biased, workers
+        self.tally = Tally(blocks, tick)
+
+    def least_squares(self, items: Tensor, prior: Prior) -> Sides[Solutions]:
+        """A round of alternating least squares, from (n_items, d) rows."""
+        users = self.half(self.blocks.users, items, prior)
+        return Sides(users, self.half(self.blocks.items, users.rows, prior))
+
+    def half(
+        self,
+        blocks: Blocks,
+        given: Tensor,
+        prior: Prior,
+        *,
+        weights: Tensor | None = None,
+        normals: Tensor | None = None,
+    ) -> Solutions:
+        """All rows of a side given the other side's: half a round.
+
+        Args:
+            blocks: the side's ratings.
+            given: (others, d) rows of the other side.
+            prior: of the side's rows.
+            weights: (others,) of the ratings of the other side's rows; None where all weigh 1.
+            normals: (rows, d + SHORT) draws of N(0, 1), to sample; None to solve.
+        """
+        others = Others.given(given, self.biased, weights)
+        rows = given.new_empty(len(blocks.counts), given.shape[1])
+        means = rows if normals is None else torch.empty_like(rows)
+        weighted_errors = rows.new_empty(len(rows))
+
+        def solve(block: Block) -> Tensor:
+            found, squared_error = solve_block(block, others, prior, normals)
+            rows.index_copy_(0, block.rows, found.rows)
+            if normals is not None:
+                means.index_copy_(0, block.rows, found.means)
+            weighted_errors.index_copy_(0, block.rows, found.weighted_errors)
+            return squared_error
+
+        for squared_error in self.workers(solve, blocks.blocks):
+            self.tally.add(squared_error)
+        return Solutions(rows, means, weighted_errors)

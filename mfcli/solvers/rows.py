@@ -1,0 +1,231 @@
+"""Solving: the rows of a block from their ratings, the other side given.
+
+For a row (a user, say) with observed columns S, design x = [q, 1] and target y = r - μ - b of the other side:
+
+    A = α Σ w x xᵀ + Λ,    h = α Σ w y x + Λ m;    the row is A⁻¹h, or a sample of N(A⁻¹h, A⁻¹)
+
+Sums are over S; w, a number of the rating's row of the other side, is the weight of a rating, 1 as a rule.
+What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the sums are products of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfcli.errors import DivergedError
+from mfcli.solvers.blocks import SHORT, Block
+from mfcli.solvers.gathering import Others, Slots
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed of a row before its ratings are seen: N(m, Λ⁻¹), and the noise precision α.
+
+    Attributes:
+        precision: Λ, (d, d).
+        mean: m, (d,), or (rows, d) where each row has its own.
+        alpha: α, a number, or (rows,) where each row has its own.
+        by_root_count: Λ is multiplied by the square root of the row's number of ratings (of 1, if it has none).
+        covariance: Λ⁻¹, (d, d), for the short rows; None where Λ has none.
+    """
+
+    precision: Tensor
+    mean: Tensor
+    alpha: float | Tensor = 1.0
+    by_root_count: bool = False
+    covariance: Tensor | None = None
+
+    def means(self, block: Block) -> Tensor:
+        """m of the block's rows, (r, d), or (1, d) where all have the same."""
+        return self.mean.index_select(0, block.rows) if self.mean.ndim == 2 else self.mean[None]
+
+    def alphas(self, block: Block) -> Tensor | float:
+        """α of the block's rows, (r, 1), or the number that all have."""
+        return self.alpha.index_select(0, block.rows)[:, None] if isinstance(self.alpha, Tensor) else self.alpha
+
+    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
+        """Λ and Λm of the block's rows, (r, d, d) and (r, d), with 1 in place of r where all have the same."""
+        precision, pull = self.precision[None], self.means(block) @ self.precision
+        if not self.by_root_count:
+            return precision, pull
+        root_counts = block.counts.clamp(min=1).sqrt()[:, None]
+        return precision * root_counts[:, :, None], pull * root_counts
+
+
+def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
+    """L2 by the square root of a row's ratings as a prior of its factors, and of its bias if there is one.
+
+    A row with n ratings pays λ√n‖p‖² + λ_b√n b² beside its squared errors. So one default serves every data set
+    (Rendle, Krichene, Zhang and Koren, RecSys 2022).
+    """
+    penalties = torch.tensor([l2] * factors + ([] if bias_l2 is None else [bias_l2]), device=device)
+    covariance = torch.diag(1 / penalties) if bool((penalties > 0).all()) else None
+    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
+
+
+def normal_equations(block: Block, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ w x xᵀ, Σ w y x and Σ w y² of every row of a block.
+
+    Args:
+        block: r rows.
+        others: the other side.
+        gathered: what it gathers for the block.
+
+    Returns:
+        (r, d, d), (r, d) and (r,), where d is k, or k + 1 with biases.
+    """
+    r, k, d = len(block.rows), others.factors.shape[1], others.dimensions
+    gram, moment = others.factors.new_zeros(r, d, d), others.factors.new_zeros(r, d)
+    squares, weights = others.factors.new_zeros(r), others.factors.new_zeros(r)
+    for slots in gathered:
+        gram[:, :k, :k] += torch.bmm(slots.q.mT, slots.q)
+        if others.biases is None:
+            moment += torch.bmm(slots.y[:, None], slots.q)[:, 0]
+        else:
+            # The bias's row of x xᵀ, whose x is 1. Apart, so that the large product stays k wide.
+            sums = torch.bmm(torch.stack([slots.y, slots.root_weights], 1), slots.q)
+            moment[:, :k] += sums[:, 0]
+            moment[:, k] += (slots.y * slots.root_weights).sum(1)
+            gram[:, k, :k] += sums[:, 1]
+        squares += slots.y.square().sum(1)
+        if others.root_weights is not None:
+            weights += slots.root_weights.square().sum(1)
+    if others.biases is not None:
+        gram[:, :k, k] = gram[:, k, :k]
+        gram[:, k, k] = block.counts if others.root_weights is None else weights
+    return gram, moment, squares
+
+
+def cholesky(matrices: Tensor) -> Tensor:
+    """Lower Cholesky factors of (r, d, d) matrices; those that rounding has made indefinite are lifted a little.
+
+    Raises:
+        DivergedError: a matrix is no longer finite, or not positive definite by far.
+    """
+    lower: Tensor
+    lower, failed = torch.linalg.cholesky_ex(matrices)
+    if bool(failed.any()):
+        spoiled = torch.nonzero(failed)[:, 0]
+        lower[spoiled] = _lifted_cholesky(matrices[spoiled].double()).to(lower)
+    return lower
+
+
+def _lifted_cholesky(matrices: Tensor) -> Tensor:
+    lift = matrices.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-2) * 1e-4
+    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+    lower: Tensor
+    lower, failed = torch.linalg.cholesky_ex(matrices + lift[:, None, None] * eye)
+    if bool(failed.any()) or not bool(lower.isfinite().all()):
+        raise DivergedError("a row's equations have no solution in finite numbers")
+    return lower
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """Rows of one side, all or those of a block.
+
+    Attributes:
+        rows: (n, d) solutions, or samples.
+        means: (n, d) solutions: what the samples are drawn about.
+        weighted_errors: (n,) sums over each row's ratings of w(y - x·z)² with z the first of the two.
+    """
+
+    rows: Tensor
+    means: Tensor
+    weighted_errors: Tensor
+
+
+def solve_block(block: Block, others: Others, prior: Prior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+    """Solve for, or sample, the rows of a block.
+
+    Args:
+        block: r rows.
+        others: the other side.
+        prior: of these rows.
+        normals: (rows of this side, d + SHORT) draws of N(0, 1), to sample; None to solve.
+
+    Returns:
+        The rows, and a scalar, the sum of their squared residuals without weights.
+    """
+    longest, short = block.others.shape[1], min(SHORT, others.dimensions // 2)
+    drawn = None if normals is None else normals.index_select(0, block.rows)
+    if prior.covariance is not None and 0 < longest <= short:
+        return solve_short(block, others, prior, prior.covariance, drawn)
+    return solve_long(block, others, prior, drawn)
+
+
+def solve_long(block: Block, others: Others, prior: Prior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+    """What :func:`solve_block` does, by the (d, d) normal equations of every row.
+
+    With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
+    """
+    gathered = others.gather(block)
+    gram, moment, squares = normal_equations(block, others, gathered)
+    (precision, pull), alpha = prior.natural(block), prior.alphas(block)
+    if isinstance(alpha, Tensor):
+        lower = cholesky(torch.addcmul(precision, gram, alpha[:, :, None]))
+    else:
+        lower = cholesky(torch.add(precision, gram, alpha=alpha))
+    halfway = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
+    if normals is None:
+        z = means = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
+    else:
+        both = torch.cat([halfway + normals[:, : others.dimensions, None], halfway], 2)
+        z, means = torch.linalg.solve_triangular(lower.mT, both, upper=True).unbind(2)
+    # Σw(y - x·z)² = Σwy² - 2z·Σwyx + zᵀ(Σwxxᵀ)z.
+    # (A row times a matrix: the same with a column takes batched products several times as long on a CPU.)
+    weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
+    plain = weighted_errors.sum() if others.root_weights is None else _plain_errors(z, others, gathered)
+    return Solutions(z, means, weighted_errors), plain
+
+
+def _plain_errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> Tensor:
+    """The sum of squared residuals, without weights, of (r, d) rows z."""
+    k, total = others.factors.shape[1], z.new_zeros(())
+    for slots in gathered:
+        residuals = slots.y - torch.bmm(z[:, None, :k], slots.q.mT)[:, 0]
+        if others.biases is not None:
+            residuals -= slots.root_weights * z[:, k:]
+        total += (residuals / slots.root_weights.clamp(min=1e-12)).square().sum()
+    return total
+
+
+def solve_short(
+    block: Block, others: Others, prior: Prior, covariance: Tensor, normals: Tensor | None
+) -> tuple[Solutions, Tensor]:
+    """What :func:`solve_block` does, for rows with s ratings at the cost of s³ a row in place of d³.
+
+    With C = Λ⁻¹ and X the (s, d) ratings' x, and G = CXᵀ(XCXᵀ + I/α)⁻¹, the solution is m + G(y - Xm).
+    A sample is z₀ + G(y + ε - Xz₀) with z₀ ~ N(m, C) and ε ~ N(0, I/α): the last SHORT of the normals are for ε
+    (Bhattacharya, Chakraborty and Mallick, Biometrika 2016).
+    """
+    (slots,) = others.gather(block)
+    x = slots.q if others.biases is None else torch.cat([slots.q, slots.root_weights[:, :, None]], 2)
+    y, d = slots.y, others.dimensions
+    alpha, mean = prior.alphas(block), prior.means(block).expand(len(y), -1)
+    shrink = block.counts.rsqrt() if prior.by_root_count else torch.ones_like(block.counts)  # of C
+    xc = (x @ covariance) * shrink[:, None, None]
+    inner = torch.bmm(xc, x.mT)
+    inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
+    lower = cholesky(inner)
+
+    def residuals(z: Tensor, target: Tensor) -> Tensor:
+        return target - torch.bmm(z[:, None], x.mT)[:, 0]
+
+    def moved(z: Tensor, by: Tensor) -> Tensor:
+        return z + torch.bmm(by[:, None], xc)[:, 0]
+
+    if normals is None:
+        gain = torch.cholesky_solve(residuals(mean, y)[:, :, None], lower)[:, :, 0]
+        z = means = moved(mean, gain)
+    else:
+        start = mean + (normals[:, :d] @ cholesky(covariance[None])[0].T) * shrink.sqrt()[:, None]
+        scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
+        both = torch.stack([residuals(start, scattered), residuals(mean, y)], 2)
+        of_start, of_mean = torch.cholesky_solve(both, lower).unbind(2)
+        z, means = moved(start, of_start), moved(mean, of_mean)
+    errors = residuals(z, y)
+    plain = (errors / slots.root_weights.clamp(min=1e-12)).square().sum()
+    return Solutions(z, means, errors.square().sum(1)), plain
