@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import sha256
 from mfcli.config import PrepareConfig
+from mfcli.data.attributes import Described
 from mfcli.data.catalog import CSV, SYNTHETIC, find
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
@@ -107,7 +108,8 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         parts = Parts(*(ratings.take(one) for one in rows))
         results = _results(source, ratings, parts, ids)
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
-            write(draft.path, parts, ids, source.titles)
+            nothing = Sides(*(Described((), [[] for _ in one], {}) for one in ids))
+            write(draft.path, parts, ids, source.titles, nothing)
             draft.results.update(results)
     return PreparedSummary(path=stage.path, **results)
 

@@ -84,6 +84,7 @@ def _loaded(prepared: Prepared) -> Prepared:
     prepared.part("train")
     if prepared.has("val"):
         prepared.part("val")
+    prepared.features()
     return prepared
 
 
@@ -118,7 +119,8 @@ class _Run:
     ) -> None:
         self.config, self.stage, self.device, self.progress = config, stage, compute.device, progress
         self.train = prepared.part("train")
-        data = TrainingData(self.train, prepared.part("val") if prepared.has("val") else None)
+        validation = prepared.part("val") if prepared.has("val") else None
+        data = TrainingData(self.train, validation, prepared.features())
         self.inputs = {"data": prepared.fingerprint}
         self.key = json.loads(
             json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": self.device.type})

@@ -76,7 +76,7 @@ def test_the_files_hold_the_documented_columns(tmp_path: Path) -> None:
     assert users["ratings"] == [4, 4, 4]
     assert sum(users["train_ratings"]) == 6
     table = pq.read_table(data / "items.parquet").to_pydict()
-    assert list(table) == ["index", "id", "title", "genres", "ratings", "train_ratings"]
+    assert list(table) == ["index", "id", "title", "genres", "ratings", "train_ratings", "features"]
     assert table["id"] == [5, 7, 8, 9]
     assert table["title"] == ["", "The Net (1995)", "", "B"]
     assert table["genres"] == ["", "Drama", "", ""]

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Record
+from mfcli.data.attributes import Described
+from mfcli.data.features import Features
+from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ratings import Int32s, Parts, Ratings, Sides
 from mfcli.errors import ArtifactError, DataError
 
@@ -21,6 +24,7 @@ def write(
     parts: Parts[Ratings],
     ids: Sides[npt.NDArray[Any]],
     titles: dict[str, tuple[str, str]],
+    described: Sides[Described],
 ) -> None:
     """Write the parts of the ratings and the tables of users and items.
 
@@ -29,24 +33,31 @@ def write(
         parts: of the ratings; an empty one has no file.
         ids: original ids of the users and of the items, by row.
         titles: id as text -> title and genres; of items without an entry both are empty.
+        described: the features of the users and of the items.
     """
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
             _write_table(part.to_arrow(), folder / f"{name}.parquet")
     named = [titles.get(str(one), ("", "")) for one in ids.items]
     names = {"title": [title for title, _ in named], "genres": [genres for _, genres in named]}
-    _write_rows(folder / "users.parquet", ids.users, {}, Parts(*(part.user_counts() for part in parts)))
-    _write_rows(folder / "items.parquet", ids.items, names, Parts(*(part.item_counts() for part in parts)))
+    counts = Sides(
+        users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
+    )
+    _write_rows(folder / "users.parquet", ids.users, {}, described.users, counts.users)
+    _write_rows(folder / "items.parquet", ids.items, names, described.items, counts.items)
 
 
-def _write_rows(path: Path, ids: npt.NDArray[Any], texts: dict[str, list[str]], counts: Parts[Int32s]) -> None:
+def _write_rows(
+    path: Path, ids: npt.NDArray[Any], texts: dict[str, list[str]], described: Described, counts: Parts[Int32s]
+) -> None:
     """The table of the users or of the items: what is known of each row."""
     import pyarrow as pa
 
     columns = {"index": pa.array(np.arange(len(ids), dtype=np.int32)), "id": pa.array(ids)}
     columns |= {name: pa.array(column, pa.string()) for name, column in texts.items()}
     counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
-    _write_table(pa.table(columns | counted), path)
+    table = pa.table(columns | counted)
+    _write_table(table.append_column(*features_to_arrow(described)), path)
 
 
 def _write_table(table: Any, path: Path) -> None:
@@ -99,13 +110,24 @@ class Prepared:
 
     @functools.cached_property
     def users(self) -> Any:
-        """pyarrow table of the users: index, id, ratings, train_ratings."""
+        """pyarrow table of the users: index, id, ratings, train_ratings, features."""
         return self._table("users")
 
     @functools.cached_property
     def items(self) -> Any:
-        """pyarrow table of the items: index, id, title, genres, ratings, train_ratings."""
+        """pyarrow table of the items: index, id, title, genres, ratings, train_ratings, features."""
         return self._table("items")
+
+    @functools.cache  # noqa: B019 - as above
+    def features(self) -> Sides[Features | None]:
+        """What is known of the users and of the items beside ratings. Raises ArtifactError."""
+        return Sides(self._features("users"), self._features("items"))
+
+    def _features(self, name: str) -> Features | None:
+        try:
+            return Features.from_table(getattr(self, name))
+        except (ValueError, KeyError, TypeError):
+            raise self.record.damaged(f"{self.record.stage.path}/{name}.parquet: its features are damaged") from None
 
     def user_rows(self, ids: list[str]) -> list[int]:
         """Rows of the users with these original ids. Raises DataError for the first unknown one."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.features import Features
 from mfcli.errors import DataError
 
 T = TypeVar("T")
@@ -130,7 +131,9 @@ class TrainingData:
     Attributes:
         train: the ratings to learn from.
         validation: those by which an epoch is judged, or None.
+        features: what is known of the users and of the items beside ratings, or None.
     """
 
     train: Ratings
     validation: Ratings | None = None
+    features: Sides[Features | None] = Sides(None, None)

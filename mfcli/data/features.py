@@ -1,0 +1,129 @@
+"""Features as numbers: a sparse matrix with a row for every user, or every item, and rows for those to come."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.data.attributes import Attribute, Described
+from mfcli.errors import DataError
+
+ATTRIBUTES = b"attributes"  # the key of the column's metadata
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of all users, or of all items.
+
+    A feature is 1 where a row has it, and the features that a row has of one attribute are scaled to length 1: a film
+    of three genres has 1/√3 of each.
+
+    Attributes:
+        matrix: (rows, f) float32, a ``scipy.sparse.csr_matrix``; a row of which nothing is known is empty.
+        names: of the f features.
+        attributes: what they are values of, and how to tell those of somebody new.
+    """
+
+    matrix: Any
+    names: list[str]
+    attributes: tuple[Attribute, ...] = ()
+
+    @classmethod
+    def from_table(cls, table: Any) -> "Features | None":
+        """Those in the pyarrow table of the users or items, or None if it has none.
+
+        Raises:
+            ValueError, KeyError, TypeError: its column ``features`` is none that :func:`to_arrow` made.
+        """
+        attributes = _from_json((table.schema.field("features").metadata or {})[ATTRIBUTES])
+        names = [name for attribute in attributes for name in attribute.features]
+        if not names:
+            return None
+        sizes, columns = _indices(table["features"], names)
+        blocks = np.repeat(np.arange(len(attributes)), [len(one.values) for one in attributes])
+        return cls(_matrix(sizes, columns, blocks), names, attributes)
+
+    def encode(self, attributes: Mapping[str, str]) -> npt.NDArray[np.float32]:
+        """(f,) float32: the row of somebody or something new. A value that is no feature adds nothing.
+
+        Args:
+            attributes: name -> cell, as in the files that the features were made of: ``{"genres": "Drama|War"}``. The
+                year of a title is found under ``year`` and in ``title``.
+
+        Raises:
+            DataError: there is no such attribute.
+        """
+        row = np.zeros(len(self.names), np.float32)
+        places = {name: place for place, name in enumerate(self.names)}
+        for attribute, words in self._said(attributes):
+            known = [places[f"{attribute.name}={word}"] for word in words if word in attribute.values]
+            row[known] = 1 / np.sqrt(max(len(known), 1))
+        return row
+
+    def unknown(self, attributes: Mapping[str, str]) -> list[str]:
+        """What of these attributes is no feature: ``["occupation=spy"]``. Raises DataError as :meth:`encode` does."""
+        return [
+            f"{attribute.name}={word}"
+            for attribute, words in self._said(attributes)
+            for word in words
+            if word not in attribute.values
+        ]
+
+    def _said(self, attributes: Mapping[str, str]) -> list[tuple[Attribute, list[str]]]:
+        """Attributes by their names, in any case of letters, and what is said of them in words."""
+        named = {name.lower(): one for one in self.attributes for name in (one.source, one.name)}
+        for name in attributes:
+            if name.lower() not in named:
+                known = ", ".join(one.name for one in self.attributes)
+                raise DataError(f"there is no attribute '{name}': features were made of {known}")
+        return [(named[name.lower()], named[name.lower()].words(cell)) for name, cell in attributes.items()]
+
+
+def _indices(column: Any, names: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """How many features every row has, and which ones, row by row. Raises ValueError if one has no name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = column.combine_chunks()
+    found = pc.fill_null(pc.index_in(lists.flatten(), value_set=pa.array(names, pa.string())), -1)
+    indices = np.from_dlpack(found).astype(np.int64)
+    if (indices < 0).any():
+        raise ValueError("a row has a feature that no attribute has")
+    return np.from_dlpack(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64), indices
+
+
+def _matrix(sizes: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], blocks: npt.NDArray[np.int64]) -> Any:
+    """The matrix whose rows have so many of ``columns`` each, one after the other; ``blocks`` are their attributes."""
+    from scipy.sparse import csr_matrix
+
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    n_blocks = int(blocks[-1]) + 1
+    _, group, count = np.unique(rows * n_blocks + blocks[columns], return_inverse=True, return_counts=True)
+    values = (1 / np.sqrt(count[group])).astype(np.float32)
+    return csr_matrix((values, columns, np.append(0, np.cumsum(sizes))), shape=(len(sizes), len(blocks)))
+
+
+def to_arrow(described: Described) -> tuple[Any, Any]:
+    """The field and the column ``features``: list<string>; the field's metadata are the attributes, as JSON."""
+    import pyarrow as pa
+
+    kind = pa.list_(pa.string())
+    attributes = json.dumps([asdict(one) for one in described.attributes])
+    return pa.field("features", kind, metadata={ATTRIBUTES: attributes}), pa.array(described.features, kind)
+
+
+def _from_json(text: bytes) -> tuple[Attribute, ...]:
+    """The attributes that :func:`to_arrow` kept. Raises ValueError, KeyError, TypeError."""
+    return tuple(
+        Attribute(
+            name=str(one["name"]),
+            source=str(one["source"]),
+            kind=one["kind"],
+            values=tuple(map(str, one["values"])),
+            bins=tuple((float(start), str(word)) for start, word in one["bins"]),
+        )
+        for one in json.loads(text)
+    )
