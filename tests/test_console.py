@@ -17,7 +17,7 @@ from mfcli.cli import progress
 from mfcli.cli.console import pairs
 from mfcli.cli.progress import Terminal, clock, epoch_text
 from mfcli.progress import EpochLine
-from mfcli.table import table_text
+from mfcli.terminal import table_text
 from tests.conftest import clean_environment
 
 CSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

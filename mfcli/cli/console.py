@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mfcli.cli.progress import Terminal
-from mfcli.table import is_terminal, table_text
+from mfcli.terminal import is_terminal, table_text
 
 Result = TypeVar("Result")
 
@@ -48,7 +48,7 @@ def _plain(value: Any) -> str:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
-    """:func:`mfcli.table.table_text` for standard output."""
+    """:func:`mfcli.terminal.table_text` for standard output."""
     return table_text(title, header, rows, numeric=numeric, terminal=is_terminal(sys.stdout))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mfcli.progress import EpochLine, Progress, TrainingProgress
-from mfcli.table import is_terminal
+from mfcli.terminal import is_terminal
 
 if TYPE_CHECKING:
     import rich.progress

@@ -53,7 +53,7 @@ def prepared(done: "PreparedSummary") -> str:
 
 
 def trained(done: "Trained") -> str:
-    averaged = "compression_rmse" in done.figures
+    averaged = done.averages_samples
     values = {
         "epochs": f"{done.epochs}" if averaged else f"{done.epochs}, best {done.best_epoch}",
         "train RMSE": f"{done.train_rmse:.4f}",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from mfcli.table import is_terminal, table_text
+from mfcli.terminal import is_terminal, table_text
 
 DECIMALS = 4  # of a float in text
 DECIMALS_SHOWN = 2  # of a float in a table for people

@@ -1,4 +1,4 @@
-"""A table as people read it in a terminal."""
+"""What a terminal shows: whether a stream is one, and tables as wide as it."""
 
 import os
 import shutil
