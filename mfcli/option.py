@@ -25,25 +25,20 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 WHAT_IT_TAKES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
 
 
-@dataclass(frozen=True)
 class Interval:
     """The numbers between two bounds, written as in mathematics: ``[0, 1)`` holds 0, but not 1."""
 
-    text: str
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        low, high = self.text[1:-1].split(",")
-        return float(low), float(high)
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.low, self.high = (float(bound) for bound in text[1:-1].split(","))
 
     def __contains__(self, value: float) -> bool:
-        low, high = self.bounds
-        above = value >= low if self.text.startswith("[") else value > low
-        below = value <= high if self.text.endswith("]") else value < high
+        above = value >= self.low if self.text.startswith("[") else value > self.low
+        below = value <= self.high if self.text.endswith("]") else value < self.high
         return above and below
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Opt:
     """What an option is beside the name, type and default of its field.
 
@@ -77,7 +72,7 @@ class Opt:
     shared: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """An option of a config: its field and its :class:`Opt`.
 

@@ -247,10 +247,9 @@ def test_every_number_has_a_range_that_holds_its_default(kind: type[Config]) -> 
 def _out_of_range() -> Iterator[tuple[type[Config], str, float]]:
     for kind in KINDS:
         for option in numbers(kind):
-            low, high = Interval(option.opt.range or "").bounds
-            step = 1 if option.kind is int else 1e-9
-            candidates = (low - step, low, high, high + step)
-            outside = [value for value in candidates if value not in Interval(option.opt.range or "")]
+            interval, step = Interval(option.opt.range or ""), 1 if option.kind is int else 1e-9
+            candidates = (interval.low - step, interval.low, interval.high, interval.high + step)
+            outside = [value for value in candidates if value not in interval]
             assert len(outside) >= 2
             for value in outside:
                 yield kind, option.name, option.kind(value) if math.isfinite(value) else value

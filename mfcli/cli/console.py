@@ -1,6 +1,5 @@
 """Results on standard output: one JSON document, or text for people."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -37,6 +36,8 @@ class Output:
 
 def json_text(result: Any) -> str:
     """A dataclass, or what JSON knows, as one JSON document; paths are texts."""
+    import json
+
     document = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
     return json.dumps(document, indent=2, allow_nan=False, default=_plain) + "\n"
 

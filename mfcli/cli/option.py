@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,6 +125,9 @@ def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     """The table in a TOML or JSON file. Raises UsageError."""
+    import json
+    import tomllib
+
     try:
         content = file.read_bytes()
         table = json.loads(content) if file.suffix == ".json" else tomllib.loads(content.decode())
