@@ -234,7 +234,7 @@ class TrainConfig(Config):
             only=("adam", "als"),
         ),
     ] = 5
-    device: Annotated[str, Opt("auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
+    device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
     threads: Annotated[int, Opt("CPU threads; 0: as many cores as pay off.", range="[0, 1024]", shared=True)] = 0
     seed: Annotated[
         int, Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True)

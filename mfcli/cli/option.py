@@ -24,11 +24,14 @@ CONFIG = typer.Option(
     envvar="MFCLI_CONFIG",
     show_envvar=False,
 )
-JSON = typer.Option("--json", help="Print the result as one JSON document.", envvar="MFCLI_JSON", show_envvar=False)
+JSON = typer.Option(
+    "--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON", show_envvar=False
+)
 QUIET = typer.Option(
     "--quiet",
     "-q",
     help="Say nothing but errors, and print nothing but what was asked for by name.",
+    metavar="",
     envvar="MFCLI_QUIET",
     show_envvar=False,
 )
@@ -99,13 +102,13 @@ def _help(option: Option) -> str:
     return f"{', '.join(option.opt.only)}: {option.opt.help}" if option.opt.only else option.opt.help
 
 
-def _metavar(option: Option) -> str | None:
+def _metavar(option: Option) -> str:
     """What ``--help`` shows in the place of a value: what it is, and its range or its choices."""
+    if option.kind is bool:
+        return ""
     if option.choices:
         return "|".join(option.choices)
-    if option.opt.range is None:
-        return option.opt.metavar
-    return f"{option.opt.metavar or ('INT' if option.kind is int else 'FLOAT')} {option.opt.range}"
+    return f"{option.opt.metavar or f'<{option.kind.__name__.lower()}>'} {option.opt.range or ''}".rstrip()
 
 
 def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
