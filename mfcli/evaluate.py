@@ -150,7 +150,7 @@ def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: 
     with progress.bar("ranking", len(users)) as advance:
         for ranked in rank(trained.model, users, config.top, hidden=hidden):
             for user, items in zip(ranked.users, ranked.items, strict=True):
-                wanted = relevant.of(user)
+                wanted = relevant.for_user(user)
                 hits = np.isin(items, wanted)
                 sums += [metric(hits, config.top, len(wanted)) for metric in metrics.RANKING.values()]
             advance(len(ranked.users))

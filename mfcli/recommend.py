@@ -186,7 +186,7 @@ def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
     parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
     raters, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
     mine = wanted[raters]
-    return ItemLists.of_pairs(raters[mine], items[mine], prepared.n_users)
+    return ItemLists.from_pairs(raters[mine], items[mine], prepared.n_users)
 
 
 def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, items: _Items) -> Block:

@@ -1,4 +1,4 @@
-"""Evaluation against figures computed from the files alone, and the gate."""
+"""Evaluation against numbers computed from the files alone, and the gate."""
 
 import hashlib
 import json
@@ -69,8 +69,8 @@ def test_the_mean_baseline_is_the_training_parts(trained: Path, result: Evaluati
 
 
 def test_the_model_beats_the_mean_and_not_the_oracle(trained: Path, result: Evaluation) -> None:
-    figures = json.loads((trained / "raw" / "synthetic" / "stage.json").read_text())["results"]
-    assert result.oracle_rmse == figures["oracle_rmse"] < result.rmse < result.mean_rmse
+    results = json.loads((trained / "raw" / "synthetic" / "stage.json").read_text())["results"]
+    assert result.oracle_rmse == results["oracle_rmse"] < result.rmse < result.mean_rmse
     assert result.bias_rmse < result.mean_rmse
 
 

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and against figures worked out by hand."""
+"""Metrics against scikit-learn and against numbers worked out by hand."""
 
 import math
 from collections.abc import Callable

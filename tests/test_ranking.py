@@ -52,7 +52,7 @@ def test_no_more_scores_are_held_than_fit_and_none_before_they_are_asked_for(mon
 
 
 def test_hidden_items_are_left_out_and_a_user_may_have_too_few() -> None:
-    hidden = ItemLists.of_pairs(np.array([1, 0, 1, 1], np.int32), np.array([2, 1, 0, 3], np.int32), 3)
+    hidden = ItemLists.from_pairs(np.array([1, 0, 1, 1], np.int32), np.array([2, 1, 0, 3], np.int32), 3)
     (ranked,) = rank(Table(np.tile(np.arange(4), (3, 1))), np.arange(3), 3, hidden=hidden)
     assert ranked.items.tolist() == [[3, 2, 0], [1, -1, -1], [3, 2, 1]]
     assert ranked.scores[1, 0] == 1

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfcli.artifacts import Artifacts
+from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.config import RecommendConfig, TrainConfig
 from mfcli.data.formats import Block, CsvWriter
 from mfcli.errors import ArtifactError, DataError, UsageError
@@ -362,6 +363,6 @@ def test_a_run_that_is_not_there_or_not_finished_says_what_to_do(artifacts: Path
     with pytest.raises(ArtifactError, match=r"run `mfcli train --run nope"):
         rows(artifacts, user=("1",), run="nope")
     (artifacts / "runs" / "default" / "stage.json").unlink()
-    (artifacts / "runs" / "default" / "checkpoint.safetensors").touch()
+    (artifacts / "runs" / "default" / CHECKPOINT).touch()
     with pytest.raises(ArtifactError, match=r"run 'default' is not finished: run `mfcli train .*--resume`"):
         rows(artifacts, user=("1",))

@@ -35,14 +35,14 @@ class ItemLists(NamedTuple):
     items: Int32s
 
     @classmethod
-    def of_pairs(cls, users: Int32s, items: Int32s, n_users: int) -> "ItemLists":
+    def from_pairs(cls, users: Int32s, items: Int32s, n_users: int) -> "ItemLists":
         """The lists of (n,) pairs of a user and an item, each in the order of the pairs."""
         order = np.argsort(users, kind="stable")
         starts = np.zeros(n_users + 1, np.int64)
         np.cumsum(np.bincount(users, minlength=n_users), out=starts[1:])
         return cls(starts, items[order])
 
-    def of(self, user: int | np.int64) -> Int32s:
+    def for_user(self, user: int | np.int64) -> Int32s:
         """The items of one user."""
         return self.items[self.starts[user] : self.starts[user + 1]]
 
@@ -103,7 +103,7 @@ class Ratings:
 
     def by_user(self) -> "ItemLists":
         """The items that every user rated."""
-        return ItemLists.of_pairs(self.users, self.items, self.n_users)
+        return ItemLists.from_pairs(self.users, self.items, self.n_users)
 
     def to_arrow(self) -> Any:
         """A pyarrow table of the columns user, item, rating and, if known, timestamp."""

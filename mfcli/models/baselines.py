@@ -6,8 +6,8 @@ import numpy.typing as npt
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.model import FactorModel
 
-DAMPING = 5.0  # ratings' worth of doubt about a bias
-ROUNDS = 10
+DAMPING = 5.0  # added to a row's number of ratings: a bias of few ratings stays near 0
+ROUNDS = 10  # of fitting the items' biases, then the users'
 
 
 def mean_model(train: Ratings) -> FactorModel:

@@ -1,4 +1,4 @@
-"""Folding in: a user who was not there in training, from their ratings, the items being as trained."""
+"""Folding in: the vector of a user whom training did not see, from their ratings; the items stay as trained."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,7 @@
-"""How good predictions are: pure functions on arrays."""
+"""How good predictions and rankings are: pure functions on arrays.
+
+To add a ranking metric, write its function of (hits, n, relevant) and give it a line in RANKING.
+"""
 
 from collections.abc import Callable
 
@@ -39,7 +42,7 @@ def coverage(actual: Floats, predicted: Floats, deviations: Floats, width: float
 
     Args:
         actual, predicted, deviations: (n,), n > 0, in rating points.
-        width: 1 and 2 of a normal distribution hold 0.683 and 0.954.
+        width: how many deviations; of a normal distribution 0.683 lie within 1 and 0.954 within 2.
     """
     return float(np.mean(np.abs(_errors(actual, predicted)) <= width * deviations.astype(np.float64)))
 

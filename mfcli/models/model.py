@@ -167,7 +167,7 @@ class FactorModel:
         return named
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
         """The model of what :meth:`arrays` and :meth:`scalars` gave. Raises TypeError or KeyError if they are not."""
         named: dict[str, Any] = {**arrays, **scalars}
         given = [name for name in PAIRS if any(f"{side}_{name}" in named for side in SIDES)]
@@ -189,15 +189,15 @@ class FactorModel:
 
         try:
             arrays = load(content)
-            scalars = metadata(content)
+            scalars = _metadata(content)
             if scalars.pop("format") != FORMAT:
                 raise ArtifactError("the model was written by another version of mfcli: run `mfcli train` again")
-            return cls.of(arrays, scalars)
+            return cls.from_arrays(arrays, scalars)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"not a model of mfcli ({error}): run `mfcli train` again") from None
 
 
-def metadata(content: bytes) -> dict[str, Any]:
+def _metadata(content: bytes) -> dict[str, Any]:
     """What we wrote beside the tensors of a safetensors file. Raises ValueError or KeyError if there is nothing."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     ours: dict[str, Any] = json.loads(header["__metadata__"]["mfcli"])

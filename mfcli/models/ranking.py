@@ -51,7 +51,7 @@ def rank(scorer: Scorer, users: Int64s, n: int, *, hidden: ItemLists | None = No
         scores = scorer.scores(chosen)
         if hidden is not None:
             for of_user, user in zip(scores, chosen, strict=True):
-                of_user[hidden.of(user)] = -np.inf
+                of_user[hidden.for_user(user)] = -np.inf
         items = top_n(scores, n)
         yield Ranked(chosen, items, np.take_along_axis(scores, np.maximum(items, 0), axis=1))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mfcli.artifacts import Artifacts, Record
+from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.data.prepared import Prepared
 from mfcli.errors import ArtifactError
 from mfcli.models.model import FILE as MODEL
@@ -45,6 +46,6 @@ def open_run(artifacts: Artifacts, name: str) -> TrainedRun:
         return TrainedRun(record, prepared, FactorModel.from_bytes(record.read(MODEL)))
 
     stage = artifacts.run(name)
-    if not stage.exists() and (stage.path / "checkpoint.safetensors").exists():
+    if not stage.exists() and (stage.path / CHECKPOINT).exists():
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
     return stage.consistent(read)
