@@ -98,13 +98,29 @@ def test_a_user_comes_one_day_and_rates_for_weeks(default: Synthetic) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 1700, 20_000])
-def test_titles_are_different_and_have_one_to_three_genres(count: int) -> None:
-    made = pd.DataFrame(synthetic.titles(np.random.default_rng(0), count), columns=["title", "genres"])
+def test_titles_are_different(count: int) -> None:
+    made = pd.Series(list(synthetic.titles(np.random.default_rng(0), count)))
     assert len(made) == count
-    assert made.title.is_unique
-    assert made.title.str.fullmatch(r"The [A-Z]\w+ [A-Z]\w+( \d+)? \((19[5-9]\d|20[01]\d)\)").all()
-    genres = made.genres.str.split("|")
-    assert genres.map(lambda one: 1 <= len(set(one)) == len(one) <= 3 and set(one) <= set(synthetic.GENRES)).all()
+    assert made.is_unique
+    assert made.str.fullmatch(r"The [A-Z]\w+ [A-Z]\w+( \d+)? \((19[5-9]\d|20[01]\d)\)").all()
+
+
+def test_an_item_has_one_to_three_genres_and_a_user_one_age_and_gender(default: Synthetic) -> None:
+    assert set(default.genres.sum(axis=1)) == {1, 2, 3}
+    ages = len(synthetic.AGES)
+    assert (default.groups[:, :ages].sum(axis=1) == 1).all()
+    assert (default.groups[:, ages:].sum(axis=1) == 1).all()
+
+
+def test_genres_and_groups_account_for_half_of_what_is_planted(as_large_as_ml_1m: Synthetic) -> None:
+    """Of the variance of an item's mean liking, mostly its bias, genres explain half; and groups of a user's."""
+    made = as_large_as_ml_1m
+    for rows, features in ((made.items, made.genres), (made.users, made.groups)):
+        counts = np.bincount(rows)
+        means = np.bincount(rows, made.expected) / counts
+        fit = np.column_stack([features, np.ones(len(features))])[counts > 99]
+        left = means[counts > 99] - fit @ np.linalg.lstsq(fit, means[counts > 99], rcond=None)[0]
+        assert 0.4 < 1 - left.var() / means[counts > 99].var() < 0.6
 
 
 # ── the oracle ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,16 +188,24 @@ def test_the_command_writes_movielens_files_and_says_how_good_the_oracle_is(made
     folder, result = made
     assert (result.returncode, result.stderr) == (0, "")
     said = json.loads(result.stdout)
-    assert said["files"] == ["movies.csv", "ratings.csv"]
+    assert said["files"] == ["movies.csv", "ratings.csv", "users.csv"]
     ratings, movies = (pd.read_csv(folder / said["path"] / name) for name in ("ratings.csv", "movies.csv"))
     assert ratings.columns.tolist() == ["userId", "movieId", "rating", "timestamp"]
     assert movies.columns.tolist() == ["movieId", "title", "genres"]
     assert (len(ratings), len(movies), ratings.userId.nunique(), ratings.movieId.nunique()) == (2500, 700, 50, 700)
+    users = pd.read_csv(folder / said["path"] / "users.csv")
+    assert users.columns.tolist() == ["userId", "age", "gender"]
+    assert users.userId.tolist() == list(range(1, 51))
     assert set(ratings.movieId) == set(movies.movieId)
     assert movies.movieId.is_monotonic_increasing
     assert movies.movieId.max() > 700  # ids with gaps
     truth = generate(config(users=50, items=700, ratings=2500, rank=3, noise=0.5))
     assert ratings.rating.tolist() == truth.ratings.tolist()
+    genres = [sorted(np.array(synthetic.GENRES)[of_item]) for of_item in truth.genres]
+    assert movies.genres.str.split("|").tolist() == genres
+    both = users.age.map(synthetic.AGES.index), users.gender.map(synthetic.GENDERS.index)
+    assert truth.groups[range(50), both[0]].all()
+    assert truth.groups[range(50), both[1] + len(synthetic.AGES)].all()
     assert said["oracle_rmse"] == pytest.approx(np.sqrt(np.mean((ratings.rating - truth.expected) ** 2)))
     assert said["oracle_rmse"] == pytest.approx(0.5, abs=0.05)
 

@@ -2,13 +2,14 @@
 
     rating = nearest half star to (μ + b_u + b_i + p_u·q_i + noise), within 0.5 to 5
 
-The oracle predicts the mean of that given the planted parameters. No model can beat its RMSE by more than luck.
+Half of the variance of biases and factors comes from what is known: a user's age and gender, an item's genres. The
+oracle predicts the mean rating given the planted parameters. No model can beat its RMSE by more than luck.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from mfcli.errors import UsageError
 
 MEAN = 3.5
 USER_BIAS_STD, ITEM_BIAS_STD, TASTE_STD = 0.35, 0.45, 0.55  # in rating points; the last of p·q as a whole
+KNOWN = 0.5  # share of the variance of biases and factors that comes from genres, or age and gender
 ACTIVITY_SIGMA = 1.1  # of the logarithm of a user's rating count
 POPULARITY_SHAPE = 0.62  # Weibull: near ml-1m's median, Gini coefficient and maximum of an item's rating count
 EVEN_FROM = 6  # rounds of drawing by popularity
@@ -29,6 +31,8 @@ START, YEARS = 946_684_800, 18  # 2000-01-01 in seconds, and for how long users 
 CHUNK = 1_000_000
 
 GENRES = "Drama Comedy Thriller Action Romance Adventure Sci-Fi Crime Fantasy Children Mystery Documentary".split()
+AGES, GENDERS = ("under 18", "18-24", "25-34", "35-44", "45-54", "55 and over"), ("F", "M")
+AGE_SHARES = (0.04, 0.18, 0.35, 0.2, 0.15, 0.08)
 FIRST = (
     "Silent Crimson Last Hidden Electric Broken Golden Midnight Paper Burning Distant Hollow Iron Velvet Winter Secret "
     "Wandering Glass Savage Quiet Lonely Scarlet Frozen Restless Forgotten"
@@ -45,9 +49,13 @@ class Synthetic(Ratings):
 
     Attributes:
         expected: (n,) float32, the oracle's predictions.
+        groups: (n_users, ages + genders) bool, one of each true.
+        genres: (n_items, genres) bool, one to three true.
     """
 
     expected: Float32s
+    groups: npt.NDArray[np.bool_]
+    genres: npt.NDArray[np.bool_]
 
     columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "expected")
 
@@ -61,17 +69,17 @@ def generate(config: DownloadConfig) -> Synthetic:
         )
     rng = np.random.default_rng(config.seed)
     users, items = _pairs(rng, config.users, config.items, config.ratings)
-    user_bias = rng.normal(0, USER_BIAS_STD, config.users).astype(np.float32)
-    item_bias = rng.normal(0, ITEM_BIAS_STD, config.items).astype(np.float32)
+    groups, genres = _groups(rng, config.users), _genres(rng, config.items)
     weights = 1.0 / np.arange(1, config.rank + 1)  # a few strong factors, many weak ones, as tastes are
     weights *= TASTE_STD / max(float(np.linalg.norm(weights)), 1e-9)  # p·q has standard deviation TASTE_STD
-    p = (rng.normal(size=(config.users, config.rank)) * np.sqrt(weights)).astype(np.float32)
-    q = (rng.normal(size=(config.items, config.rank)) * np.sqrt(weights)).astype(np.float32)
+    p = _planted(rng, groups, np.append(np.sqrt(weights), USER_BIAS_STD))
+    q = _planted(rng, genres, np.append(np.sqrt(weights), ITEM_BIAS_STD))
     ratings, expected = np.empty(len(users), np.float32), np.empty(len(users), np.float32)
     for start in range(0, len(users), CHUNK):
         part = slice(start, start + CHUNK)
         u, i = users[part], items[part]
-        liking = MEAN + user_bias[u] + item_bias[i] + np.einsum("nk,nk->n", p[u], q[i]).astype(np.float64)
+        taste = np.einsum("nk,nk->n", p[u, :-1], q[i, :-1]).astype(np.float64)
+        liking = MEAN + p[u, -1] + q[i, -1] + taste
         noisy = liking + rng.normal(0, config.noise, len(u)) if config.noise else liking
         ratings[part] = np.floor(np.clip(noisy, STARS[0], STARS[-1]) * 2 + 0.5) / 2
         expected[part] = expected_rating(liking, config.noise)
@@ -83,7 +91,31 @@ def generate(config: DownloadConfig) -> Synthetic:
         n_items=config.items,
         timestamps=_timestamps(rng, users, config.users),
         expected=expected,
+        groups=groups,
+        genres=genres,
     )
+
+
+def _groups(rng: np.random.Generator, n_users: int) -> npt.NDArray[np.bool_]:
+    """(n_users, ages + genders) bool: everybody's age and gender."""
+    ages = rng.choice(len(AGES), n_users, p=AGE_SHARES)
+    genders = rng.integers(0, len(GENDERS), n_users)
+    return np.hstack([np.eye(len(AGES), dtype=bool)[ages], np.eye(len(GENDERS), dtype=bool)[genders]])
+
+
+def _genres(rng: np.random.Generator, n_items: int) -> npt.NDArray[np.bool_]:
+    """(n_items, genres) bool: one to three of each item."""
+    order = rng.permuted(np.tile(np.arange(len(GENRES), dtype=np.int8), (n_items, 1)), axis=1)
+    return np.asarray(order < rng.integers(1, 4, n_items)[:, None])
+
+
+def _planted(rng: np.random.Generator, features: npt.NDArray[np.bool_], stds: npt.NDArray[np.float64]) -> Float32s:
+    """(rows, k) float32: parameters of these standard deviations, of which :data:`KNOWN` comes from the features."""
+    known = features @ rng.normal(size=(features.shape[1], len(stds)))
+    known -= known.mean(axis=0)
+    known /= np.maximum(known.std(axis=0), 1e-9)
+    own = rng.normal(size=known.shape)
+    return np.asarray((np.sqrt(KNOWN) * known + np.sqrt(1 - KNOWN) * own) * stds, np.float32)
 
 
 def expected_rating(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
@@ -149,38 +181,44 @@ def _timestamps(rng: np.random.Generator, users: npt.NDArray[np.int32], n_users:
     return np.asarray(arrival[users] + rng.exponential(20 * 86_400, len(users)).astype(np.int64), np.int64)
 
 
-def titles(rng: np.random.Generator, count: int) -> Iterator[tuple[str, str]]:
-    """``count`` different titles, each with one to three genres."""
+def titles(rng: np.random.Generator, count: int) -> Iterator[str]:
+    """``count`` different titles."""
     years = rng.integers(1950, 2019, count)
-    shuffled = rng.permuted(np.tile(np.arange(len(GENRES)), (count, 1)), axis=1)
-    sizes = rng.integers(1, 4, count)
     for place in range(count):
         serial, pair = divmod(place, len(FIRST) * len(SECOND))
         first, second = FIRST[pair % len(FIRST)], SECOND[(pair // len(FIRST) + pair) % len(SECOND)]
         number = f" {serial + 1}" if serial else ""
-        genres = shuffled[place, : sizes[place]]
-        yield f"The {first} {second}{number} ({years[place]})", "|".join(sorted(GENRES[g] for g in genres))
+        yield f"The {first} {second}{number} ({years[place]})"
 
 
 def write(config: DownloadConfig, folder: Path) -> dict[str, float]:
-    """Write ratings.csv and movies.csv as MovieLens lays them out; the figures say how well the oracle does."""
+    """Write ratings.csv and movies.csv as MovieLens lays them out, and users.csv; returns what the oracle's RMSE is."""
     data = generate(config)
     rng = np.random.default_rng([config.seed, 1])
     movie_ids = np.cumsum(rng.integers(1, 4, config.items))  # with gaps, as real ids have
-    table = pa.table(
-        {
-            "userId": data.users + 1,
-            "movieId": movie_ids[data.items],
-            "rating": data.ratings,
-            "timestamp": data.timestamps,
-        }
+    ratings = {
+        "userId": data.users + 1,
+        "movieId": movie_ids[data.items],
+        "rating": data.ratings,
+        "timestamp": data.timestamps,
+    }
+    by_alphabet = np.argsort(GENRES)
+    genres = ["|".join(GENRES[g] for g in by_alphabet if of_item[g]) for of_item in data.genres]
+    users = {
+        "userId": np.arange(1, config.users + 1),
+        "age": [AGES[group] for group in data.groups[:, : len(AGES)].argmax(axis=1)],
+        "gender": [GENDERS[group] for group in data.groups[:, len(AGES) :].argmax(axis=1)],
+    }
+    _write_csv(folder / "ratings.csv", ratings)
+    _write_csv(
+        folder / "movies.csv", {"movieId": movie_ids, "title": list(titles(rng, config.items)), "genres": genres}
     )
-    with (folder / "ratings.csv").open("wb") as file:
-        file.write(b"userId,movieId,rating,timestamp\n")
-        pacsv.write_csv(table, file, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-    names, genres = zip(*titles(rng, config.items), strict=True)
-    movies = pa.table({"movieId": movie_ids, "title": names, "genres": genres})
-    with (folder / "movies.csv").open("wb") as file:
-        pacsv.write_csv(movies, file, pacsv.WriteOptions(quoting_style="none"))
+    _write_csv(folder / "users.csv", users)
     errors = data.expected.astype(np.float64) - data.ratings
     return {"ratings": len(data.ratings), "oracle_rmse": float(np.sqrt(np.mean(errors**2)))}
+
+
+def _write_csv(path: Path, columns: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        file.write((",".join(columns) + "\n").encode())  # pyarrow would quote the names
+        pacsv.write_csv(pa.table(columns), file, pacsv.WriteOptions(include_header=False, quoting_style="none"))
