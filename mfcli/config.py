@@ -156,7 +156,6 @@ class PrepareConfig(Config):
             raise UsageError(f"{' and '.join(chosen)} exclude each other")
 
 
-EPOCHS = 15
 SMALLEST_BATCH = 2048
 BATCHES_AN_EPOCH = 1000
 """What ``epochs`` and ``batch`` are where they are not given."""
@@ -186,14 +185,14 @@ class TrainConfig(Config):
     factors: Annotated[int, Opt("Length of a user's and an item's factor vector.", short="-k", range="[1, 4096]")] = 32
     biases: Annotated[bool, Opt("Mean, user and item biases beside the factors.")] = True
     epochs: Annotated[
-        int | None,
+        int,
         Opt(
-            f"Passes over the training part. Default: {EPOCHS}; als stops earlier where more would change nothing.",
+            "Passes over the training part at the most; als stops where more would change nothing.",
             short="-e",
             range="[1, 1e6]",
             only=("adam", "als"),
         ),
-    ] = None
+    ] = 15
     burn_in: Annotated[int, Opt("Sweeps before the first sample that counts.", range="[0, 1e6]", only=("gibbs",))] = 10
     samples: Annotated[int, Opt("Sweeps whose samples are averaged.", range="[1, 1e6]", only=("gibbs",))] = 90
     batch: Annotated[
@@ -250,14 +249,13 @@ class TrainConfig(Config):
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | PRESETS.get(self.preset or "", {})
 
+    def _check_use(self) -> None:
+        if not self.resume:  # else the solver is that of the checkpoint
+            super()._check_use()
+
     def check(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
-
-    @property
-    def passes(self) -> int:
-        """Epochs, rounds or sweeps of a whole run."""
-        return self.burn_in + self.samples if self.solver == "gibbs" else self.epochs or EPOCHS
 
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochLine:
-    """One finished epoch, as progress tells it."""
+    """One finished epoch, as progress tells it: which of how many, and how it went."""
 
     epoch: int
     epochs: int
     train_rmse: float
     validation_rmse: float | None
-    sample_rmse: float | None  # of the last sample alone, where validation_rmse is that of an average of samples
+    errors: dict[str, float]  # further numbers in rating points, by name
     best: bool
     ratings_per_second: float
     seconds_left: float
@@ -34,8 +34,8 @@ class Progress:
         yield lambda _: None
 
     @contextlib.contextmanager
-    def training(self, epochs: int, done: int) -> Iterator["TrainingProgress"]:
-        """Bars for a training run of ``epochs``, of which ``done`` lie behind it."""
+    def training(self, epoch_name: str, epochs: int, done: int) -> Iterator["TrainingProgress"]:
+        """Bars for a training run of ``epochs``, which are called so, and of which ``done`` lie behind it."""
         yield TrainingProgress()
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mfcli.checkpoint import Checkpoint
 from mfcli.config import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
-from mfcli.errors import ArtifactError, DivergedError, Stopped
+from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
@@ -40,7 +40,7 @@ class Trained:
         best_epoch: the one whose weights were kept.
         train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
         epoch_name, averages_samples: of the solver, as :class:`mfcli.solvers.base.Method` has them.
-        figures: what else the solver says of the model.
+        solver_results: what else the solver says of the model.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
         seconds: of this process, from the data in memory to the model on disk.
         resumed_at: epochs that an earlier process had finished; 0 for a fresh start.
@@ -56,7 +56,7 @@ class Trained:
     validation_rmse: float | None
     epoch_name: str
     averages_samples: bool
-    figures: dict[str, float]
+    solver_results: dict[str, float]
     ratings_per_second: float | None
     seconds: float
     resumed_at: int
@@ -65,19 +65,45 @@ class Trained:
 def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
     """Train a model and commit it as the run ``config.run``.
 
+    With ``config.resume`` the options are those of the run's checkpoint; one given that says otherwise is an error.
+
     Raises:
         ArtifactError: the prepared data or the checkpoint cannot be used, or another process writes the run.
         DivergedError: the loss is no longer finite; the previous model stays.
         Stopped: a signal came; the checkpoint has been written.
-        UsageError: there is no such device.
+        UsageError: there is no such device, or an option is not that of the run that is to go on.
     """
     progress = progress or Progress()
-    compute = Compute(pick_device(config.device), config.threads)
+    compute = _compute(config)
     artifacts = Artifacts(config.dir)
     stage = artifacts.run(config.run)
-    with torch_threads(compute.cores), stage.lock(config.lock_timeout):
+    path = stage.path / CHECKPOINT
+    with stage.lock(config.lock_timeout):
         prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
-        return _Run(config, stage, prepared, compute, progress).go()
+        inputs, begun = {"data": prepared.fingerprint}, None
+        if not config.resume:
+            if path.exists():
+                progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
+        elif path.exists():
+            begun = _begun(path, config, inputs)
+            config = config.again(begun.part("run").values["config"])
+            compute = _compute(config)
+        else:
+            finished = _finished(config, stage, inputs)
+            if finished is not None:
+                progress.note(f"nothing to resume: run '{config.run}' is finished")
+                return finished
+            progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
+            config = replace(config, resume=False)
+        with torch_threads(compute.cores):
+            run = _Run(config, stage, prepared, compute, progress)
+            if begun is not None:
+                run.load_state(begun)
+            return run.go()
+
+
+def _compute(config: TrainConfig) -> Compute:
+    return Compute(pick_device(config.device), config.threads)
 
 
 def _loaded(prepared: Prepared) -> Prepared:
@@ -86,6 +112,40 @@ def _loaded(prepared: Prepared) -> Prepared:
         prepared.part("val")
     prepared.features()
     return prepared
+
+
+def _begun(path: Path, config: TrainConfig, inputs: dict[str, str]) -> State:
+    """The state in a checkpoint. Raises UsageError or ArtifactError if it is of other options or of other data."""
+    checkpoint = Checkpoint.load(path)
+    state = State(checkpoint.arrays, checkpoint.values)
+    run = state.part("run").values
+    flag = config.contradiction(run["config"])
+    if flag is not None:
+        raise UsageError(
+            f"{flag}: run '{config.run}' was begun with another value: leave {flag} out, or train without --resume"
+        )
+    if run["inputs"] != inputs:
+        raise ArtifactError(f"{path} belongs to other data: train without --resume")
+    return state
+
+
+def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trained | None:
+    """The result of the run if it is finished, on these data and not with other options; else None."""
+    if not stage.exists():
+        return None
+    record = stage.record()
+    if record.inputs != inputs or config.contradiction(record.config) is not None:
+        return None
+    record.check()
+    return Trained(
+        run=config.run,
+        path=stage.path / MODEL,
+        device=str(record.body["device"]),
+        ratings_per_second=None,
+        seconds=0.0,
+        resumed_at=record.results["epochs"],
+        **record.results,
+    )
 
 
 @dataclass
@@ -122,11 +182,9 @@ class _Run:
         validation = prepared.part("val") if prepared.has("val") else None
         data = TrainingData(self.train, validation, prepared.features())
         self.inputs = {"data": prepared.fingerprint}
-        self.key = json.loads(
-            json.dumps({"config": config.recorded(), "inputs": self.inputs, "device": self.device.type})
-        )
         self.started = time.perf_counter()
         self.solver = create(config, data, compute)
+        self.epoch_name = self.solver.method.epoch_name
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.resumed_at = 0
@@ -136,56 +194,39 @@ class _Run:
     def checkpoint(self) -> Path:
         return self.stage.path / CHECKPOINT
 
+    def state(self) -> State:
+        """What :meth:`load_state` needs."""
+        made_from = {"config": self.config.recorded(), "inputs": self.inputs, "device": self.device.type}
+        run = State({}, made_from | {"history": self.history})
+        return State.joined(run=run, solver=self.solver.state(), best=self.best.state())
+
+    def load_state(self, state: State) -> None:
+        """Go on from that state. Raises ArtifactError if it is of another kind of device."""
+        run = state.part("run").values
+        if run["device"] != self.device.type:
+            raise ArtifactError(
+                f"{self.checkpoint} was begun on {run['device']} and this is {self.device.type}, where other bytes "
+                "would come of it: go on there, or train without --resume"
+            )
+        self.solver.load_state(state.part("solver"))
+        self.history, self.best = run["history"], Best.from_state(state.part("best"))
+        self.resumed_at = len(self.history)
+
     def go(self) -> Trained:
-        if self.config.resume:
-            finished = self._resume()
-            if finished is not None:
-                return finished
-        elif self.checkpoint.exists():
-            self.progress.note(f"starting anew; {self.checkpoint} (--resume would go on from it) will be replaced")
-        with SafePoints() as signals, self.progress.training(self.solver.epochs, self.resumed_at) as bars:
+        """Run the epochs that are left and commit the model."""
+        epochs = self.solver.epochs
+        with SafePoints() as signals, self.progress.training(self.epoch_name, epochs, self.resumed_at) as bars:
             try:
                 self._epochs(signals, bars)
             except Stopped as stop:
                 self._save()
                 raise Stopped(
                     stop.exit_code - 128,
-                    f"stopped in epoch {len(self.history) + 1}; "
-                    f"`{self.config.shell_line()} --resume` goes on from there",
+                    f"stopped in {self.epoch_name} {len(self.history) + 1}; "
+                    f"`{self.stage.command} --resume` goes on from there",
                 ) from None
             seconds = time.perf_counter() - self.started
         return self._commit(seconds)
-
-    def _resume(self) -> Trained | None:
-        """Load the checkpoint; or say what a run that is already finished came to."""
-        if self.checkpoint.exists():
-            checkpoint = Checkpoint.load(self.checkpoint)
-            whole = State(checkpoint.arrays, checkpoint.values)
-            progress = whole.part("progress").values
-            if progress["key"] != self.key:
-                raise ArtifactError(
-                    f"{self.checkpoint} belongs to other options or other data: train with those, or without --resume"
-                )
-            self.solver.load_state(whole.part("solver"))
-            self.history, self.best = progress["history"], Best.from_state(whole.part("best"))
-            self.resumed_at = len(self.history)
-            return None
-        if self.stage.exists():
-            record = self.stage.record()
-            if record.config == self.key["config"] and record.inputs == self.inputs:
-                record.check()
-                self.progress.note(f"nothing to resume: run '{self.config.run}' is finished")
-                return Trained(
-                    run=self.config.run,
-                    path=self.stage.path / MODEL,
-                    device=str(record.body["device"]),
-                    ratings_per_second=None,
-                    seconds=0.0,
-                    resumed_at=record.results["epochs"],
-                    **record.results,
-                )
-        self.progress.note(f"no checkpoint of run '{self.config.run}': starting at the first epoch")
-        return None
 
     def _epochs(self, signals: SafePoints, bars: TrainingProgress) -> None:
         def tick(done: int, total: int, rmse: Any) -> None:
@@ -206,7 +247,7 @@ class _Run:
                     epochs=epochs,
                     train_rmse=result.train_rmse,
                     validation_rmse=result.validation_rmse,
-                    sample_rmse=result.errors.get("sample_rmse"),
+                    errors=result.errors,
                     best=better,
                     ratings_per_second=speed,
                     seconds_left=left,
@@ -225,8 +266,8 @@ class _Run:
         except DivergedError as error:
             self.checkpoint.unlink(missing_ok=True)
             raise DivergedError(
-                f"training diverged in epoch {len(self.history) + 1} ({error}): {self.solver.method.remedy}; "
-                "the previous model is untouched"
+                f"training diverged in {self.epoch_name} {len(self.history) + 1} ({error}): "
+                f"{self.solver.method.remedy}; the previous model is untouched"
             ) from None
         return result
 
@@ -259,29 +300,28 @@ class _Run:
 
     def _save(self) -> None:
         self.saved = time.perf_counter()
-        progress = State({}, {"key": self.key, "history": self.history})
-        whole = State.joined(progress=progress, solver=self.solver.state(), best=self.best.state())
-        Checkpoint(whole.arrays, whole.values).save(self.checkpoint)
+        state = self.state()
+        Checkpoint(state.arrays, state.values).save(self.checkpoint)
 
     def _commit(self, seconds: float) -> Trained:
         model: FactorModel = self.best.model or self.solver.model()
         epoch = self.history[(self.best.epoch or len(self.history)) - 1]
-        figures = {
+        results = {
             "factors": model.n_factors,
             "epochs": len(self.history),
             "best_epoch": epoch["epoch"],
             "train_rmse": epoch["train_rmse"],
             "validation_rmse": epoch["validation_rmse"],
-            "epoch_name": self.solver.method.epoch_name,
+            "epoch_name": self.epoch_name,
             "averages_samples": self.solver.method.averages_samples,
-            "figures": self.solver.results(model),
+            "solver_results": self.solver.results(model),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:
             (draft.path / MODEL).write_bytes(model.to_bytes())
             with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in self.history)
-            draft.results.update(figures)
+            draft.results.update(results)
         run = len(self.history) - self.resumed_at
         return Trained(
             run=self.config.run,
@@ -290,5 +330,5 @@ class _Run:
             ratings_per_second=run * len(self.train) / seconds if run else None,
             seconds=seconds,
             resumed_at=self.resumed_at,
-            **figures,
+            **results,
         )

@@ -66,7 +66,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def line(epoch: int, epochs: int, **more: object) -> EpochLine:
     figures = {
         "train_rmse": 0.9,
-        "sample_rmse": None,
+        "errors": {},
         "validation_rmse": 0.95,
         "best": True,
         "ratings_per_second": 1e6,
@@ -88,7 +88,7 @@ def test_ten_redraws_a_second_however_fast_batches_and_epochs_are(screen: FakeTe
         asked += 1
         return 0.9, 0.9
 
-    with terminal_on(screen) as terminal, terminal.training(1000, 0) as bars:
+    with terminal_on(screen) as terminal, terminal.training("epoch", 1000, 0) as bars:
         for epoch in range(1, 1001):  # three seconds: an epoch of two batches every three milliseconds
             bars.batch(1, 2, rmse)
             bars.batch(2, 2, rmse)
@@ -110,7 +110,7 @@ def test_a_bar_is_redrawn_ten_times_a_second(screen: FakeTerminal, now: list[flo
 
 
 def test_bars_show_batch_running_rmse_speed_and_time_left(screen: FakeTerminal, now: list[float]) -> None:
-    with terminal_on(screen) as terminal, terminal.training(3, 1) as bars:
+    with terminal_on(screen) as terminal, terminal.training("epoch", 3, 1) as bars:
         bars.epoch(line(2, 3, ratings_per_second=1234567.0, seconds_left=61.0))
         now[0] += 1
         bars.batch(3, 7, lambda: (0.1234, 0.5678))
@@ -124,7 +124,7 @@ def test_plain_terminals_get_no_colour(
     screen: FakeTerminal, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with terminal_on(screen) as terminal, terminal.training(1, 0) as bars:
+    with terminal_on(screen) as terminal, terminal.training("epoch", 1, 0) as bars:
         bars.batch(1, 1, lambda: (0.9, 0.9))
         bars.epoch(line(1, 1))
     colours = re.findall(r"\x1b\[[0-9;]*m", screen.getvalue())
@@ -137,7 +137,7 @@ def test_quiet_says_nothing_but_errors(screen: FakeTerminal) -> None:
     with terminal_on(screen, quiet=True) as terminal:
         terminal.note("note")
         terminal.warn("warning")
-        with terminal.bar("bar", 1) as advance, terminal.training(1, 0) as bars:
+        with terminal.bar("bar", 1) as advance, terminal.training("epoch", 1, 0) as bars:
             advance(1)
             bars.epoch(line(1, 1))
         terminal.error("what\nis  wrong")

@@ -19,7 +19,7 @@ from tests.planted import CPU, full_matrix, quietly, some_of
 def sampled(ratings: Ratings, validation: Ratings | None = None, **options: object) -> Gibbs:
     config = TrainConfig(solver="gibbs", **options)  # type: ignore[arg-type]
     solver = Gibbs(config, TrainingData(ratings, validation), CPU)
-    for _ in range(config.passes):
+    for _ in range(solver.epochs):
         solver.run_epoch(quietly)
     return solver
 

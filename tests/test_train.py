@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
@@ -51,7 +54,7 @@ class Interrupting(Progress, TrainingProgress):
         self.notes: list[str] = []
 
     @contextmanager
-    def training(self, epochs: int, done: int) -> Iterator[TrainingProgress]:
+    def training(self, epoch_name: str, epochs: int, done: int) -> Iterator[TrainingProgress]:
         yield self
 
     def batch(self, done: int, total: int, rmse: Any) -> None:
@@ -206,7 +209,7 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     whole, part = (TrainConfig(dir=artifacts, run=run, **options(name, 4)) for run in ("whole", "part"))
     counting = Interrupting()
     train(whole, counting)
-    with pytest.raises(Stopped, match=r"stopped in epoch \d; `mfcli train --run part .*--resume` goes on"):
+    with pytest.raises(Stopped, match=r"stopped in (epoch|round|sweep) \d; `mfcli train .*--resume` goes on"):
         train(part, Interrupting(after=counting.batches * 5 // 8))
     assert list(files(artifacts, "part")) == ["checkpoint.safetensors"]
     done = train(replace(part, resume=True))
@@ -218,23 +221,94 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     assert resumed["model.safetensors"] == undisturbed["model.safetensors"]
 
 
-def test_resuming_with_other_options_or_a_damaged_checkpoint_is_refused(artifacts: Path) -> None:
+@pytest.fixture
+def stopped(artifacts: Path) -> TrainConfig:
+    """The options of a run that was stopped in its second epoch."""
     config = TrainConfig(dir=artifacts, run="cut", factors=4, epochs=4, batch=500)
     with pytest.raises(Stopped):
         train(config, Interrupting(after=7))
-    resume = replace(config, resume=True)
-    for other in (replace(resume, epochs=5), replace(resume, seed=2), replace(resume, l2=0.5)):
-        with pytest.raises(ArtifactError, match="other options or other data"):
-            train(other)
-    path = artifacts / "runs" / "cut" / "checkpoint.safetensors"
+    return config
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_hint_after_a_stop_is_all_that_going_on_needs(artifacts: Path, mfcli: Runner, solver: str) -> None:
+    config = TrainConfig(dir=artifacts, run="cut", seed=5, biases=False, **options(solver, 4))
+    whole = replace(config, run="whole")
+    counting = Interrupting()
+    train(whole, counting)
+    with pytest.raises(Stopped) as stop:
+        train(config, Interrupting(after=counting.batches // 2))
+    hint = re.search(r"`mfcli (.*)`", str(stop.value))
+    assert hint is not None
+    done = mfcli(*shlex.split(hint[1]), "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files(artifacts, "cut")["model.safetensors"] == files(artifacts, "whole")["model.safetensors"]
+    recorded = [Artifacts(artifacts).run(run).record().config for run in ("cut", "whole")]
+    assert recorded[0] == recorded[1]
+
+
+@pytest.mark.parametrize(
+    ("other", "flag"),
+    [
+        ({"epochs": 5}, "--epochs"),
+        ({"seed": 2}, "--seed"),
+        ({"l2": 0.5}, "--l2"),
+        ({"solver": "als"}, "--solver"),
+        ({"samples": 3}, "--samples"),
+        ({"biases": False}, "--biases"),
+    ],
+)
+def test_resuming_with_another_value_is_an_error_that_names_the_flag(
+    stopped: TrainConfig, other: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{flag}: run 'cut' was begun with another value: leave {flag} out"):
+        train(TrainConfig(dir=stopped.dir, run="cut", resume=True, **other))
+
+
+def test_resuming_with_the_same_values_given_again_goes_on(stopped: TrainConfig) -> None:
+    assert train(replace(stopped, resume=True)).resumed_at == 1
+
+
+def test_resuming_takes_the_options_from_the_checkpoint_not_from_the_defaults(stopped: TrainConfig) -> None:
+    done = train(TrainConfig(dir=stopped.dir, run="cut", resume=True, lock_timeout=3.0))
+    assert (done.resumed_at, done.epochs, done.factors) == (1, 4, 4)
+
+
+def test_resuming_on_other_data_is_refused(stopped: TrainConfig, mfcli: Runner) -> None:
+    assert mfcli("prepare", "--seed", 99, "-q").returncode == 0
+    with pytest.raises(ArtifactError, match="belongs to other data: train without --resume"):
+        train(TrainConfig(dir=stopped.dir, run="cut", resume=True))
+
+
+def test_a_solvers_own_option_without_a_checkpoint_to_resume_is_refused_as_ever(artifacts: Path) -> None:
+    with pytest.raises(UsageError, match="--samples is for --solver gibbs, not for adam"):
+        train(TrainConfig(dir=artifacts, run="new", samples=3, resume=True))
+
+
+@pytest.mark.parametrize("where", ["cut short", "in the header", "in the arrays", "in the values", "empty"])
+def test_a_damaged_checkpoint_is_refused(stopped: TrainConfig, where: str) -> None:
+    path = stopped.dir / "runs" / "cut" / "checkpoint.safetensors"
     content = path.read_bytes()
-    for damaged in (b"", content[:-1], content[:2000], content[:-40] + b"x" + content[-39:]):
-        path.write_bytes(damaged)
-        with pytest.raises(ArtifactError, match="damaged: train again without --resume"):
-            train(resume)
+    middle = content.index(b"train_rmse")
+    damaged = {
+        "cut short": content[:-1],
+        "in the header": content[:20] + b"x" + content[21:],
+        "in the arrays": content[:-40] + bytes([content[-40] ^ 1]) + content[-39:],
+        "in the values": content[:middle] + b"TRAIN" + content[middle + 5 :],
+        "empty": b"",
+    }
+    path.write_bytes(damaged[where])
+    with pytest.raises(ArtifactError, match="damaged: train again without --resume"):
+        train(replace(stopped, resume=True))
     path.write_bytes(content)
-    assert train(resume).epochs == 4
+    assert train(replace(stopped, resume=True)).epochs == 4
     assert not path.exists()
+
+
+def test_a_checkpoint_is_a_safetensors_file(stopped: TrainConfig) -> None:
+    with safe_open(stopped.dir / "runs" / "cut" / "checkpoint.safetensors", "numpy") as file:
+        assert "solver.module.user_factors.weight" in file.keys()  # noqa: SIM118 - it is no mapping
+        assert file.metadata()["format"] == "2"
 
 
 def test_a_run_without_resume_starts_anew_and_says_so(artifacts: Path) -> None:
@@ -264,7 +338,7 @@ def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, m
     class Looking(Interrupting):
         def batch(self, done: int, total: int, rmse: Any) -> None:
             if done == 1:
-                seen.append(len(Checkpoint.load(path).values["progress"]["history"]) if path.exists() else None)
+                seen.append(len(Checkpoint.load(path).values["run"]["history"]) if path.exists() else None)
 
     train(TrainConfig(dir=artifacts, run="new", factors=4, epochs=3), Looking())
     assert seen == [None, 1, 2]

@@ -64,11 +64,11 @@ class Terminal(Progress):
             bars.refresh()
 
     @contextlib.contextmanager
-    def training(self, epochs: int, done: int) -> Iterator[TrainingProgress]:
+    def training(self, epoch_name: str, epochs: int, done: int) -> Iterator[TrainingProgress]:
         if self.quiet:
             yield TrainingProgress()
         elif not self.live:
-            yield _PlainTraining(self)
+            yield _PlainTraining(self, epoch_name)
         else:
             from rich import progress as rp
 
@@ -79,7 +79,7 @@ class Terminal(Progress):
                 rp.TextColumn("{task.fields[figures]}"),
                 rp.TextColumn("{task.fields[left]}", style="progress.remaining"),
             ) as bars:
-                live = _LiveTraining(bars, epochs, done)
+                live = _LiveTraining(bars, epoch_name, epochs, done)
                 try:
                     yield live
                 finally:
@@ -115,30 +115,31 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def epoch_text(line: EpochLine) -> str:
-    """An epoch in one line."""
+def epoch_text(line: EpochLine, epoch_name: str = "epoch") -> str:
+    """An epoch, or whatever its solver calls it, in one line."""
     width = len(str(line.epochs))
     validation = "" if line.validation_rmse is None else f"  val RMSE {line.validation_rmse:.4f}"
-    if line.sample_rmse is not None:
-        validation += f" (sample {line.sample_rmse:.4f})"
+    if line.errors:
+        further = (f"{name.removesuffix('_rmse')} {value:.4f}" for name, value in line.errors.items())
+        validation += f" ({', '.join(further)})"
     return (
-        f"epoch {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
-        f"  {line.ratings_per_second:,.0f}{'' if line.sample_rmse else ' ratings'}/s{'  best' if line.best else ''}"
+        f"{epoch_name} {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
+        f"  {line.ratings_per_second:,.0f}{'' if line.errors else ' ratings'}/s{'  best' if line.best else ''}"
     )
 
 
 class _PlainTraining(TrainingProgress):
-    def __init__(self, terminal: Terminal) -> None:
-        self.terminal = terminal
+    def __init__(self, terminal: Terminal, epoch_name: str) -> None:
+        self.terminal, self.epoch_name = terminal, epoch_name
 
     def epoch(self, line: EpochLine) -> None:
-        self.terminal.say(epoch_text(line))
+        self.terminal.say(epoch_text(line, self.epoch_name))
 
 
 class _LiveTraining(TrainingProgress):
-    def __init__(self, bars: "rich.progress.Progress", epochs: int, done: int) -> None:
-        self.bars, self.redraw = bars, _Throttle()
-        self.epochs = bars.add_task("epoch", total=epochs, completed=done, figures="", left="")
+    def __init__(self, bars: "rich.progress.Progress", epoch_name: str, epochs: int, done: int) -> None:
+        self.bars, self.epoch_name, self.redraw = bars, epoch_name, _Throttle()
+        self.epochs = bars.add_task(epoch_name, total=epochs, completed=done, figures="", left="")
         self.batches = bars.add_task("batch", total=None, figures="", left="")
         self.lines: list[tuple[str, str]] = []  # text and style of the epochs since the last redraw
 
@@ -161,7 +162,7 @@ class _LiveTraining(TrainingProgress):
         self.draw()
 
     def epoch(self, line: EpochLine) -> None:
-        self.lines.append((epoch_text(line), "bold" if line.best else ""))
+        self.lines.append((epoch_text(line, self.epoch_name), "bold" if line.best else ""))
         figures = f"{line.ratings_per_second:,.0f} ratings/s"
         self.bars.update(self.epochs, completed=line.epoch, figures=figures, left=f"{clock(line.seconds_left)} left")
         if self.redraw.due():

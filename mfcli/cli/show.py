@@ -63,9 +63,9 @@ def trained(done: "Trained") -> str:
     if averaged:
         values["model"] = (
             f"{done.factors} factors, which differ from the mean of all samples by "
-            f"{done.figures['compression_rmse']:.4f} (root mean square)"
+            f"{done.solver_results['compression_rmse']:.4f} (root mean square)"
         )
-        values["noise std"] = f"{done.figures['noise_std']:.4f}"
+        values["noise std"] = f"{done.solver_results['noise_std']:.4f}"
     if done.ratings_per_second is not None:
         values["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
     values["file"] = str(done.path)

@@ -147,7 +147,7 @@ class Adam(Solver):
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
         self.config, self.data, self.compute = config, data, compute
-        self.epochs = config.passes
+        self.epochs = config.epochs
         train, device = data.train, compute.device
         self.module = MatrixFactorization(
             train.n_users,

@@ -32,7 +32,7 @@ class Als(Solver):
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
         self.config, self.data, self.compute = config, data, compute
-        self.epochs = config.passes
+        self.epochs = config.epochs
         self.bias_l2 = config.bias_l2 if config.biases else None
         train, device = data.train, compute.device
         mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0

@@ -95,7 +95,7 @@ class Gibbs(Solver):
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
         self.config, self.data, self.compute = config, data, compute
-        self.epochs = config.passes
+        self.epochs = config.burn_in + config.samples
         train, device = data.train, compute.device
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
