@@ -1,5 +1,6 @@
 """What the README prints works: its commands, its cron line, its CI job, its tables."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from mfcli.cli.app import app
 from mfcli.errors import EXIT_CODES
 from tests.conftest import Result, clean_environment, run_mfcli
+from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -94,13 +96,37 @@ def test_every_exit_code_is_in_the_table() -> None:
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
-def test_every_command_and_every_file_it_names_exist() -> None:
+def test_every_command_is_named() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     assert commands == {"download", "prepare", "train", "evaluate", "plot", "recommend"}
     for command in commands:
         assert f"`{command}`" in README
-    for picture in re.findall(r"\]\((\.github/[^)]+)\)", README):
-        assert (ROOT / picture).is_file()
+
+
+def test_pictures_and_links_are_addresses_of_files_that_exist() -> None:
+    """A package index shows them only so."""
+    repository = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(targets) >= 3
+    for target in targets:
+        file = re.fullmatch(rf"{re.escape(repository)}/(raw|blob)/main/(\S+)", target)
+        assert file, target
+        assert (ROOT / file[2]).is_file()
+
+
+def test_the_files_it_names_exist() -> None:
+    named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", README.partition("## Where things are")[2])
+    assert len(named) > 15
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / "mfcli" / name).exists(), name
+
+
+def test_the_table_of_rooms_has_every_room_in_the_order_of_the_layers() -> None:
+    rows = re.findall(r"^\| ((?:`[a-z_]+(?:\.py|/)` ?)+)\|", README, re.MULTILINE)
+    rooms = [set(re.findall(r"`([a-z_]+)", row)) for row in rows]
+    assert set().union(*rooms) == set().union(*LAYERS)
+    layers = [{number for number, layer in enumerate(LAYERS) if layer & row} for row in rooms]
+    assert all(min(upper) >= max(lower) for upper, lower in itertools.pairwise(layers))
 
 
 def options_named() -> list[tuple[str, str]]:
