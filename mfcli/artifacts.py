@@ -43,19 +43,22 @@ class Record:
 
     @property
     def config(self) -> dict[str, Any]:
+        """The options that made it."""
         return dict(self.body["config"])
 
     @property
     def results(self) -> dict[str, Any]:
+        """What its maker says of it."""
         return dict(self.body["results"])
 
     @property
     def inputs(self) -> dict[str, str]:
+        """What it was made from: name -> SHA-256."""
         return dict(self.body["inputs"])
 
     @property
     def files(self) -> dict[str, str]:
-        """Name of every file of the stage: its SHA-256."""
+        """Its files: name -> SHA-256."""
         return {name: entry["sha256"] for name, entry in self.body["outputs"].items()}
 
     @property
@@ -72,6 +75,7 @@ class Record:
             return self.stage.command
 
     def damaged(self, what: str) -> ArtifactError:
+        """The error of which ``what`` says what is wrong."""
         return ArtifactError(f"{what}: run `{self.command}` again")
 
     def read(self, name: str) -> bytes:
@@ -121,7 +125,7 @@ class Stage:
     def _sibling(self, ending: str) -> Path:
         return self.path.parent / f".{self.path.name}.{ending}"
 
-    def damaged(self, what: str) -> ArtifactError:
+    def _damaged(self, what: str) -> ArtifactError:
         return ArtifactError(f"{what}: run `{self.command}` again")
 
     @contextlib.contextmanager
@@ -218,13 +222,13 @@ class Stage:
         except FileNotFoundError:
             raise ArtifactError(f"{self.path} is not there yet: run `{self.command}`") from None
         except OSError as error:
-            raise self.damaged(f"{file}: {error.strerror}") from None
+            raise self._damaged(f"{file}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise self.damaged(f"{file} is damaged") from None
+            raise self._damaged(f"{file} is damaged") from None
         if body.get("format") != FORMAT:
-            raise self.damaged(f"{file} is of another version of mfcli")
+            raise self._damaged(f"{file} is of another version of mfcli")
         if seal != _seal(body):
-            raise self.damaged(f"{file} is damaged")
+            raise self._damaged(f"{file} is damaged")
         return Record(self, body)
 
     def consistent(self, read: Callable[[Record], T]) -> T:

@@ -21,7 +21,8 @@ class Config(Options):
     """What every stage has: where the artifacts are and how long to wait for their lock."""
 
     dir: Annotated[
-        Path, Opt("The artifact directory, which all commands share.", short="-d", place=True, shared=True)
+        Path,
+        Opt("The artifact directory, which all commands share.", short="-d", place=True, shared=True),
     ] = Path("artifacts")
     lock_timeout: Annotated[
         float,
@@ -41,9 +42,10 @@ class DownloadConfig(Config):
     command: ClassVar[str] = "download"
     decider: ClassVar[str] = "name"
 
-    name: Annotated[str, Opt("A data set of the catalogue (--list), or 'synthetic'.", argument=True, is_name=True)] = (
-        "ml-latest-small"
-    )
+    name: Annotated[
+        str,
+        Opt("A data set of the catalogue (--list), or 'synthetic'.", argument=True, is_name=True),
+    ] = "ml-latest-small"
     list: Annotated[bool, Opt("Show the catalogue and do nothing else.", recorded=False)] = False
     source: Annotated[
         Path | None,
@@ -57,17 +59,20 @@ class DownloadConfig(Config):
     mirror: Annotated[str | None, Opt("Another base address to download from.", metavar="URL", recorded=False)] = None
     force: Annotated[bool, Opt("Fetch again what is already there.", recorded=False)] = False
     retries: Annotated[
-        int, Opt("How often to try again after a failed download.", range="[0, 100]", recorded=False)
+        int,
+        Opt("How often to try again after a failed download.", range="[0, 100]", recorded=False),
     ] = 3
     timeout: Annotated[
-        float, Opt("Seconds without an answer before a try has failed.", range="(0, 86400]", recorded=False)
+        float,
+        Opt("Seconds to wait for an answer before a try counts as failed.", range="(0, 86400]", recorded=False),
     ] = 30.0
     users: Annotated[int, Opt("Number of users.", range="[2, 1e8]", only=("synthetic",))] = 1000
     items: Annotated[int, Opt("Number of items.", range="[2, 1e8]", only=("synthetic",))] = 1700
     ratings: Annotated[int, Opt("Number of ratings.", range="[10, 1e9]", only=("synthetic",))] = 100_000
     rank: Annotated[int, Opt("Number of planted factors.", range="[0, 1000]", only=("synthetic",))] = 8
     noise: Annotated[
-        float, Opt("Standard deviation of the noise, in rating points.", range="[0, inf)", only=("synthetic",))
+        float,
+        Opt("Standard deviation of the noise, in rating points.", range="[0, inf)", only=("synthetic",)),
     ] = 0.75
     seed: Annotated[int, Opt("Seed of synthetic data.", range=SEEDS, shared=True)] = 1234
 
@@ -95,23 +100,27 @@ class PrepareConfig(Config):
         Opt("Your own ratings: CSV, TSV, '::' or ';' separated, parquet; may be gzipped.", metavar="FILE"),
     ] = None
     items: Annotated[
-        Path | None, Opt("Titles and genres of your items: columns item, title, genres.", metavar="FILE")
+        Path | None,
+        Opt("Titles and genres of your items: columns item, title, genres.", metavar="FILE"),
     ] = None
     columns: Annotated[
-        str | None, Opt("Names of the columns in the header.", metavar="USER,ITEM,RATING[,TIMESTAMP]")
+        str | None,
+        Opt("Names of the columns in the header.", metavar="USER,ITEM,RATING[,TIMESTAMP]"),
     ] = None
-    separator: Annotated[str | None, Opt("What separates the columns ('\\t' is a tab). Default: found by looking.")] = (
-        None
-    )
+    separator: Annotated[
+        str | None,
+        Opt("What separates the columns ('\\t' is a tab). Default: found in the file."),
+    ] = None
     no_header: Annotated[bool, Opt("The file has no header: columns are user, item, rating[, timestamp].")] = False
     duplicates: Annotated[
-        Literal["error", "last", "mean"], Opt("What to do when a user rated an item more than once.")
+        Literal["error", "last", "mean"],
+        Opt("If a user rated an item more than once: stop, keep the last, or keep the mean."),
     ] = "error"
-    min_user_ratings: Annotated[int, Opt("Drop users with fewer ratings.", range="[1, inf)")] = 1
-    min_item_ratings: Annotated[int, Opt("Drop items with fewer ratings.", range="[1, inf)")] = 1
+    min_user_ratings: Annotated[int, Opt("Leave out users with fewer ratings.", range="[1, inf)")] = 1
+    min_item_ratings: Annotated[int, Opt("Leave out items with fewer ratings.", range="[1, inf)")] = 1
     split: Annotated[
         Literal["random", "time", "leave-last"],
-        Opt("How the test part is chosen: at random, the latest ratings of all, or each user's last."),
+        Opt("How the test part is chosen: at random, the latest ratings of all, or the last rating of each user."),
     ] = "random"
     test: Annotated[Path | None, Opt("Your own test ratings, instead of a split.", metavar="FILE")] = None
     test_fraction: Annotated[float, Opt("Share of the ratings in the test part.", range="(0, 1)")] = 0.2
@@ -120,10 +129,12 @@ class PrepareConfig(Config):
         Opt("Cut K folds (scikit-learn's KFold) and test on one of them.", range="[2, inf)", metavar="K"),
     ] = None
     fold: Annotated[
-        int | None, Opt("Which of the K folds is the test part, from 1.", range="[1, inf)", metavar="I")
+        int | None,
+        Opt("The fold that is the test part, counted from 1.", range="[1, inf)", metavar="I"),
     ] = None
     validation_fraction: Annotated[
-        float, Opt("Share of the training part set aside for early stopping; 0 for none.", range="[0, 1)")
+        float,
+        Opt("Share of the training part set aside for early stopping; 0 for none.", range="[0, 1)"),
     ] = 0.1
     seed: Annotated[int, Opt("Seed of the split.", range=SEEDS, shared=True)] = 1234
 
@@ -169,21 +180,22 @@ class TrainConfig(Config):
     decider: ClassVar[str] = "solver"
 
     run: Annotated[
-        str, Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True)
+        str,
+        Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True),
     ] = "default"
     preset: Annotated[
         Literal["article"] | None,
-        Opt("A set of defaults: 'article' is the article's model and loop exactly.", only=("adam",)),
+        Opt("Other defaults: 'article' is the model and the loop of the article, exactly.", only=("adam",)),
     ] = None
     solver: Annotated[
         Literal["adam", "als", "gibbs"],
         Opt(
-            "adam: mini-batches, the article's way, made right. als: the fastest to a good fit. "
-            "gibbs: Bayesian, the most accurate, nothing to tune, and says how sure it is."
+            "adam: mini-batches, as in the article. als: alternating least squares, the fastest to a good fit. "
+            "gibbs: Bayesian, the most accurate; it has nothing to tune, and tells how sure it is."
         ),
     ] = "adam"
     factors: Annotated[int, Opt("Length of a user's and an item's factor vector.", short="-k", range="[1, 4096]")] = 32
-    biases: Annotated[bool, Opt("Mean, user and item biases beside the factors.")] = True
+    biases: Annotated[bool, Opt("Model the mean and the biases of users and items beside the factors.")] = True
     epochs: Annotated[
         int,
         Opt(
@@ -206,7 +218,8 @@ class TrainConfig(Config):
         ),
     ] = 0
     lr: Annotated[
-        float, Opt("Learning rate, at the schedule's peak.", short="-l", range="(0, inf)", only=("adam",))
+        float,
+        Opt("Learning rate, at the schedule's peak.", short="-l", range="(0, inf)", only=("adam",)),
     ] = 0.02
     schedule: Annotated[
         Literal["one-cycle", "constant"],
@@ -218,9 +231,10 @@ class TrainConfig(Config):
         Opt("L2 of the factors, λ; a row of n ratings pays λ√n‖p‖².", range="[0, inf)", only=("adam", "als")),
     ] = 1.0
     bias_l2: Annotated[float, Opt("L2 of the biases, scaled likewise.", range="[0, inf)", only=("adam", "als"))] = 0.3
-    init_std: Annotated[float, Opt("Standard deviation of the initial factors.", range="[0, inf)", only=("adam",))] = (
-        0.05
-    )
+    init_std: Annotated[
+        float,
+        Opt("Standard deviation of the initial factors.", range="[0, inf)", only=("adam",)),
+    ] = 0.05
     tolerance: Annotated[
         float,
         Opt("Stop when a round lowers the objective by less than this share of it.", range="[0, 1)", only=("als",)),
@@ -236,7 +250,8 @@ class TrainConfig(Config):
     device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
     threads: Annotated[int, Opt("CPU threads; 0: as many cores as pay off.", range="[0, 1024]", shared=True)] = 0
     seed: Annotated[
-        int, Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True)
+        int,
+        Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True),
     ] = 1234
     resume: Annotated[
         bool,
@@ -289,7 +304,8 @@ class EvaluateConfig(Config):
     run: Annotated[str, Opt("The run to evaluate.", is_name=True, shared=True)] = "default"
     part: Annotated[Part, Opt("Which part of the ratings to predict.", formerly="split")] = "test"
     max_rmse: Annotated[
-        float | None, Opt("Exit with 7 if the RMSE is above this.", range="[0, inf)", recorded=False)
+        float | None,
+        Opt("Exit with 7 if the RMSE is above this.", range="[0, inf)", recorded=False),
     ] = None
     top: Annotated[
         int,
@@ -332,10 +348,11 @@ class RecommendConfig(Config):
 
     run: Annotated[str, Opt("The run whose model recommends.", is_name=True, shared=True)] = "default"
     user: Annotated[tuple[str, ...], Opt("A user's id, as in the ratings (repeatable).", short="-u", metavar="ID")] = ()
-    users_from: Annotated[str | None, Opt("A file with one user id a line; - for standard input.", metavar="FILE")] = (
-        None
-    )
-    all_users: Annotated[bool, Opt("Every user.")] = False
+    users_from: Annotated[
+        str | None,
+        Opt("A file with one user id a line; - for standard input.", metavar="FILE"),
+    ] = None
+    all_users: Annotated[bool, Opt("Recommend to every user.")] = False
     ratings: Annotated[
         Path | None,
         Opt(
@@ -344,16 +361,18 @@ class RecommendConfig(Config):
         ),
     ] = None
     n: Annotated[int, Opt("Items for each user.", flag="--top", short="-n", range="[1, inf)")] = 10
-    include_seen: Annotated[bool, Opt("Also items that the user has rated.")] = False
-    with_std: Annotated[bool, Opt("Also the standard deviation of a rating about its prediction (solver gibbs).")] = (
-        False
-    )
+    include_seen: Annotated[bool, Opt("Recommend also what the user has rated.")] = False
+    with_std: Annotated[
+        bool,
+        Opt("Add the standard deviation of a rating about its prediction (runs of --solver gibbs)."),
+    ] = False
     format: Annotated[
         Literal["table", "csv", "jsonl", "json", "parquet"] | None,
         Opt("Format of the recommendations. Default: by --output's ending, else table.", short="-f"),
     ] = None
     output: Annotated[
-        Path | None, Opt("Write here instead of standard output.", short="-o", metavar="FILE", place=True)
+        Path | None,
+        Opt("Write here instead of standard output.", short="-o", metavar="FILE", place=True),
     ] = None
     save: Annotated[
         bool,

@@ -6,11 +6,13 @@
     ├── DataError        4  ratings, items or ids that cannot be used
     ├── DownloadError    5  the network, a checksum or an archive
     ├── DivergedError    6  training left the finite numbers
-    ├── GateError        7  a figure is worse than the bound the user set
+    ├── GateError        7  the model is worse than the bound that the user set
     └── ClosedPipe     141  nobody reads standard output any more
 
-    Stopped        130/143  Ctrl-C or SIGTERM; no Exception, as KeyboardInterrupt is none: no library swallows it
-    StoppedAtOnce  130/143  the second one
+    Stopped        130/143  Ctrl-C or SIGTERM
+    StoppedAtOnce  130/143  the second of them
+
+The last two are no Exception, as KeyboardInterrupt is none, so that no library takes them for a failure of its own.
 
 Every message is one line: what is wrong, where, and what to do.
 """

@@ -7,20 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochLine:
-    """One finished epoch, as progress tells it: which of how many, and how it went."""
+    """One finished epoch, as progress tells it.
+
+    Attributes:
+        epoch, epochs: its number, from 1, and how many there may be.
+        errors: in rating points, by the name that is shown, in the order in which they are shown.
+        best: whether its model is the best so far.
+        ratings_per_second: its speed.
+        seconds_left: until the last epoch, at this speed.
+    """
 
     epoch: int
     epochs: int
-    train_rmse: float
-    validation_rmse: float | None
-    errors: dict[str, float]  # further numbers in rating points, by name
+    errors: dict[str, float]
     best: bool
     ratings_per_second: float
     seconds_left: float
 
 
 class Progress:
-    """What a stage says while it works. This one says nothing; :class:`Terminal` overrides it."""
+    """What a stage says while it works. This one says nothing."""
 
     def note(self, text: str) -> None:
         """Something worth knowing."""

@@ -9,7 +9,8 @@ from mfcli.errors import Stopped, StoppedAtOnce
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _swallowed: list[int] = []
-"""Signals whose Stopped was raised. Who finds one here knows that it was lost, as in C code that clears errors."""
+"""Signals that have raised Stopped. The exception can be lost, as in C code that clears errors; SafePoints, which
+begin later, then find the signal here."""
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:

@@ -241,18 +241,11 @@ class _Run:
             now = time.perf_counter()
             done, speed = len(self.history), len(self.train) / (now - before)
             left = (now - begin) / (done - self.resumed_at) * (epochs - done)
-            bars.epoch(
-                EpochLine(
-                    epoch=done,
-                    epochs=epochs,
-                    train_rmse=result.train_rmse,
-                    validation_rmse=result.validation_rmse,
-                    errors=result.errors,
-                    best=better,
-                    ratings_per_second=speed,
-                    seconds_left=left,
-                )
-            )
+            errors = {"train RMSE": result.train_rmse}
+            if result.validation_rmse is not None:
+                errors["val RMSE"] = result.validation_rmse
+            errors |= {name.replace("_rmse", " RMSE"): error for name, error in result.errors.items()}
+            bars.epoch(EpochLine(done, epochs, errors, better, speed, left))
             if not self._finished() and now - self.saved >= SAVE_EVERY:
                 self._save()
             signals.check()

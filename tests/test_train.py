@@ -356,7 +356,7 @@ def test_the_history_has_every_epoch_and_every_batch(artifacts: Path) -> None:
         sizes = [500] * (ratings // 500) + [ratings % 500]
         total = sum(n * r**2 for n, r in zip(sizes, record["batch_rmse"], strict=True))
         assert record["train_rmse"] == pytest.approx(math.sqrt(total / ratings), rel=1e-5)
-        assert (line.train_rmse, line.validation_rmse) == (record["train_rmse"], record["validation_rmse"])
+        assert line.errors == {"train RMSE": record["train_rmse"], "val RMSE": record["validation_rmse"]}
         assert record["learning_rate"] > 0
     assert progress.batches == 3 * math.ceil(ratings / 500)
     assert done.train_rmse == records[done.best_epoch - 1]["train_rmse"]

@@ -30,7 +30,7 @@ JSON = typer.Option(
 QUIET = typer.Option(
     "--quiet",
     "-q",
-    help="Say nothing but errors, and print nothing but what was asked for by name.",
+    help="Print nothing but errors and recommendations.",
     metavar="",
     envvar="MFCLI_QUIET",
     show_envvar=False,

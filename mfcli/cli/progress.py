@@ -28,7 +28,7 @@ class Terminal(Progress):
         try:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
-        except OSError:  # nobody is listening: no reason to stop, nor for Python to fail when it flushes at exit
+        except OSError:  # nobody listens; go on, and let Python's own flush at exit succeed
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def note(self, text: str) -> None:
@@ -76,7 +76,7 @@ class Terminal(Progress):
                 rp.TextColumn("{task.description:<5}"),
                 rp.BarColumn(bar_width=24),
                 rp.MofNCompleteColumn(),
-                rp.TextColumn("{task.fields[figures]}"),
+                rp.TextColumn("{task.fields[numbers]}"),
                 rp.TextColumn("{task.fields[left]}", style="progress.remaining"),
             ) as bars:
                 live = _LiveTraining(bars, epoch_name, epochs, done)
@@ -118,14 +118,9 @@ def clock(seconds: float) -> str:
 def epoch_text(line: EpochLine, epoch_name: str = "epoch") -> str:
     """An epoch, or whatever its solver calls it, in one line."""
     width = len(str(line.epochs))
-    validation = "" if line.validation_rmse is None else f"  val RMSE {line.validation_rmse:.4f}"
-    if line.errors:
-        further = (f"{name.removesuffix('_rmse')} {value:.4f}" for name, value in line.errors.items())
-        validation += f" ({', '.join(further)})"
-    return (
-        f"{epoch_name} {line.epoch:>{width}}/{line.epochs}  train RMSE {line.train_rmse:.4f}{validation}"
-        f"  {line.ratings_per_second:,.0f}{'' if line.errors else ' ratings'}/s{'  best' if line.best else ''}"
-    )
+    errors = [f"{name} {error:.4f}" for name, error in line.errors.items()]
+    speed, best = f"{line.ratings_per_second:,.0f} ratings/s", ["best"] if line.best else []
+    return "  ".join([f"{epoch_name} {line.epoch:>{width}}/{line.epochs}", *errors, speed, *best])
 
 
 class _PlainTraining(TrainingProgress):
@@ -139,8 +134,8 @@ class _PlainTraining(TrainingProgress):
 class _LiveTraining(TrainingProgress):
     def __init__(self, bars: "rich.progress.Progress", epoch_name: str, epochs: int, done: int) -> None:
         self.bars, self.epoch_name, self.redraw = bars, epoch_name, _Throttle()
-        self.epochs = bars.add_task(epoch_name, total=epochs, completed=done, figures="", left="")
-        self.batches = bars.add_task("batch", total=None, figures="", left="")
+        self.epochs = bars.add_task(epoch_name, total=epochs, completed=done, numbers="", left="")
+        self.batches = bars.add_task("batch", total=None, numbers="", left="")
         self.lines: list[tuple[str, str]] = []  # text and style of the epochs since the last redraw
 
     def draw(self) -> None:
@@ -157,13 +152,13 @@ class _LiveTraining(TrainingProgress):
         if not self.redraw.due():
             return
         batch, running = rmse()
-        figures = f"RMSE {batch:.4f}, running {running:.4f}"
-        self.bars.update(self.batches, completed=done, total=total, figures=figures)
+        numbers = f"RMSE {batch:.4f}, running {running:.4f}"
+        self.bars.update(self.batches, completed=done, total=total, numbers=numbers)
         self.draw()
 
     def epoch(self, line: EpochLine) -> None:
         self.lines.append((epoch_text(line, self.epoch_name), "bold" if line.best else ""))
-        figures = f"{line.ratings_per_second:,.0f} ratings/s"
-        self.bars.update(self.epochs, completed=line.epoch, figures=figures, left=f"{clock(line.seconds_left)} left")
+        numbers = f"{line.ratings_per_second:,.0f} ratings/s"
+        self.bars.update(self.epochs, completed=line.epoch, numbers=numbers, left=f"{clock(line.seconds_left)} left")
         if self.redraw.due():
             self.draw()

@@ -30,7 +30,7 @@ def catalogue(entries: list[dict[str, Any]]) -> str:
 def downloaded(done: "Downloaded") -> str:
     values = {"files": ", ".join(done.files)}
     if done.oracle_rmse is not None:
-        values["oracle RMSE"] = f"{done.oracle_rmse:.4f} (of the true model: only luck is better)"
+        values["oracle RMSE"] = f"{done.oracle_rmse:.4f} (the true model's; only luck beats it)"
     return pairs(f"{done.name} in {done.path}", values)
 
 
@@ -82,7 +82,7 @@ def evaluated(done: "Evaluation") -> str:
         rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
     values = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
     if done.bias_rmse < done.rmse:
-        values["mind"] = "biases alone predict better: too few ratings for factors, or too little L2"
+        values["note"] = "biases alone predict better: too few ratings for factors, or too little L2"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
     if done.ranking is not None:
