@@ -4,13 +4,14 @@ A stage takes one frozen dataclass from here; the command line makes its options
 so that a flag, an ``MFCLI_*`` variable, a key of ``--config`` and an argument from Python are one thing.
 """
 
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from mfcli.errors import UsageError
-from mfcli.option import Opt, Options
+from mfcli.option import NAME, Opt, Options
 
 SEEDS = "[0, 4294967295]"
 Part = Literal["train", "val", "test"]
@@ -85,6 +86,13 @@ class DownloadConfig(Config):
             raise UsageError(f"--mirror: '{self.mirror}' is no address (http://HOST/PATH or https://HOST/PATH)")
 
 
+OF_OWN_FILES = (
+    *("items", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
+    *("decimal", "missing", "wide"),
+)
+"""Options that say how one's own files are to be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig(Config):
     """Options of ``mfcli prepare``."""
@@ -93,25 +101,45 @@ class PrepareConfig(Config):
 
     name: Annotated[
         str | None,
-        Opt("The downloaded data set to prepare. Default: the only one there is.", argument=True, is_name=True),
+        Opt("The downloaded data set to prepare. Default: the only one there is.", argument=True),
     ] = None
     ratings: Annotated[
-        Path | None,
-        Opt("Your own ratings: CSV, TSV, '::' or ';' separated, parquet; may be gzipped.", metavar="FILE"),
-    ] = None
+        tuple[Path, ...],
+        Opt(
+            "Your own ratings: text, parquet, feather or JSON, in any container; a folder of parts; "
+            "- for standard input. Repeat it for several files.",
+            metavar="FILE",
+        ),
+    ] = ()
     items: Annotated[
         Path | None,
         Opt("Titles and genres of your items: columns item, title, genres.", metavar="FILE"),
     ] = None
     columns: Annotated[
         str | None,
-        Opt("Names of the columns in the header.", metavar="USER,ITEM,RATING[,TIMESTAMP]"),
+        Opt("The columns of the ratings, by name or by number from 1.", metavar="USER,ITEM,RATING[,TIMESTAMP]"),
+    ] = None
+    item_columns: Annotated[
+        str | None, Opt("The columns of the items, by name or by number from 1.", metavar="ITEM,TITLE[,GENRES]")
     ] = None
     separator: Annotated[
         str | None,
-        Opt("What separates the columns ('\\t' is a tab). Default: found in the file."),
+        Opt("What separates the columns: '\\t' is a tab, ' ' any run of blanks. Default: found in the file."),
     ] = None
-    no_header: Annotated[bool, Opt("The file has no header: columns are user, item, rating[, timestamp].")] = False
+    no_header: Annotated[bool, Opt("The first line is a rating. Default: found in the file.")] = False
+    encoding: Annotated[
+        str | None, Opt("Encoding of the text, such as cp1252. Default: by its byte order mark, else UTF-8.")
+    ] = None
+    quoting: Annotated[
+        Literal["auto", "double", "backslash", "none"],
+        Opt("How a quote is written within quotes; none: quotes are letters like others."),
+    ] = "auto"
+    comment: Annotated[str | None, Opt("Pass over lines that begin with this.", metavar="TEXT")] = None
+    decimal: Annotated[Literal[".", ","], Opt("The decimal point of the ratings.")] = "."
+    missing: Annotated[
+        str | None, Opt("Leave out ratings that are one of these, such as 99,NA.", metavar="VALUE[,VALUE]")
+    ] = None
+    wide: Annotated[bool, Opt("The ratings are a matrix: a line a user, a column an item.")] = False
     duplicates: Annotated[
         Literal["error", "last", "mean"],
         Opt("If a user rated an item more than once: stop, keep the last, or keep the mean."),
@@ -144,12 +172,25 @@ class PrepareConfig(Config):
 
     def _check_source(self) -> None:
         """Either a downloaded data set or one's own files."""
-        if self.ratings is not None and self.name is not None:
+        if self.ratings and self.name is not None:
             raise UsageError(f"--ratings and the data set '{self.name}' exclude each other")
-        if self.ratings is None:
-            for name in ("columns", "separator", "no_header", "test", "items"):
-                if getattr(self, name):
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise UsageError(f"'{self.name}' is no name of a data set: a file of ratings goes to --ratings")
+        if not self.ratings:
+            for name in OF_OWN_FILES:
+                if getattr(self, name) != self.option(name).default:
                     raise UsageError(f"{self.option(name).flag} goes with --ratings FILE")
+        if self.item_columns is not None and self.items is None:
+            raise UsageError("--item-columns goes with --items FILE")
+        if self.wide and self.columns is not None:
+            raise UsageError("--wide and --columns exclude each other")
+        if [*self.ratings, self.items, self.test].count(Path("-")) > 1:
+            raise UsageError("standard input can be read but once: give - once")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise UsageError(f"--encoding: no encoding is called '{self.encoding}'") from None
 
     def _check_split(self) -> None:
         """One way to choose the test part."""

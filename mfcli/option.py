@@ -148,7 +148,11 @@ class Option:
     def from_plain(self, value: Any) -> Any:
         """The option's value, from what JSON or TOML can hold; still to be checked."""
         if isinstance(value, list):
-            return tuple(self.from_plain(one) for one in value)
+            return tuple(self._one_from_plain(one) for one in value)
+        one = self._one_from_plain(value)
+        return (one,) if self.several and not isinstance(one, tuple) else one
+
+    def _one_from_plain(self, value: Any) -> Any:
         if self.kind is Path and isinstance(value, str):
             return Path(value)
         if self.kind is str and isinstance(value, int) and not isinstance(value, bool):

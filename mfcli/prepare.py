@@ -1,5 +1,6 @@
 """``mfcli prepare``: check ratings, give users and items dense indices, cut train, validation and test parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts
-from mfcli.atomic import sha256
 from mfcli.config import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalog import CSV, SYNTHETIC, find
+from mfcli.data.catalog import CATALOG, CSV, SYNTHETIC, find
+from mfcli.data.files import find_source, find_sources
+from mfcli.data.form import Reading
+from mfcli.data.oddities import odd_values
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
-from mfcli.data.readers import read_ratings
+from mfcli.data.readers import RATINGS_FILES, read_ratings
 from mfcli.data.split import split
 from mfcli.data.table import Table, join
-from mfcli.data.titles import Titles, read_items, read_own_items
-from mfcli.errors import ArtifactError, UsageError
+from mfcli.data.titles import ITEMS_FILES, Titles, read_items, read_own_items
+from mfcli.data.wide import read_wide
+from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.progress import Progress
 
 
@@ -94,19 +98,22 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     artifacts = Artifacts(config.dir)
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
-        source = _own(config) if config.ratings is not None else _downloaded(config, artifacts)
+        source = _own(config) if config.ratings else _downloaded(config, artifacts)
+        _tell(source, config, progress)
         table = source.table.without_duplicates(config.duplicates)
         table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
         ratings, ids = table.compact()
         rows = split(config, ratings, np.flatnonzero(table.own_test) if config.test else None)
-        progress.note(f"read {len(source.table):,} ratings of {source.dataset}")
         leaked = table.leaked()
         if leaked:
             progress.warn(f"{leaked:,} of the {len(rows.test):,} test ratings are also given to train on")
         if source.titles and not any(str(one) in source.titles for one in ids.items):
             progress.warn("the items file has no title for any item of the ratings")
+        values, counts = np.unique(ratings.ratings, return_counts=True)
+        for warning in odd_values(values, counts):
+            progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
-        results = _results(source, ratings, parts, ids)
+        results = _results(source, ratings, parts, ids) | {"histogram": histogram(values, counts)}
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
             nothing = Sides(*(Described((), [[] for _ in one], {}) for one in ids))
             write(draft.path, parts, ids, source.titles, nothing)
@@ -114,31 +121,64 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     return PreparedSummary(path=stage.path, **results)
 
 
+def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
+    """Say what was read and as what. Raises DataError if the split needs timestamps that cannot be used."""
+    origin = source.table.origin
+    columns = ", ".join(f"{role} = {name}" for role, name in origin.columns.items())
+    progress.note(f"read {len(source.table):,} ratings in {origin.lines:,} lines of {source.dataset}: {columns}")
+    if origin.no_times and config.split != "random":
+        raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
+    if origin.no_times:
+        progress.warn(f"timestamps are left out: {origin.no_times}")
+    if origin.missing:
+        progress.note(f"left out {origin.missing:,} lines whose rating is one of --missing {config.missing}")
+
+
 def _own(config: PrepareConfig) -> _Source:
-    assert config.ratings is not None
+    """One's own ratings, test ratings and titles."""
+    how = Reading(
+        columns=config.columns,
+        separator=config.separator,
+        header=False if config.no_header else None,
+        encoding=config.encoding,
+        quoting=config.quoting,
+        comment=config.comment,
+        decimal=config.decimal,
+        missing=tuple(text.strip() for text in (config.missing or "").split(",")) if config.missing is not None else (),
+    )
+    inputs: dict[str, str] = {}
 
-    def read(path: Path) -> Table:
-        return read_ratings(path, columns=config.columns, separator=config.separator, header=not config.no_header)
+    def read(paths: Sequence[Path], name: str) -> Table:
+        sources = [source for path in paths for source in find_sources(path, RATINGS_FILES)]
+        inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
+        return join([read_wide(source, how) if config.wide else read_ratings(source, how) for source in sources])
 
-    table = read(config.ratings)
+    table = read(config.ratings, "ratings")
     if config.test is not None:
-        test = read(config.test)
+        test = read([config.test], "test")
         table = join([table, replace(test, own_test=np.ones(len(test), bool))])
-    titles = read_own_items(config.items) if config.items is not None else {}
-    files = {"ratings": config.ratings, "test": config.test, "items": config.items}
-    inputs = {name: sha256(path) for name, path in files.items() if path is not None}
-    return _Source(config.ratings.name, table, titles, inputs)
+    titles: Titles = {}
+    if config.items is not None:
+        items = find_source(config.items, ITEMS_FILES)
+        inputs["items"] = items.sha256()
+        titles = read_own_items(items, replace(how, columns=config.item_columns, separator=None, header=None))
+    names = ["standard input" if str(path) == "-" else path.name for path in config.ratings]
+    return _Source(" and ".join(names), table, titles, inputs)
 
 
 def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     name = config.name or _only(artifacts)
+    if name not in CATALOG and Path(name).exists():
+        raise UsageError(f"no data set is called '{name}': a file of your own is given by --ratings {name}")
     layout = CSV if name == SYNTHETIC else find(name).layout
     record = artifacts.raw(name).record()
     record.check()
-    folder = record.stage.path
-    table = read_ratings(folder / layout.ratings, separator=layout.separator, header=layout.header)
-    titles = read_items(folder / layout.items, layout)
-    return _Source(name, table, titles, {f"raw/{name}": record.fingerprint}, record.results.get("oracle_rmse"))
+    ratings, items = (find_source(record.stage.path / file) for file in (layout.ratings, layout.items))
+    how = Reading(separator=layout.separator, header=None if layout.header else False)
+    inputs = {f"raw/{name}": record.fingerprint}
+    return _Source(
+        name, read_ratings(ratings, how), read_items(items, layout), inputs, record.results.get("oracle_rmse")
+    )
 
 
 def _only(artifacts: Artifacts) -> str:
@@ -169,7 +209,6 @@ def _results(source: _Source, ratings: Ratings, parts: Parts[Ratings], ids: Side
         "mean": float(ratings.ratings.mean(dtype=np.float64)),
         "minimum": float(ratings.ratings.min()),
         "maximum": float(ratings.ratings.max()),
-        "histogram": histogram(ratings.ratings),
         "test_users_unseen": int(new_user[np.unique(test.users)].sum()),
         "test_items_unseen": int(new_item[np.unique(test.items)].sum()),
         "test_ratings_unseen": int((new_user[test.users] | new_item[test.items]).sum()),
@@ -184,18 +223,18 @@ def _kind(ids: npt.NDArray[Any]) -> str:
     return "integer" if ids.dtype == np.int64 else "string"
 
 
-def histogram(ratings: npt.NDArray[np.float32], most: int = 20) -> dict[str, int]:
+def histogram(values: npt.NDArray[Any], counts: npt.NDArray[Any], most: int = 20) -> dict[str, int]:
     """How often each rating occurs; with more than ``most`` different ones, how many fall into each of ten bins.
 
     Args:
-        ratings: (n,) float32, n > 0.
+        values: (k,) different ratings, ascending.
+        counts: (k,) how often each occurs.
 
     Returns:
         The rating, or its bin's middle, as text -> how many; ascending.
     """
-    values, counts = np.unique(ratings, return_counts=True)
     if len(values) > most:
-        counts, edges = np.histogram(ratings.astype(np.float64), bins=10)
+        counts, edges = np.histogram(values.astype(np.float64), bins=10, weights=counts)
         values = (edges[:-1] + edges[1:]) / 2
     texts = (f"{{:.{digits}g}}".format for digits in (6, 9, 17))  # as short as tells them apart
     names = next(names for text in texts if len(set(names := [text(float(value)) for value in values])) == len(values))

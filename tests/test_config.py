@@ -187,7 +187,7 @@ def test_a_preset_is_for_its_solver() -> None:
         ("[train]\nrun = '../x'", r"--run: '\.\./x' is no name"),
         ("[train]\nrun = true", "--run: True is not a text"),
         ("[train]\ndir = 1", "--dir: 1 is not a path"),
-        ("[plot]\ncompare = 'a'", "--compare: 'a' is not a list"),
+        ("[plot]\ncompare = 1.5", "--compare: 1.5 is not a text"),
         ("[train]\nlr = nan", r"--lr: nan is not in \(0, inf\)"),
         ("[train]\nlr = 2024-01-01", "--lr: .* is not a number"),
         ("[train", "Expected .]. at the end"),
@@ -274,7 +274,7 @@ def test_names_that_become_folders_cannot_climb(name: str) -> None:
             make()
 
 
-RATINGS, TEST = Path("ratings.csv"), Path("test.csv")
+RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_a_contradiction_is_what_was_said_and_is_recorded_otherwise() -> None:
         (TrainConfig(preset="article", epochs=5), "mfcli train --preset article --epochs 5"),
         (TrainConfig(biases=False, l2=0.0), "mfcli train --no-biases --l2 0.0"),
         (DownloadConfig(), "mfcli download ml-latest-small"),
-        (PrepareConfig(ratings=Path("r.csv"), separator="\t"), "mfcli prepare --ratings r.csv --separator '\t'"),
+        (PrepareConfig(ratings=(Path("r.csv"),), separator="\t"), "mfcli prepare --ratings r.csv --separator '\t'"),
         (PrepareConfig(name="a", no_header=False), "mfcli prepare a"),
         (PlotConfig(compare=("a", "b")), "mfcli plot --compare a --compare b"),
     ],

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfcli.data.catalog import CSV, DAT, ML100K, Layout
+from mfcli.data.files import find_source
+from mfcli.data.form import Reading
 from mfcli.data.readers import read_item_ratings, read_ratings
 from mfcli.data.table import Table
 from mfcli.errors import DataError, UsageError
@@ -34,6 +36,10 @@ def text(separator: str, header: str = "", rows: list[Row] = ROWS) -> str:
     return "".join(line + "\n" for line in [*lines, *(separator.join(map(str, row)) for row in rows)])
 
 
+def read(path: Path, **how: Any) -> Table:
+    return read_ratings(find_source(path), Reading(**how))
+
+
 def rows_of(table: Table) -> list[Row]:
     columns = [table.ids.users[table.users].tolist(), table.ids.items[table.items].tolist(), table.ratings.tolist()]
     return list(zip(*columns, *([] if table.timestamps is None else [table.timestamps.tolist()]), strict=True))
@@ -42,32 +48,32 @@ def rows_of(table: Table) -> list[Row]:
 @pytest.mark.parametrize("layout", [CSV, DAT, ML100K])
 def test_every_layout_of_the_catalogue(layout: Layout, tmp_path: Path) -> None:
     path = put(tmp_path, layout.ratings, text(layout.separator, HEADER.strip() if layout.header else ""))
-    assert rows_of(read_ratings(path, separator=layout.separator, header=layout.header)) == ROWS
+    assert rows_of(read(path, separator=layout.separator, header=layout.header)) == ROWS
 
 
 @pytest.mark.parametrize("separator", [",", "\t", "::", ";", "|", " "])
 @pytest.mark.parametrize("header", [True, False])
 def test_the_separator_is_found_by_looking(separator: str, header: bool, tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.txt", text(separator, "user,item,rating,ts" if header else ""))
-    assert rows_of(read_ratings(path, header=header)) == ROWS
+    assert rows_of(read(path, header=header)) == ROWS
 
 
 @pytest.mark.parametrize("separator", ["\t", "\\t", "tab"])
 def test_a_tab_may_be_given_by_name(separator: str, tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.txt", text("\t", "user,item,rating,time"))
-    assert rows_of(read_ratings(path, separator=separator)) == ROWS
+    assert rows_of(read(path, separator=separator)) == ROWS
 
 
 @pytest.mark.parametrize("separator", ["é", "--", "#"])
 def test_any_separator_can_be_given(separator: str, tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.txt", text(separator, "user,item,rating,time"))
-    assert rows_of(read_ratings(path, separator=separator)) == ROWS
+    assert rows_of(read(path, separator=separator)) == ROWS
 
 
 @pytest.mark.parametrize("separator", ['"', "\n", "\r"])
 def test_a_separator_that_cannot_be_is_a_usage_error(separator: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--separator"):
-        read_ratings(put(tmp_path, "ratings.csv", text(",", HEADER.strip())), separator=separator)
+        read(put(tmp_path, "ratings.csv", text(",", HEADER.strip())), separator=separator)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".GZ"])
@@ -75,7 +81,7 @@ def test_a_separator_that_cannot_be_is_a_usage_error(separator: str, tmp_path: P
 def test_gzipped_text(suffix: str, separator: str, tmp_path: Path) -> None:
     half = text(separator).encode()
     path = put(tmp_path, f"ratings{suffix}", gzip.compress(half) + gzip.compress(half))  # of two members, as pigz -i
-    assert rows_of(read_ratings(path, header=False)) == ROWS * 2
+    assert rows_of(read(path, header=False)) == ROWS * 2
 
 
 @pytest.mark.parametrize("separator", [",", "::"])
@@ -89,7 +95,7 @@ def test_line_ends_blank_lines_and_byte_order_marks(
     content = text(separator, header)
     content = content.replace(before, after) if before else after + content
     for ending in (content, content.rstrip("\r\n")):
-        assert rows_of(read_ratings(put(tmp_path, "ratings.txt", ending), header=bool(header))) == ROWS
+        assert rows_of(read(put(tmp_path, "ratings.txt", ending), header=bool(header))) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -102,31 +108,31 @@ def test_line_ends_blank_lines_and_byte_order_marks(
     ],
 )
 def test_the_usual_names_are_recognized_whatever_their_case(names: str, tmp_path: Path) -> None:
-    assert rows_of(read_ratings(put(tmp_path, "ratings.csv", f"{names}\n{text(',')}"))) == ROWS
+    assert rows_of(read(put(tmp_path, "ratings.csv", f"{names}\n{text(',')}"))) == ROWS
 
 
 def test_columns_are_found_by_name_wherever_they_are(tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.csv", 'x,stamp,stars,film,x,who\n"a,b",9,4.5,f 1,,w\n,8,1,f 2,"c\nd",w\n')
-    named = read_ratings(path, columns="who, film,stars ,stamp")
+    named = read(path, columns="who, film,stars ,stamp")
     assert rows_of(named) == [("w", "f 1", 4.5, 9), ("w", "f 2", 1.0, 8)]
-    assert [named.locate(row).rpartition(", ")[2] for row in (0, 1)] == ["line 2", "line 3"]
-    assert rows_of(read_ratings(path, columns="who,film,stars")) == [("w", "f 1", 4.5), ("w", "f 2", 1.0)]
+    assert [named.origin.locate(row).rpartition(", ")[2] for row in (0, 1)] == ["line 2", "line 3"]
+    assert rows_of(read(path, columns="who,film,stars")) == [("w", "f 1", 4.5), ("w", "f 2", 1.0)]
 
 
 def test_a_long_file_of_notes_with_line_breaks_is_read_whole(tmp_path: Path) -> None:
     note = '"' + "line\n" * 13_000 + '"'
     path = put(tmp_path, "ratings.csv", "user,item,rating,note\n" + f"1,2,3,{note}\n" * 300)  # several read blocks
-    assert rows_of(read_ratings(path)) == [(1, 2, 3.0)] * 300
+    assert rows_of(read(path)) == [(1, 2, 3.0)] * 300
 
 
 def test_without_a_header_the_first_three_or_four_columns_count(tmp_path: Path) -> None:
-    assert rows_of(read_ratings(put(tmp_path, "u1.base", "1\t2\t3\n"), header=False)) == [(1, 2, 3.0)]
-    assert rows_of(read_ratings(put(tmp_path, "wide.csv", "1,2,3,4,five\n"), header=False)) == [(1, 2, 3.0, 4)]
+    assert rows_of(read(put(tmp_path, "u1.base", "1\t2\t3\n"), header=False)) == [(1, 2, 3.0)]
+    assert rows_of(read(put(tmp_path, "u1.base", "1\t2\t3\t4\n"), header=False)) == [(1, 2, 3.0, 4)]
 
 
 def test_quotes_mean_nothing_beside_a_separator_of_two_characters(tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.dat", '"a::1::3\nb::"::4\n')
-    assert rows_of(read_ratings(path, header=False)) == [('"a', "1", 3.0), ("b", '"', 4.0)]
+    assert rows_of(read(path, header=False)) == [('"a', "1", 3.0), ("b", '"', 4.0)]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,8 @@ def test_quotes_mean_nothing_beside_a_separator_of_two_characters(tmp_path: Path
         ([str(2**63), "1"], [str(2**63), "1"]),
         (["007", "7"], ["007", "7"]),
         (["-0"], ["-0"]),
-        (["1.0", "2"], ["1.0", "2"]),
+        (["1.0", "2", "1"], [1, 2, 1]),
+        (["1.0", "x"], ["1.0", "x"]),
         (["NA", "null", "nan"], ["NA", "null", "nan"]),
         ([" 7", "7 ", "7"], [7, 7, 7]),
         (["é", "日本"], ["é", "日本"]),
@@ -146,7 +153,7 @@ def test_quotes_mean_nothing_beside_a_separator_of_two_characters(tmp_path: Path
     ids=lambda ids: str(ids)[:30],
 )
 def test_ids_stay_what_they_are(ids: list[str], expected: list[object], tmp_path: Path) -> None:
-    table = read_ratings(put(tmp_path, "ratings.csv", text(",", "user,item,rating", [(i, "x", 1) for i in ids])))
+    table = read(put(tmp_path, "ratings.csv", text(",", "user,item,rating", [(i, "x", 1) for i in ids])))
     assert table.ids.users[table.users].tolist() == expected
 
 
@@ -156,7 +163,7 @@ FAULTS = {
     HEADER: "r.csv: there are no ratings in it",
     HEADER.strip(): "r.csv: there are no ratings in it",
     "user,film,rating\n1,2,3\n": "r.csv, line 1: no column looks like the item (columns: user, film, rating)",
-    "1,2,3,4\n1,3,3,4\n": "r.csv, line 1: no column looks like the user",
+    "1,2,3,4,5\n1,3,3,4,5\n": "r.csv, line 1: 5 columns without names (1, 2, 3, 4, 5): say which is which",
     "user,item\n1,2\n": "r.csv, line 1: no separator cuts it",
     "user,item,rating,user\n1,2,3,4\n": "r.csv, line 1: two columns have the same name",
     f"{HEADER}1,2,3,4\n1,2,good,4\n": "r.csv, line 3: the rating 'good' is not a number",
@@ -168,24 +175,20 @@ FAULTS = {
     f"{HEADER}1,2,1_0,4\n": "r.csv, line 2: the rating '1_0' is not a number",
     f"{HEADER}1,2,٤,4\n": "r.csv, line 2: the rating '٤' is not a number",
     f"{HEADER}\n1,2,,4\n": "r.csv, line 3: the rating is empty",
-    f"{HEADER}1,2,3,\n": "r.csv, line 2: the timestamp is empty",
-    f"{HEADER}1,2,3,2018-09-26\n": "r.csv, line 2: the timestamp '2018-09-26' is not a number",
-    f"{HEADER}1,2,3,1e30\n": "r.csv, line 2: the timestamp '1e30' is too large",
     f"{HEADER}1,2,3,4\n,2,3,4\n": "r.csv, line 3: the user id is empty",
     f'{HEADER}1,"",3,4\n': "r.csv, line 2: the item id is empty",
     f"{HEADER}  ,2,3,4\n": "r.csv, line 2: the user id is empty",
     f"{HEADER}1,2,3,4\n1,2,3\n": "r.csv, line 3: 3 columns, not 4",
     f"{HEADER}1,2,3,4,5\n": "r.csv, line 2: 5 columns, not 4",
-    f"{HEADER}1,2,3,4\n   \n": "r.csv, line 3: 1 columns, not 4",
     f'{HEADER}1,"2\n2",3,4\n5,6,x,8\n': "r.csv, line 4: the rating 'x'",
-    f'{HEADER}1,2,3,4\n5,"6,7,8\n9,9,9,9\n': "r.csv, line 3: 2 columns, not 4",
+    f'{HEADER}1,2,3,4\n5,"6,7,8\n9,9,9,9\n': "r.csv, line 3: a quote opens in this row and is not closed",
     "user;item;rating\n1;2;4,5\n": "r.csv, line 2: the rating '4,5' is not a number",
-    "user::item::rating\n1::2::3\n \n": "r.csv, line 3: 1 columns, not 3",
     "user::item::rating\n1::2::3\n::2::3\n": "r.csv, line 3: the user id is empty",
     f"{HEADER}é,2,3,4\n".encode("latin-1"): "r.csv, line 2: the user id is not UTF-8 text",
     HEADER.encode() + b"1,2,3,4\n" * 3000 + b"1,\xe9,3,4\n": "r.csv, line 3002: the item id is not UTF-8 text",
-    HEADER.encode("utf-16"): "r.csv, line 1: not UTF-8 text",
-    gzip.compress(HEADER.encode()): "r.csv, line 1: not UTF-8 text",
+    HEADER.encode("utf-16"): "r.csv: there are no ratings in it",
+    HEADER.encode("utf-16-le"): "r.csv, line 1: there are NUL characters in it",
+    gzip.compress(HEADER.encode()): "r.csv: there are no ratings in it",
 }
 
 
@@ -193,15 +196,15 @@ FAULTS = {
 def test_a_fault_is_named_with_file_and_line(content: bytes | str, message: str, tmp_path: Path) -> None:
     path = put(tmp_path, "r.csv", content)
     with pytest.raises(DataError) as caught:
-        read_ratings(path)
+        read(path)
     assert str(caught.value).startswith(f"{tmp_path}/{message}")
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_utf8_in_a_column_nobody_reads_does_no_harm(tmp_path: Path) -> None:
-    table = read_ratings(put(tmp_path, "r.csv", "user,item,rating,note\n1,2,3,caf\xe9\n".encode("latin-1")))
+    table = read(put(tmp_path, "r.csv", "user,item,rating,note\n1,2,3,caf\xe9\n".encode("latin-1")))
     assert rows_of(table) == [(1, 2, 3.0)]
-    assert table.locate(0).endswith("r.csv, line 2")
+    assert table.origin.locate(0).endswith("r.csv, line 2")
 
 
 @pytest.mark.parametrize("separator", [",", "::"])
@@ -210,8 +213,8 @@ def test_a_gzip_file_that_is_cut_off_is_refused(separator: str, keep: int, tmp_p
     rows = [(i, i * 7919 % 1000, i % 5, i) for i in range(5000)]
     whole = gzip.compress(text(separator, HEADER.strip(), rows).encode())
     path = put(tmp_path, "r.csv.gz", whole[:keep])
-    with pytest.raises(DataError, match=r"r.csv.gz.*Compressed file ended"):
-        read_ratings(path)
+    with pytest.raises(DataError, match=r"r.csv.gz.*Truncated compressed stream"):
+        read(path)
 
 
 @pytest.mark.parametrize("place", [12, 40, -3, -8])
@@ -221,7 +224,7 @@ def test_a_damaged_gzip_file_is_refused(place: int, tmp_path: Path) -> None:
     )
     whole[place] ^= 0xFF
     with pytest.raises(DataError, match=r"r.csv.gz"):
-        read_ratings(put(tmp_path, "r.csv.gz", bytes(whole)))
+        read(put(tmp_path, "r.csv.gz", bytes(whole)))
 
 
 @pytest.mark.parametrize(
@@ -237,26 +240,26 @@ def test_a_damaged_gzip_file_is_refused(place: int, tmp_path: Path) -> None:
 )
 def test_columns_that_cannot_be(columns: str, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error, match=r"columns|no column '(film|USER)'"):
-        read_ratings(put(tmp_path, "r.csv", "user,item,rating,time\n1,2,3,4\n"), columns=columns)
+        read(put(tmp_path, "r.csv", "user,item,rating,time\n1,2,3,4\n"), columns=columns)
 
 
 def test_columns_need_a_header(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--no-header"):
-        read_ratings(put(tmp_path, "r.csv", "1,2,3\n"), columns="a,b,c", header=False)
+        read(put(tmp_path, "r.csv", "1,2,3\n"), columns="a,b,c", header=False)
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.parquet", "file/none.csv", "n" * 300])
 def test_a_missing_file_is_a_data_error(name: str, tmp_path: Path) -> None:
     put(tmp_path, "file", "")
     with pytest.raises(DataError, match=r"No such file|Not a directory|too long"):
-        read_ratings(tmp_path / name)
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["", "folder.parquet"])
-def test_a_folder_is_a_data_error(name: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_a_data_error(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder.parquet").mkdir()
-    with pytest.raises(DataError, match=r"not a regular file"):
-        read_ratings(tmp_path / name)
+    with pytest.raises(DataError, match=r"there is no file to read in this folder"):
+        read(tmp_path / name)
 
 
 # ── parquet ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -284,9 +287,9 @@ def parquet(folder: Path, user: Any = (1, 2), item: Any = (3, 4), rating: Any = 
     ids=str,
 )
 def test_ids_of_parquet(ids: Any, expected: list[object], tmp_path: Path) -> None:
-    table = read_ratings(parquet(tmp_path, user=ids))
+    table = read(parquet(tmp_path, user=ids))
     assert table.ids.users[table.users].tolist() == expected
-    assert table.locate(1) == f"{tmp_path}/r.parquet, row 2"
+    assert table.origin.locate(1) == f"{tmp_path}/r.parquet, row 2"
 
 
 @pytest.mark.parametrize(
@@ -301,13 +304,13 @@ def test_ids_of_parquet(ids: Any, expected: list[object], tmp_path: Path) -> Non
     ids=str,
 )
 def test_timestamps_of_parquet_become_seconds(times: Any, tmp_path: Path) -> None:
-    table = read_ratings(parquet(tmp_path, timestamp=times))
+    table = read(parquet(tmp_path, timestamp=times))
     assert table.timestamps is not None
     assert table.timestamps.tolist() == [86400, 1]
 
 
 def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
-    table = read_ratings(parquet(tmp_path, timestamp=[datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)]))
+    table = read(parquet(tmp_path, timestamp=[datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)]))
     assert table.timestamps is not None
     assert table.timestamps.tolist() == [86400, -86400]
 
@@ -317,47 +320,44 @@ def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
     [
         ({"user": [1, None]}, "row 2: no usable user"),
         ({"item": ["a", " "]}, "row 2: no usable item"),
-        ({"user": [1.0, 2.0]}, "column user cannot be the user .ids are integers or strings"),
+        ({"user": [1.5, 2.0]}, "column user cannot be the user"),
+        ({"user": pa.nulls(2)}, "column user cannot be the user"),
         ({"user": [[1], [2]]}, "column user cannot be the user"),
         ({"user": [b"\xff", b"a"]}, "column user cannot be the user"),
         ({"rating": [1.0, None]}, "row 2: no usable rating"),
-        ({"rating": [float("nan"), 1.0]}, "row 1: no usable rating"),
-        ({"rating": [1.0, 1e300]}, "row 2: no usable rating"),
-        ({"rating": ["1", "good"]}, "column rating cannot be the rating"),
+        ({"rating": [float("nan"), 1.0]}, "row 1: the rating 'nan' is not a finite number"),
+        ({"rating": [1.0, 1e300]}, "row 2: the rating 'inf' is not a finite number"),
+        ({"rating": ["1", "good"]}, "row 2: the rating 'good' is not a number"),
         ({"rating": [[1.0], [2.0]]}, "column rating cannot be the rating"),
-        ({"timestamp": [1, None]}, "row 2: no usable timestamp"),
-        ({"timestamp": [1.0, 1e30]}, "row 2: no usable timestamp"),
-        ({"timestamp": ["1", "2018-09-26"]}, "column timestamp cannot be the timestamp"),
     ],
     ids=str,
 )
 def test_a_fault_in_parquet_is_named_with_its_row(columns: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = parquet(tmp_path, **columns)
     with pytest.raises(DataError, match=f"r.parquet(, |: ){message}"):
-        read_ratings(path)
+        read(path)
 
 
 def test_columns_of_parquet_can_be_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"r": [5], "a.b": ["x"], "u": [1]}), tmp_path / "r.pq")
-    assert rows_of(read_ratings(tmp_path / "r.pq", columns="u,a.b,r")) == [(1, "x", 5.0)]
+    assert rows_of(read(tmp_path / "r.pq", columns="u,a.b,r")) == [(1, "x", 5.0)]
     with pytest.raises(DataError, match=r"no column looks like the user"):
-        read_ratings(tmp_path / "r.pq")
+        read(tmp_path / "r.pq")
 
 
-@pytest.mark.parametrize("content", [b"", b"user,item,rating\n1,2,3\n", b"PAR1 but no more PAR1"])
-def test_a_parquet_file_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"r.parquet: not a parquet file"):
-        read_ratings(put(tmp_path, "r.parquet", content))
+        read(put(tmp_path, "r.parquet", b"PAR1 but no more PAR1"))
 
 
 def test_an_empty_or_cut_off_parquet_file_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path)
     put(tmp_path, "cut.parquet", path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"cut.parquet: not a parquet file"):
-        read_ratings(tmp_path / "cut.parquet")
+        read(tmp_path / "cut.parquet")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(DataError, match=r"r.parquet: there are no ratings in it"):
-        read_ratings(path)
+        read(path)
 
 
 # ── what one person thinks ───────────────────────────────────────────────────────────────────────────────────────────
@@ -402,7 +402,7 @@ IDS = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8).filter(str.strip),
 )
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-TIMES = st.integers(-(2**53), 2**53)
+TIMES = st.integers(-(10**11) + 1, 10**11 - 1)
 
 
 @settings(max_examples=150, deadline=None)
@@ -423,7 +423,7 @@ def test_what_a_csv_writer_wrote_is_read_back_the_same(
         writer = csv.writer(file, delimiter=separator)
         writer.writerow(["user", "item", "rating", "timestamp"])
         writer.writerows(rows)
-    table = read_ratings(path, separator=separator)
+    table = read(path, separator=separator)
     users, items, ratings, timestamps = zip(*rows_of(table), strict=True)
     assert list(map(str, users)) == [row[0].strip() for row in rows]
     assert list(map(str, items)) == [row[1].strip() for row in rows]
@@ -440,7 +440,7 @@ def test_no_content_whatever_ends_in_anything_but_ratings_or_one_line(
     for start in (b"", HEADER.encode(), b"1,2,3\n"):
         said = ""
         try:
-            read_ratings(put(folder, name, start + content), header=header)
+            read(put(folder, name, start + content), header=header)
         except DataError as error:
             said = str(error)
         assert "\n" not in said

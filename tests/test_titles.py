@@ -2,12 +2,15 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mfcli.data.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
+from mfcli.data.files import find_source
+from mfcli.data.form import Reading
 from mfcli.data.titles import Titles, read_items, read_own_items, upright
 from mfcli.errors import DataError
 
@@ -22,6 +25,14 @@ def put(folder: Path, name: str, content: bytes | str) -> Path:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def items_of(path: Path, layout: Layout) -> Titles:
+    return read_items(find_source(path), layout)
+
+
+def own_items(path: Path, **how: Any) -> Titles:
+    return read_own_items(find_source(path), Reading(**how))
 
 
 @pytest.mark.parametrize(
@@ -48,18 +59,18 @@ def test_an_inverted_article_comes_to_the_front(title: str, expected: str) -> No
 def test_every_layout_of_the_catalogue(layout: Layout, text: str, line_end: str, tmp_path: Path) -> None:
     put(tmp_path, "u.genre", U_GENRE)
     path = put(tmp_path, layout.items, text.replace("\n", line_end).encode(layout.items_encoding))
-    assert read_items(path, layout) == TWO
+    assert items_of(path, layout) == TWO
 
 
 def test_latin_1_where_utf_8_was_expected_is_read_all_the_same(tmp_path: Path) -> None:
-    assert read_items(put(tmp_path, "movies.csv", AS_CSV.encode("latin-1")), CSV) == TWO
+    assert items_of(put(tmp_path, "movies.csv", AS_CSV.encode("latin-1")), CSV) == TWO
 
 
 def test_a_title_may_hold_the_separator_or_a_line_break(tmp_path: Path) -> None:
-    assert read_items(put(tmp_path, "movies.dat", "1::A::B::Drama\n"), DAT) == {"1": ("A::B", "Drama")}
+    assert items_of(put(tmp_path, "movies.dat", "1::A::B::Drama\n"), DAT) == {"1": ("A::B", "Drama")}
     text = 'movieId,title,genres\n1,"A\nB",Drama\n2,short\n'
-    with pytest.raises(DataError, match=r"movies.csv, line 4: 2 columns are too few"):
-        read_items(put(tmp_path, "movies.csv", text), CSV)
+    with pytest.raises(DataError, match=r"movies.csv, line 4: 2 columns, not at least 3"):
+        items_of(put(tmp_path, "movies.csv", text), CSV)
 
 
 @pytest.mark.parametrize(
@@ -77,48 +88,101 @@ def test_a_title_may_hold_the_separator_or_a_line_break(tmp_path: Path) -> None:
 )
 def test_own_items_in_any_usual_form(name: str, content: bytes | str, tmp_path: Path) -> None:
     put(tmp_path, "u.genre", U_GENRE)
-    assert read_own_items(put(tmp_path, name, content)) == TWO
+    assert own_items(put(tmp_path, name, content)) == TWO
 
 
 def test_own_items_as_parquet_with_genres_as_lists(tmp_path: Path) -> None:
     titles = ["Misérables, Les (1995)", "Toy Story (1995)"]
     table = pa.table({"item_id": [1, 7], "title": titles, "genres": [["Drama", "War"], None]})
     pq.write_table(table, tmp_path / "items.parquet")
-    assert read_own_items(tmp_path / "items.parquet") == TWO
+    assert own_items(tmp_path / "items.parquet") == TWO
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("i.csv", "", "i.csv: the file is empty"),
-        ("i.csv", "film,title\n1,x\n", r"i.csv, line 1: no columns item and title \(columns: film, title\)"),
+        (
+            "i.csv",
+            "film,title\n1,x\n",
+            r"i.csv, line 1: no column looks like the item \(columns: film, title\): .*--item-columns",
+        ),
         ("i.csv", "item,title\n1,Matrix, The\n", "i.csv, line 2: 3 columns, not 2"),
         ("i.csv", 'item,title\n1,"A\nB"\n2\n', "i.csv, line 4: 1 columns, not 2"),
-        ("i.dat", "1::A\n", "i.dat, line 1: 2 columns are too few"),
-        ("i.csv.gz", gzip.compress(AS_CSV.encode())[:-12], "i.csv.gz: Compressed file ended"),
-        ("i.csv.gz", b"item,title\n", "i.csv.gz: Not a gzipped file"),
-        ("i.parquet", b"item,title\n", "i.parquet: not a parquet file"),
-        ("u.item", AS_U_ITEM, "u.genre: No such file"),
+        ("i.dat", "1::A\n", "i.dat, line 1: 2 columns, not at least 3"),
+        ("i.csv.gz", gzip.compress(AS_CSV.encode())[:-12], "i.csv.gz: Truncated compressed stream"),
+        ("i.parquet", b"PAR1 and more", "i.parquet: not a parquet file"),
+        ("u.item", AS_U_ITEM, "u.item, line 1: 8 columns, not 24"),
+        (
+            "i.csv",
+            "1,A\n2,B\n",
+            "i.csv, line 1: 2 columns without names .1, A.: say which is which with --item-columns",
+        ),
+        ("i.tsv", 'item\ttitle\n1\tA\n2\t"B\n3\tC\n', "i.tsv, line 3: a quote opens in this row and is not closed"),
+        ("i.tsv", 'item\ttitle\n1\t"A\n2\tB\n3\t"C\n', "i.tsv, line 2: a quote in this row encloses line 3"),
     ],
 )
 def test_what_is_wrong_with_an_items_file_is_said_with_its_line(
     name: str, content: bytes | str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=message):
-        read_own_items(put(tmp_path, name, content))
+        own_items(put(tmp_path, name, content))
+
+
+U_ITEM = "|".join(["267", "A Title (1990)", "", "", "", *"1000000000000000001"])
+
+
+def test_u_item_is_known_without_u_genre_and_by_any_name(tmp_path: Path) -> None:
+    expected = {"267": ("A Title (1990)", "unknown|Western")}
+    assert own_items(put(tmp_path, "u.item", U_ITEM)) == expected
+    assert own_items(put(tmp_path, "films.txt", f"{U_ITEM}\n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('"ISBN";"Book-Title";"Book-Author"\r\n"034X";"A \\"B\\" C";"D"\r\n', {"034X": ('A "B" C', "")}),
+        ("book_id,authors,original_title,title\n1.0,X,Y,Z\n", {"1": ("Z", "")}),
+        ("parent_asin,title,category\nB0,A,Toys\n", {"B0": ("A", "Toys")}),
+        (
+            "tconst\tprimaryTitle\tgenres\ntt1\tA\tDrama,War\ntt2\tB\t\\N\n",
+            {"tt1": ("A", "Drama|War"), "tt2": ("B", "")},
+        ),
+        ("id,name\n1,\u201cA\u201d \u2013 é\n".encode("cp1252"), {"1": ("\u201cA\u201d \u2013 é", "")}),
+        ("id,name\n1,A\n".encode("utf-16"), {"1": ("A", "")}),
+        ('{"asin": "B0", "title": "A"}\n{"asin": "B1", "title": "B"}\n', {"B0": ("A", ""), "B1": ("B", "")}),
+    ],
+)
+def test_items_as_others_publish_them(content: bytes | str, expected: Titles, tmp_path: Path) -> None:
+    assert own_items(put(tmp_path, "items", content)) == expected
+
+
+def test_columns_of_items_can_be_given_by_name_and_by_number(tmp_path: Path) -> None:
+    named = put(tmp_path, "a.csv", "film,was,kind\n7,A,Drama\n")
+    assert own_items(named, columns="film,was,kind") == {"7": ("A", "Drama")}
+    assert own_items(named, columns="1,2") == {"7": ("A", "")}
+    unnamed = put(tmp_path, "b.csv", "1,2003,A\n2,2004,B, the Second\n")  # as Netflix has it
+    assert own_items(unnamed, columns="1,3") == {"1": ("A", ""), "2": ("B, the Second", "")}
+    with pytest.raises(DataError, match="there is no column 4: it has 3"):
+        own_items(named, columns="1,4")
+
+
+def test_quotes_that_are_letters(tmp_path: Path) -> None:
+    path = put(tmp_path, "i.tsv", 'item\ttitle\n1\t"A\n2\tB\n')
+    assert own_items(path, quoting="none") == {"1": ('"A', ""), "2": ("B", "")}
 
 
 def test_a_missing_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No such file"):
-        read_own_items(tmp_path / "none.csv")
-    with pytest.raises(DataError, match=r"not a regular file"):
-        read_own_items(tmp_path)
+        own_items(tmp_path / "none.csv")
+    with pytest.raises(DataError, match=r"there is no file to read in this folder"):
+        own_items(tmp_path)
     with pytest.raises(DataError, match=r"No such file"):
-        read_items(tmp_path / "movies.csv", CSV)
+        items_of(tmp_path / "movies.csv", CSV)
 
 
 def test_the_real_titles_of_ml_1m(real_data: Path) -> None:
-    items = read_items(real_data / "ml-1m-movies.dat", DAT_LATIN)
+    items = items_of(real_data / "ml-1m-movies.dat", DAT_LATIN)
     assert len(items) == 3883
     assert items["1"] == ("Toy Story (1995)", "Animation|Children's|Comedy")
     assert items["73"] == ("Les Misérables (1995)", "Drama|Musical")

@@ -5,85 +5,101 @@ more here, slowly, to name the line.
 """
 
 import math
-from pathlib import Path
+import re
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mfcli.data.files import UNREADABLE, is_utf8, one_line, short
-from mfcli.data.form import Form, rows_of
+from mfcli.data.files import UNREADABLE, one_line, short
+from mfcli.data.form import Form, Reading
 from mfcli.errors import DataError
 
-LARGEST = {"rating": float(np.finfo(np.float32).max), "timestamp": 2.0**62}
-"""Of the numbers that are read, by role."""
+LARGEST_RATING = float(np.finfo(np.float32).max)
 
 NO_RATINGS = "there are no ratings in it"
+ABSENT = re.compile(r"(\\N|na|n/a|nan|null|none|nil|-|\?|\.)", re.IGNORECASE)  # what people write for no rating
+DECIMAL_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
 
 
-def text_fault(path: Path, form: Form, otherwise: str = "a value cannot be used") -> DataError:
+def text_fault(form: Form, missing: tuple[str, ...] = (), otherwise: str = "a value cannot be used") -> DataError:
     """The first fault of a text file, with its line's number; ``otherwise`` if every line is good."""
-    number, seen = 0, False
+    name, number, seen = form.text.name, form.skip, False
     try:
-        for number, row in rows_of(path, form.separator):
-            if not row or (number == 1 and form.header):
-                continue
+        for number, row in form.rows(lambda row: row_fault(row, form, missing) is None):
             seen = True
-            fault = row_fault(row, form.places, form.width)
+            fault = row_fault(row, form, missing)
             if fault:
-                return DataError(f"{path}, line {number}: {fault}")
+                header = form.header is None and number == 1 and not any(map(_number, row))
+                return DataError(f"{name}, line {number}: {fault}{': is it a header? No --no-header then' * header}")
     except UNREADABLE as error:
-        return DataError(f"{path}, line {number + 1} or soon after: {one_line(error)}")
-    return DataError(f"{path}: {otherwise if seen else NO_RATINGS}")
+        return DataError(f"{name}, line {number + 1} or soon after: {one_line(error)}")
+    except DataError as error:
+        return error
+    return DataError(f"{name}: {otherwise if seen else NO_RATINGS}")
 
 
-def row_fault(row: list[str], places: dict[str, int], width: int) -> str | None:
-    """What is wrong with a row that should have ``width`` columns; None if nothing is.
-
-    Args:
-        row: its columns.
-        places: role -> number of its column.
-        width: columns that it should have.
-    """
-    if len(row) != width:
-        return f"{len(row)} columns, not {width}"
-    faults = (_field_fault(role, row[place].strip()) for role, place in places.items())
-    return next((fault for fault in faults if fault), None)
-
-
-def _field_fault(role: str, text: str) -> str | None:
-    name = f"{role} id" if role in ("user", "item") else role
-    if not text:
-        return f"the {name} is empty"
-    if not is_utf8(text):
-        return f"the {name} is not UTF-8 text"
-    if role not in LARGEST:
-        return None
-    try:
-        value = float(text.encode("ascii").replace(b"_", b"?"))  # 1_000 and ٤ are numbers to Python alone
-    except ValueError:
-        return f"the {role} '{short(text)}' is not a number"
-    if not math.isfinite(value):
-        return f"the {role} '{short(text)}' is not a finite number"
-    if abs(value) > LARGEST[role]:
-        return f"the {role} '{short(text)}' is too large"
+def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> str | None:
+    """What is wrong with a row of a file of ratings; None if nothing is. Timestamps are not looked at."""
+    if len(row) != form.width:
+        return f"{len(row)} columns, not {form.width}"
+    for role, place in form.places.items():
+        text = row[place].strip()
+        if role == "timestamp" or (role == "rating" and text in missing):
+            continue
+        name = f"{role} id" if role in ("user", "item") else role
+        if not text:
+            return f"the {name} is empty{': --missing drops such rows' * (role == 'rating')}"
+        if any("\udc80" <= c <= "\udcff" for c in text):
+            return f"the {name} is not UTF-8 text: give --encoding (cp1252 is what Windows writes)"
+        fault = rating_fault(text, form.decimal) if role == "rating" else None
+        if fault:
+            return fault
     return None
 
 
-def table_fault(path: Path, table: pa.Table) -> DataError:
-    """The first value of a parquet file that is missing or cannot be used, by its row.
+def rating_fault(text: str, decimal: str = ".") -> str | None:
+    """What is wrong with the text of a rating; None if nothing is."""
+    quoted = f"the rating '{short(text)}'"
+    value = _number(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
+    if value is None:
+        hint = ""
+        if decimal == "." and DECIMAL_COMMA.fullmatch(text):
+            hint = ": is it a decimal comma? --decimal , reads it"
+        elif ABSENT.fullmatch(text):
+            hint = f": --missing '{text}' drops such rows"
+        elif re.search(r"\d", text):
+            hint = ": leave nothing but the number in the column"
+        return f"{quoted} is not a number{hint}"
+    if not math.isfinite(value):
+        return f"{quoted} is not a finite number: --missing '{short(text)}' drops such rows"
+    return f"{quoted} is too large" if abs(value) > LARGEST_RATING else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.encode("ascii").replace(b"_", b"?"))  # 1_000 and ٤ are numbers to Python alone
+    except ValueError:
+        return None
+
+
+def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str) -> DataError:
+    """The first value that is missing or cannot be used in a file that is no text, by its row.
 
     Args:
-        path: of the file.
-        table: its columns by their roles; ids as dictionaries of strings, the others as numbers.
+        name: of the file.
+        columns: role -> pyarrow column: ids as dictionaries of strings, ratings as numbers or texts.
+        how: what stands for a rating that is not there.
+        otherwise: what to say if every value is good.
     """
-    for role in table.column_names:
-        column = table[role]
-        if role in LARGEST:
-            good = pc.less_equal(pc.abs(column), LARGEST[role])
-        else:
-            good = pc.not_equal(pc.utf8_trim_whitespace(column.cast(pa.string())), "")
+    for role in ("user", "item"):
+        good = pc.not_equal(pc.utf8_trim_whitespace(columns[role].cast(pa.string())), "")
         row = pc.index(pc.fill_null(good, False), False).as_py()
         if row >= 0:
-            return DataError(f"{path}, row {row + 1}: no usable {role}")
-    return DataError(f"{path}: {'a value cannot be used' if table.num_rows else NO_RATINGS}")
+            return DataError(f"{name}, row {row + 1}: no usable {role}")
+    for row, value in enumerate(columns["rating"].to_pylist(), 1):
+        text = "" if value is None else str(value).strip()
+        if text not in how.missing and (not text or rating_fault(text, how.decimal)):
+            return DataError(f"{name}, row {row}: {rating_fault(text, how.decimal) if text else 'no usable rating'}")
+    return DataError(f"{name}: {otherwise if len(columns['rating']) else NO_RATINGS}")

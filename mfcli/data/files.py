@@ -1,11 +1,16 @@
-"""Opening the files that people bring: text or parquet, gzipped or not."""
+"""The files that people bring: one or several, in whatever container, read as often as needed."""
 
 import csv
-import gzip
-import itertools
+import functools
+import hashlib
+import io
+import lzma
 import stat
 import sys
+import zipfile
 import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,71 +18,257 @@ import pyarrow as pa
 
 from mfcli.errors import DataError
 
-UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)
-"""What Python raises of a file that is absent, forbidden, cut off or damaged."""
+UNREADABLE = (
+    OSError,
+    EOFError,
+    csv.Error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    pa.ArrowException,
+)
+"""What is raised of a file that is absent, forbidden, cut off or damaged."""
+
+MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"PAR1": "parquet",
+    b"ARROW1": "feather",
+}
+"""What a file's first bytes say it is. A file that begins otherwise holds text."""
+
+CONTENTS = ("text", "parquet", "feather")
+
+STRANGE = {
+    b"\xd0\xcf\x11\xe0": "an Excel file: save it as CSV",
+    b"sqlite format 3\0": "an SQLite database: export the table as CSV",
+    b"\x89hdf": "an HDF5 file: export it as CSV or parquet",
+    b"\x80\x04\x95": "a Python pickle, which is never opened: export it as CSV or parquet",
+    b"\x80\x05\x95": "a Python pickle, which is never opened: export it as CSV or parquet",
+    b"fea1": "a Feather file of version 1: write it as version 2",
+    b"obj\x01": "an Avro file: export it as CSV or parquet",
+    b"orc\x08": "an ORC file: export it as CSV or parquet",
+    b"rdx": "an R data file: export it as CSV",
+    b"\x93numpy": "a NumPy array: export it as CSV",
+    b"7z\xbc\xaf": "a 7-zip archive: unpack it",
+    b"rar!": "a RAR archive: unpack it",
+    b"%pdf": "a PDF: export the table as CSV",
+    b"<!doctype html": "a web page: was the download behind a login?",
+    b"<html": "a web page: was the download behind a login?",
+}
+"""First bytes, letters in lower case, of what is known but not read; and what to do instead."""
+
+LAYERS = 3  # containers within one another that are opened
+HEAD = 1 << 20  # bytes by which a file is judged
 
 csv.field_size_limit(sys.maxsize)  # a column that nobody asks for may hold long texts
 
 
-def require_file(path: Path) -> None:
-    """Raise DataError unless there is a file, which can be read more than once."""
+@dataclass(frozen=True)
+class Source:
+    """One file, which can be read more than once.
+
+    Attributes:
+        name: as messages call it.
+        raw: opens its bytes as they lie there.
+        usual: what the file in an archive of several may be called.
+    """
+
+    name: str
+    raw: Callable[[], IO[bytes]]
+    usual: tuple[str, ...] = ()
+
+    def sha256(self) -> str:
+        """Of the bytes as they lie there."""
+        digest = hashlib.sha256()
+        with self.raw() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def open(self) -> "Content":
+        """The content, out of all containers. Raises one of UNREADABLE, or DataError."""
+        return self._open(self._layers)
+
+    def seekable(self) -> Any:
+        """A binary file of the content that can be read from any place."""
+        if not self._layers:
+            return self.raw()
+        with self.open() as file:
+            return pa.BufferReader(file.read())
+
+    @functools.cached_property
+    def head(self) -> bytes:
+        """The first bytes of the content, HEAD at the most. Raises DataError."""
+        return self._first_bytes(self._layers, HEAD)
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """``parquet``, ``feather``, ``json`` or ``text``. Raises DataError for what is none of them."""
+        head, kind = self.head, _kind(self.head)
+        start = head[:20].lower()
+        strange = next((what for magic, what in STRANGE.items() if start.startswith(magic)), None)
+        if head[257:262] == b"ustar":
+            strange = "a tar archive: unpack it, and give the file or the folder"
+        if strange is not None:
+            raise DataError(f"{self.name}: this is {strange}")
+        if kind not in CONTENTS:
+            raise DataError(f"{self.name}: too many archives within one another: unpack them")
+        return "json" if kind == "text" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else kind
+
+    @functools.cached_property
+    def _layers(self) -> tuple[str, ...]:
+        """The containers around the content, the outermost first."""
+        found: list[str] = []
+        while len(found) < LAYERS and (kind := _kind(self._first_bytes(found, 16))) not in CONTENTS:
+            found.append(kind)
+        return tuple(found)
+
+    def _first_bytes(self, layers: Iterable[str], count: int) -> bytes:
+        try:
+            with self._open(layers) as file:
+                return file.read(count)
+        except UNREADABLE as error:
+            raise DataError(f"{self.name}: {one_line(error)}") from None
+
+    def _open(self, layers: Iterable[str]) -> "Content":
+        content = Content(self.raw())
+        try:
+            for layer in layers:
+                if layer == "zip":
+                    content.enter(self._member(zipfile.ZipFile(content.seekable())))
+                elif layer == "xz":
+                    content.enter(lzma.LZMAFile(content.innermost))  # noqa: SIM115 - the content closes it
+                else:
+                    content.enter(pa.CompressedInputStream(content.innermost, layer))
+        except BaseException:
+            content.close()
+            raise
+        return content
+
+    def _member(self, archive: zipfile.ZipFile) -> IO[bytes]:
+        """The only file in a zip, or the only one that has a usual name. Raises DataError if there is no such."""
+        members = {one.filename: one for one in archive.infolist() if not one.is_dir() and not _is_chaff(one.filename)}
+        if any(name.startswith("xl/") for name in members):
+            raise DataError(f"{self.name}: this is an Excel file: save it as CSV")
+        usual = [name for name in members if name.rpartition("/")[2] in self.usual]
+        name = usual[0] if len(usual) == 1 else next(iter(members), "")
+        if len(members) != 1 and len(usual) != 1:
+            raise DataError(
+                f"{self.name}: {len(members)} files are in it ({short(', '.join(members))!r}): "
+                "unpack it, and name the one to read"
+            )
+        if members[name].flag_bits & 1:
+            raise DataError(f"{self.name}: it is encrypted: unpack it")
+        return archive.open(name)
+
+
+class Content:
+    """The bytes within a file's containers, to be read from the start. Closing it closes all of them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._files: list[Any] = [file]
+
+    @property
+    def innermost(self) -> Any:
+        return self._files[-1]
+
+    def enter(self, file: Any) -> None:
+        """Go into a container: ``file`` reads what is in it."""
+        self._files.append(file)
+
+    def seekable(self) -> Any:
+        """What a zip can be read from."""
+        return self._files[0] if len(self._files) == 1 else io.BytesIO(self.read())
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self.innermost.read(size) if size >= 0 else self.innermost.read())
+
+    def close(self) -> None:
+        for file in reversed(self._files):
+            file.close()
+
+    def __enter__(self) -> "Content":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _kind(head: bytes) -> str:
+    return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "text")
+
+
+def _is_chaff(name: str) -> bool:
+    """Whether programs leave such a file beside data: .DS_Store, _SUCCESS, __MACOSX/..."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def find_sources(path: Path, usual: tuple[str, ...] = ()) -> list[Source]:
+    """The files that a path stands for: itself, the parts in a folder, or - for standard input.
+
+    Standard input and pipes, which can be read but once, are held in memory.
+
+    Args:
+        path: what the user gave.
+        usual: names of the one file to take from a folder or an archive that holds others too.
+
+    Raises:
+        DataError: there is no such file, it cannot be read, or nothing to read is in the folder.
+    """
+    if str(path) == "-":
+        return [_held("standard input", sys.stdin.buffer, usual)]
     try:
         mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            with path.open("rb") as file:
+                return [_held(str(path), file, usual)]
+        if stat.S_ISDIR(mode):
+            return _parts(path, usual)
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: not a regular file")
+        path.open("rb").close()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {one_line(error)}") from None
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path}: not a regular file")
+    return [_on_disk(path, usual)]
 
 
-def is_parquet(path: Path) -> bool:
-    """By its name."""
-    return path.suffix.lower() in (".parquet", ".pq")
+def find_source(path: Path, usual: tuple[str, ...] = ()) -> Source:
+    """The one file that a path stands for. Raises DataError, also where it stands for several."""
+    sources = find_sources(path, usual)
+    if len(sources) > 1:
+        raise DataError(f"{path}: a folder of {len(sources)} files: name the one to read")
+    return sources[0]
 
 
-def _is_gzip(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
+def _on_disk(path: Path, usual: tuple[str, ...]) -> Source:
+    return Source(str(path), lambda: path.open("rb", buffering=0), usual)
 
 
-def open_text(path: Path, encoding: str = "utf-8-sig", errors: str = "strict") -> IO[str]:
-    """A file's text, its line ends as they are."""
-    if _is_gzip(path):
-        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
-    return path.open("r", encoding=encoding, errors=errors, newline="")
+def _held(name: str, file: IO[bytes], usual: tuple[str, ...]) -> Source:
+    content = file.read()
+    return Source(name, lambda: io.BytesIO(content), usual)
 
 
-def open_bytes(path: Path) -> Any:
-    """A file's bytes as a pyarrow stream."""
-    return pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None)
-
-
-def first_lines(path: Path, count: int = 5) -> list[str]:
-    """The first lines of a text file. Raises DataError if it cannot be read, or has no text in its first lines."""
-    try:
-        with open_text(path, errors="surrogateescape") as file:
-            lines = list(itertools.islice(file, count))
-    except UNREADABLE as error:
-        raise DataError(f"{path}: {one_line(error)}") from None
-    if not any(line.strip() for line in lines):
-        raise DataError(f"{path}: the file is empty")
-    return lines
-
-
-def first_line(path: Path) -> str:
-    """The first line of a text file. Raises DataError unless it is UTF-8."""
-    line = first_lines(path)[0]
-    if not is_utf8(line):
-        raise DataError(f"{path}, line 1: not UTF-8 text")
-    return line
-
-
-def is_utf8(text: str) -> bool:
-    """Whether nothing of a text read with ``errors="surrogateescape"`` had to be escaped."""
-    return text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text)
+def _parts(folder: Path, usual: tuple[str, ...]) -> list[Source]:
+    """The files in a folder, by name; without those that programs leave beside data, and without empty ones."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.stat().st_size)
+    parts = [file for file in files if not _is_chaff(file.relative_to(folder).as_posix())]
+    if not parts:
+        raise DataError(f"{folder}: there is no file to read in this folder")
+    named = [file for file in parts if file.name in usual]
+    return [_on_disk(file, usual) for file in (named if len(named) == 1 else parts)]
 
 
 def one_line(error: BaseException) -> str:
     """What the system or a library says, without the name of the file, which our messages begin with."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 
 
 def short(text: str, most: int = 100) -> str:

@@ -1,142 +1,228 @@
-"""How a text file of columns is laid out: what separates them, which of them are wanted, where a row begins."""
+"""How a text file of columns is laid out. All of it is found by looking at the first lines, unless the user says it."""
 
 import csv
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from mfcli.data.files import first_line, first_lines, open_text, short
+from mfcli.data.columns import (
+    ITEMS,
+    RATINGS,
+    Wanted,
+    by_number,
+    by_usual_names,
+    check_width,
+    find_places,
+    given_columns,
+)
+from mfcli.data.files import UNREADABLE, Source, one_line, short
+from mfcli.data.text import Row, Text, find_encoding
 from mfcli.errors import DataError, UsageError
 
-ROLES = ("user", "item", "rating", "timestamp")
-
-USUAL_NAMES = {
-    "user": ("userid", "user_id", "user", "uid"),
-    "item": ("movieid", "movie_id", "itemid", "item_id", "item", "movie", "iid"),
-    "rating": ("rating", "ratings", "score", "stars"),
-    "timestamp": ("timestamp", "time", "ts", "unix_timestamp"),
-}
-"""What people call the columns, in lower case; the first that is there is taken."""
-
 SEPARATORS = ("::", "\t", ";", ",", "|", " ")
-"""Those that are looked for, in this order."""
+"""Those that are looked for, in this order. A blank is any run of blanks and tabs."""
+
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a first line that Excel writes and understands
+BY_ITEM = re.compile(r"\d+:\s*")
+ESCAPED_QUOTE = re.compile(rb'\\"[^\S\r\n]*[^\s";,|\t]')  # a quote after a backslash that does not end a column
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+ASIN, REVIEWER = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]"), re.compile(r"A[0-9A-Z]{9,20}")
+SAMPLE = 20  # lines to look at
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user says of a text file of ratings or items. What is None is found by looking.
+
+    Attributes:
+        columns: names of the columns that are wanted, or their numbers from 1, with commas between them.
+        separator: between columns; ``\\t`` or ``tab`` is a tab, a blank any run of blanks.
+        header: False if the first line names no columns.
+        encoding: Python's name of it; a byte order mark tells better.
+        quoting: ``auto`` to find it by looking, ``double``, ``backslash`` or ``none``.
+        comment: what a line begins with that is to be passed over.
+        decimal: the decimal point.
+        missing: what stands for a rating that is not there.
+    """
+
+    columns: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    quoting: str = "auto"
+    comment: str | None = None
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a text file of ratings is laid out.
+    """How a text file is laid out.
 
     Attributes:
-        separator: between the columns.
-        header: names of all columns, or None if the first line holds a rating.
+        text: its characters.
+        header: names of all columns, or None.
         places: role -> number of its column, from 0.
         width: columns in all.
+        skip: lines before the first row.
+        decimal: the decimal point.
+        sample: the first rows.
     """
 
-    separator: str
-    header: tuple[str, ...] | None
+    text: Text
+    header: list[str] | None
     places: dict[str, int]
     width: int
+    skip: int
+    decimal: str
+    sample: list[list[str]]
+
+    def rows(self, is_row: Callable[[list[str]], bool] = lambda _: False) -> Iterator[Row]:
+        """The rows that hold something, and the numbers of their lines.
+
+        Args:
+            is_row: tells of a line's columns, as many as there should be, whether they could be a row of their own.
+                A quoted column that spans such a line is taken for a stray quote.
+
+        Raises:
+            DataError: a quote is never closed, or it encloses other rows.
+        """
+        delimiters = self.width - 1
+
+        def stands_alone(line: str) -> bool:
+            return line.count(self.text.delimiter) == delimiters and is_row(self.text.split(line, quotes=False))
+
+        return ((number, row) for number, row in self.text.rows(stands_alone) if number > self.skip and row)
+
+    def sample_of(self, role: str) -> list[str]:
+        """The first values of a column."""
+        place = self.places.get(role, self.width)
+        return [row[place].strip() for row in self.sample if len(row) > place]
+
+    def names(self) -> dict[str, str]:
+        """Role -> what the file calls its column."""
+        return {role: self.header[at] if self.header else f"column {at + 1}" for role, at in self.places.items()}
 
 
-def is_plain(separator: str) -> bool:
-    """Whether CSV readers take it: one ASCII character. Any other separator is not looked for within quotes."""
-    return len(separator) == 1 and separator.isascii()
+def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
+    """Look at a file's first lines and say how it is laid out. Raises DataError, UsageError."""
+    text, lines = find_text(source, how, wanted)
+    filled = [(number, line) for number, line in lines if line.strip()]
+    number, first = filled[0]
+    where = f"{source.name}, line {number}"
+    if any("\udc80" <= c <= "\udcff" for c in first):
+        raise DataError(f"{where}: not UTF-8 text: give --encoding (cp1252 is what Windows writes)")
+    fields = [field.strip() for field in text.split(first)]
+    places = _places_without_header(fields, how, wanted, text)
+    header = fields if places is None else None
+    skip = number - 1
+    if header is not None:
+        places, skip = find_places(header, how.columns, wanted, where), number
+    sample = [text.split(line) for at, line in filled if at > skip]
+    if header is None and how.columns is None and _is_amazons(sample):
+        places = {"item": 0, "user": 1, "rating": 2, "timestamp": 3}
+    assert places is not None
+    return Form(text, header, places, len(fields), skip, how.decimal, sample)
 
 
-def split_line(line: str, separator: str) -> list[str]:
-    """The columns of a line."""
-    line = line.rstrip("\r\n")
-    if not is_plain(separator):
-        return line.split(separator)
-    return next(csv.reader([line], delimiter=separator), [])
+def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[tuple[int, str]]]:
+    """How the characters are to be taken, and the first lines with their numbers. Raises DataError, UsageError."""
+    quoting = how.quoting
+    if quoting == "auto":
+        quoting = "backslash" if ESCAPED_QUOTE.search(source.head) else "double"
+    text = Text(source, find_encoding(source, how.encoding), quoting=quoting, comment=how.comment)
+    lines = _first_lines(text)
+    separator = {"\\t": "\t", "tab": "\t", "\\s+": " "}.get(how.separator or "", how.separator)
+    told = SEPARATOR_LINE.fullmatch(lines[0][1])
+    if told:
+        separator, lines = separator or told[1], lines[1:]
+        if not any(line.strip() for _, line in lines):
+            raise DataError(f"{source.name}: the file is empty")
+    if BY_ITEM.fullmatch(next(line for _, line in lines if line.strip())) and wanted is RATINGS:
+        text, separator = replace(text, by_item=True), separator or ","
+    if separator is None:
+        separator = find_separator([line for _, line in lines if line.strip()], wanted, text.name, text.quotes)
+    if not separator or any(c in '"\r\n\0' for c in separator):
+        raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
+    text = replace(text, separator=separator)
+    return text, _first_lines(text)[1 if told else 0 :]
 
 
-def rows(lines: Iterable[str], separator: str, *, quotes: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Each row of a text and the number of the line that it begins on; a blank line is an empty row.
-
-    Args:
-        lines: with or without their ends.
-        separator: between columns.
-        quotes: whether a column may stand in quotes.
-    """
-    if not (quotes and is_plain(separator)):
-        for number, line in enumerate(lines, 1):
-            text = line.rstrip("\r\n")
-            yield number, text.split(separator) if text else []
-        return
-    reader, number = csv.reader(lines, delimiter=separator), 1
-    for row in reader:
-        yield number, row
-        number = reader.line_num + 1
+def _first_lines(text: Text) -> list[tuple[int, str]]:
+    """The first lines, blank ones too, until some are filled. Raises DataError if none is."""
+    lines, filled = [], 0
+    try:
+        for number, line in enumerate(text.lines(), 1):
+            lines.append((number, line))
+            filled += bool(line.strip())
+            if filled > SAMPLE:
+                break
+    except UNREADABLE as error:
+        raise DataError(f"{text.name}: {one_line(error)}") from None
+    if not filled:
+        raise DataError(f"{text.name}: the file is empty")
+    return lines
 
 
-def rows_of(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The :func:`rows` of a file; what is not UTF-8 is escaped by surrogates."""
-    with open_text(path, errors="surrogateescape") as file:
-        yield from rows(file, separator)
-
-
-def find_separator(path: Path, columns: tuple[str, ...] = ROLES[:3]) -> str:
-    """The separator that cuts each of the first lines into as many columns, at least those. Raises DataError."""
-    lines = [line for line in first_lines(path) if line.strip()]
-    for separator in SEPARATORS:
-        widths = {len(split_line(line, separator)) for line in lines}
-        if len(widths) == 1 and widths.pop() >= len(columns):
+def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) -> str:
+    """The separator that cuts each of the lines into as many columns, at least those needed. Raises DataError."""
+    separators = [one for one in SEPARATORS if one != " " or "title" not in wanted.roles]
+    for separator in separators:
+        widths = {_width(line, separator, quotes) for line in lines}
+        if len(widths) == 1 and widths.pop() >= wanted.needed:
             return separator
-    for separator in SEPARATORS:  # a faulty line further down is reported later, by number
-        if len(split_line(lines[0], separator)) >= len(columns):
+    for separator in separators:  # a faulty line further down is reported later, by number
+        if _width(lines[0], separator, quotes) >= wanted.needed:
             return separator
-    wanted = f"{', '.join(columns[:-1])} and {columns[-1]}"
-    raise DataError(f"{path}, line 1: no separator cuts it into {wanted}: give --separator, or mend the file")
+    raise DataError(
+        f"{name}, line 1: no separator cuts it into {wanted.needed_text}: give --separator, or mend the file"
+    )
 
 
-def by_usual_names(header: list[str], roles: dict[str, tuple[str, ...]]) -> dict[str, int]:
-    """Role -> number of the first column that has one of its usual names; roles without one are left out."""
-    places = {name.strip().lower(): place for place, name in enumerate(header)}
-    found = {role: next((places[name] for name in names if name in places), None) for role, names in roles.items()}
-    return {role: place for role, place in found.items() if place is not None}
+def _width(line: str, separator: str, quotes: bool) -> int:
+    """Columns of a line."""
+    if separator == " ":
+        return len(line.split())
+    if len(separator) > 1 or not quotes:
+        return len(line.split(separator))
+    return len(next(csv.reader([line.rstrip("\r\n")], delimiter=separator), []))
 
 
-def find_places(header: list[str], columns: str | None, where: str) -> dict[str, int]:
-    """Role -> number of its column, by the names that the user gave, else by the usual ones.
+def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text: Text) -> dict[str, int] | None:
+    """Role -> number of its column, from 0, if the first line is a row already; None if it names the columns.
 
     Raises:
-        DataError: a name is not there, or is there twice.
-        UsageError: ``columns`` is not USER,ITEM,RATING[,TIMESTAMP].
+        DataError: there are too few columns, or so many that they cannot be told apart without names.
+        UsageError: names are given for columns without names.
     """
-    if columns is None:
-        places = by_usual_names(header, USUAL_NAMES)
-        missing = [role for role in ROLES[:3] if role not in places]
-        if missing:
-            raise DataError(
-                f"{where}: no column looks like the {missing[0]} (columns: {short(', '.join(header))}): "
-                "name them with --columns USER,ITEM,RATING[,TIMESTAMP], or give --no-header"
-            )
-    else:
-        names = [part.strip() for part in columns.split(",")]
-        if not 3 <= len(names) <= 4 or len(set(names)) < len(names) or not all(names):
-            raise UsageError(f"--columns: '{columns}' is not USER,ITEM,RATING[,TIMESTAMP]")
-        for name in names:
-            if name not in header:
-                raise DataError(f"{where}: there is no column '{name}' (columns: {short(', '.join(header))})")
-        places = {role: header.index(name) for role, name in zip(ROLES, names, strict=False)}
-    if any(header.count(header[place]) > 1 for place in places.values()):
-        raise DataError(f"{where}: two columns have the same name")
-    return places
+    where = f"{text.name}, line 1"
+    if text.by_item:
+        return dict(zip(("item", "user", "rating", "timestamp"), range(len(fields)), strict=False))
+    numbered = None
+    if how.columns is not None:
+        numbered = by_number(given_columns(how.columns, wanted), wanted)
+        if numbered is None and how.header is False:
+            raise UsageError(f"{wanted.option}: with --no-header columns have numbers: {wanted.option} 1,2,3")
+    if how.header is not False and ((how.columns is not None and numbered is None) or not _is_data(fields, wanted)):
+        return None
+    if numbered is not None:
+        check_width(numbered, len(fields), where)
+        return numbered
+    if len(fields) < wanted.needed:
+        raise DataError(f"{where}: {len(fields)} columns, not at least {wanted.needed_text}")
+    if len(fields) > len(wanted.roles) or wanted is ITEMS:
+        raise DataError(
+            f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): say which is which with "
+            f"{wanted.option} {wanted.metavar}, by numbers from 1"
+        )
+    return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}
 
 
-def find_form(path: Path, *, columns: str | None, separator: str | None, header: bool) -> Form:
-    """Look at a text file's first lines and say how it is laid out. Raises DataError, UsageError."""
-    line = first_line(path)
-    separator = {"\\t": "\t", "tab": "\t"}.get(separator or "", separator) or find_separator(path)
-    if separator in '"\r\n\0':
-        raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
-    first = [name.strip() for name in split_line(line, separator)]
-    if header:
-        return Form(separator, tuple(first), find_places(first, columns, f"{path}, line 1"), len(first))
-    if columns is not None:
-        raise UsageError("--columns and --no-header exclude each other")
-    if len(first) < 3:
-        raise DataError(f"{path}, line 1: {len(first)} columns, not at least user, item and rating")
-    return Form(separator, None, {role: place for place, role in enumerate(ROLES[: len(first)])}, len(first))
+def _is_data(fields: list[str], wanted: Wanted) -> bool:
+    """Whether a first line is a row, not names: it holds a number, and no usual name."""
+    return any(NUMBER.fullmatch(field) for field in fields) and not by_usual_names(fields, wanted)
+
+
+def _is_amazons(sample: list[list[str]]) -> bool:
+    """Whether columns without names are item, user, rating, time, as in Amazon's reviews of 2018."""
+    return all(len(row) == 4 and ASIN.fullmatch(row[0]) and REVIEWER.fullmatch(row[1]) for row in sample)

@@ -1,164 +1,145 @@
-"""Reading other people's ratings: in any separator or parquet, with any usual names of columns."""
+"""Reading other people's ratings: text in any form, parquet, feather and JSON, with any usual names of columns."""
 
-import io
 import itertools
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
-from mfcli.data.faults import LARGEST, NO_RATINGS, row_fault, table_fault, text_fault
-from mfcli.data.files import UNREADABLE, first_line, is_parquet, one_line, open_bytes, require_file
-from mfcli.data.form import (
-    USUAL_NAMES,
-    Form,
-    by_usual_names,
-    find_form,
-    find_places,
-    find_separator,
-    is_plain,
-    rows_of,
-    split_line,
-)
-from mfcli.data.ratings import Int32s, Sides
-from mfcli.data.table import INT64, INTEGER, Ids, Table
+from mfcli.data.columns import ONE_PERSON, RATINGS
+from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault, table_fault, text_fault
+from mfcli.data.files import UNREADABLE, Source, find_source, one_line
+from mfcli.data.form import Form, Reading, find_form
+from mfcli.data.frames import read_frame
+from mfcli.data.ratings import Float32s, Int32s, Sides
+from mfcli.data.table import Ids, Origin, Table, code_ids, plain_id
+from mfcli.data.text import BLOCK
+from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
 
-STAND_IN = "\x1f"
-"""In place of a separator that pyarrow's reader, of one-character separators, cannot take."""
+RATINGS_FILES = ("ratings.csv", "ratings.dat", "u.data")
+"""What the ratings are called in the folder or archive of a whole data set."""
 
 
-def read_ratings(path: Path, *, columns: str | None = None, separator: str | None = None, header: bool = True) -> Table:
-    """Read a file of ratings.
+class _Unfit(Exception):
+    """pyarrow cannot read it, or not all that it read can be used."""
+
+
+def read_ratings(source: Source, how: Reading | None = None) -> Table:
+    """Read a file of ratings: user, item, rating and, if there, the time.
 
     Args:
-        path: text or parquet, possibly gzipped.
-        columns: names of its columns, USER,ITEM,RATING[,TIMESTAMP]; None for the usual names.
-        separator: between columns; None to find it by looking.
-        header: whether the first line names the columns.
+        source: the file.
+        how: what the user says of it.
 
     Raises:
-        DataError: the file is absent, empty or has a fault; with the line's number for text.
+        DataError: the file is empty or has a fault; with the line's number for text.
         UsageError: the columns asked for make no sense.
     """
-    require_file(path)
-    if is_parquet(path):
-        columns_by_role = _read_parquet(path, columns)
-        return _table(columns_by_role, lambda: table_fault(path, columns_by_role), lambda row: f"{path}, row {row + 1}")
-    form = find_form(path, columns=columns, separator=separator, header=header)
-    return _table(_read_text(path, form), lambda: text_fault(path, form), lambda row: _locate(path, form, row))
+    how = how or Reading()
+    if source.kind != "text":
+        columns, names = read_frame(source, how)
+        origin = Origin(len(columns["user"]), names, lambda row: f"{source.name}, row {row + 1}")
+        try:
+            return _table(columns, origin, how)
+        except _Unfit as error:
+            raise table_fault(source.name, columns, how, str(error)) from None
+    form = find_form(source, how, RATINGS)
+    said = ""
+    for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
+        try:
+            columns, lines = _parse(form, how, clean=clean)
+            return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, row)), how)
+        except _Unfit as error:
+            said = str(error)
+    raise text_fault(form, how.missing, said)
 
 
-def _read_text(path: Path, form: Form) -> pa.Table:
-    """The columns of a text file by their roles: ids as dictionaries of strings, the others as numbers."""
+def _parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
+    """The columns of a text by their roles, and how many lines it has. Raises _Unfit, DataError."""
+    text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
     ids = pa.dictionary(pa.int32(), pa.string())
-    types = {"user": ids, "item": ids, "rating": pa.float32(), "timestamp": pa.float64()}
-    names = [str(place) for place in range(form.width)]  # the header's may be the same twice
-    plain = is_plain(form.separator)
+    numeric = not clean and all(not text or rating_fault(text) is None for text in form.sample_of("timestamp"))
+    types = {"user": ids, "item": ids, "rating": pa.float32(), "timestamp": pa.float64() if numeric else pa.string()}
+    if _words(how.missing):
+        types["rating"] = pa.string()
     try:
-        with _open_plain(path, form.separator) as stream:
+        with text.open(clean=clean) as lines:
             table = pacsv.read_csv(
-                stream,
-                read_options=pacsv.ReadOptions(
-                    column_names=names, skip_rows=0 if form.header is None else 1, block_size=1 << 24
-                ),
+                lines,
+                read_options=pacsv.ReadOptions(column_names=names, skip_rows=form.skip, block_size=BLOCK),
                 parse_options=pacsv.ParseOptions(
-                    delimiter=form.separator if plain else STAND_IN,
-                    quote_char='"' if plain else False,
-                    newlines_in_values=plain,
+                    delimiter=text.delimiter,
+                    quote_char='"' if text.quotes else False,
+                    escape_char="\\" if text.quoting == "backslash" else False,
+                    newlines_in_values=text.quotes,
                 ),
                 convert_options=pacsv.ConvertOptions(
                     column_types={names[place]: types[role] for role, place in form.places.items()},
                     include_columns=[names[place] for place in form.places.values()],
                     null_values=[""],
                     strings_can_be_null=True,
+                    decimal_point=form.decimal,
                 ),
             )
-    except (pa.ArrowException, *UNREADABLE) as error:
-        raise text_fault(path, form, one_line(error)) from None
-    return table.rename_columns(list(form.places))
+    except UNREADABLE as error:
+        raise _Unfit(one_line(error)) from None
+    spans = lines.count != table.num_rows + form.skip or lines.last_line.count(b'"') % 2
+    if text.quotes and lines.any_quote and spans:
+        # There are blank lines, or line breaks within quotes. If a stray quote has made those, this raises.
+        for _ in form.rows(lambda row: row_fault(row, form, how.missing) is None):
+            pass
+    return {role: table[names[place]] for role, place in form.places.items()}, lines.count
 
 
-def _open_plain(path: Path, separator: str) -> Any:
-    """A stream of a text, its separator replaced where pyarrow cannot take it."""
-    stream = open_bytes(path)
-    if is_plain(separator):
-        return stream
-    with stream:
-        return io.BytesIO(stream.read().replace(separator.encode(), STAND_IN.encode()))
+def _words(missing: tuple[str, ...]) -> list[str]:
+    """Those that stand for no rating and are no numbers."""
+    return [text for text in missing if rating_fault(text) is not None]
 
 
-def _locate(path: Path, form: Form, row: int) -> str:
-    """File and line of the row-th rating, blank lines counted."""
-    filled = (number for number, fields in rows_of(path, form.separator) if fields)
-    return f"{path}, line {next(itertools.islice(filled, row + (form.header is not None), None))}"
+def _locate(form: Form, row: int) -> str:
+    """File and line of the row-th rating."""
+    return f"{form.text.name}, line {next(itertools.islice(form.rows(), row, None))[0]}"
 
 
-def _read_parquet(path: Path, columns: str | None) -> pa.Table:
-    """The columns of a parquet file by their roles: ids as dictionaries of strings, the others as numbers."""
-    try:
-        file = pq.ParquetFile(path)  # pq.read_table would import pandas
-        names = file.schema_arrow.names
-        places = find_places(names, columns, str(path))
-        table = file.read([names[place] for place in places.values()])
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
-    made = {}
-    for role, place in places.items():
-        column = table[names[place]]
-        try:
-            made[role] = _ids(column) if role in ("user", "item") else _numbers(column, role)
-        except (pa.ArrowException, TypeError) as error:
-            raise DataError(f"{path}: column {names[place]} cannot be the {role} ({one_line(error)})") from None
-    return pa.table(made)
-
-
-def _ids(column: Any) -> Any:
-    """Ids as a dictionary of strings. Raises ArrowException, TypeError."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type):
-        raise TypeError("ids are integers or strings, not floating-point numbers")
-    return column.cast(pa.string()).dictionary_encode()
-
-
-def _numbers(column: Any, role: str) -> Any:
-    """float32 ratings or float64 timestamps, in seconds where the column holds dates. Raises ArrowException."""
-    if role == "rating":
-        return column.cast(pa.float32(), safe=False)
-    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    return column.cast(pa.float64(), safe=False)
-
-
-def _table(columns: pa.Table, fault: Callable[[], DataError], locate: Callable[[int], str]) -> Table:
-    """The ratings in columns named by their roles.
+def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
+    """The ratings in columns.
 
     Args:
-        columns: ids as dictionaries of strings, the others as numbers.
-        fault: finds what to complain of where something cannot be used.
-        locate: says where the n-th rating was read.
+        columns: role -> pyarrow column: ids as dictionaries of strings, ratings as numbers or texts, timestamps of
+            any kind.
+        origin: where they were read.
+        how: what stands for a rating that is not there.
+
+    Raises:
+        _Unfit: a value cannot be used.
+        DataError: there are too many ratings.
     """
-    ratings = columns["rating"].to_numpy().astype(np.float32, copy=False)
-    if not len(ratings) or any(column.null_count for column in columns.columns) or not np.isfinite(ratings).all():
-        raise fault()
+    ratings, absent = _ratings(columns["rating"], how)
+    if absent.any():
+        kept = np.flatnonzero(~absent)
+        columns = {role: column.take(pa.array(kept)) for role, column in columns.items()}
+        ratings, locate = ratings[kept], origin.locate
+        origin = replace(origin, missing=len(absent) - len(kept), locate=lambda row: locate(int(kept[row])))
+    if not len(ratings) or not np.isfinite(ratings).all() or any(columns[r].null_count for r in ("user", "item")):
+        raise _Unfit(
+            "a value cannot be used" if len(ratings) or not len(absent) else "every rating is one of --missing"
+        )
     if len(ratings) >= 2**31:
         raise DataError("more than 2^31 ratings in one file")
     users, user_ids = _codes(columns["user"])
     items, item_ids = _codes(columns["item"])
-    if any(ids.dtype == object and "" in ids for ids in (user_ids, item_ids)):
-        raise fault()
     timestamps = None
-    if "timestamp" in columns.column_names:
-        seconds = columns["timestamp"].to_numpy()
-        if not (np.abs(seconds) <= LARGEST["timestamp"]).all():
-            raise fault()
-        timestamps = seconds.astype(np.int64)
+    if "timestamp" in columns:
+        try:
+            timestamps = to_seconds(columns["timestamp"])
+        except NoTimes as error:
+            origin = replace(origin, no_times=f"{origin.locate(error.row)}: {error.reason}")
     return Table(
         users=users,
         items=items,
@@ -168,53 +149,65 @@ def _table(columns: pa.Table, fault: Callable[[], DataError], locate: Callable[[
         n_users=len(user_ids),
         n_items=len(item_ids),
         ids=Sides(user_ids, item_ids),
-        locate=locate,
+        origin=origin,
     )
 
 
+def _ratings(column: Any, how: Reading) -> tuple[Float32s, npt.NDArray[np.bool_]]:
+    """The ratings, and which of them stand for one that is not there. Raises _Unfit."""
+    absent = np.zeros(len(column), bool)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        texts = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+        words = pc.is_in(texts, value_set=pa.array(_words(how.missing), pa.string()))
+        absent |= words.to_numpy()
+        if how.decimal != ".":
+            texts = pc.replace_substring(texts, how.decimal, ".")
+        try:
+            column = pc.if_else(words, "0", texts).cast(pa.float32())
+        except pa.ArrowException as error:
+            raise _Unfit(one_line(error)) from None
+    if column.null_count:
+        raise _Unfit("a value cannot be used")
+    ratings = column.to_numpy().astype(np.float32, copy=False)
+    numbers = [float(text) for text in how.missing if text not in _words(how.missing)]
+    if numbers:
+        absent |= np.isin(ratings, np.array(numbers, np.float32))
+    return ratings, absent
+
+
 def _codes(column: Any) -> tuple[Int32s, Ids]:
-    """Codes (n,) int32 and the ids they stand for, blanks around them removed."""
+    """Codes (n,) int32 of a dictionary of strings, and the ids they stand for. Raises _Unfit for an empty id."""
     column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
     codes = column.indices.to_numpy().astype(np.int32, copy=False)
-    texts = [text.strip() for text in column.dictionary.to_pylist()]
-    distinct, which = np.unique(np.array(texts, dtype=object), return_inverse=True)
-    if len(distinct) < len(texts):
-        codes, texts = which.astype(np.int32)[codes], list(distinct)
-    if all(INTEGER.fullmatch(text) for text in texts) and all(int(text) in INT64 for text in texts):
-        return codes, np.array([int(text) for text in texts], np.int64)
-    return codes, np.array(texts, dtype=object)
+    ids, places = code_ids(column.dictionary.to_pylist())
+    if ids.dtype == object and "" in ids:
+        raise _Unfit("an id is empty")
+    return (codes if places is None else places[codes]), ids
 
 
-def read_item_ratings(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+def read_item_ratings(path: Path) -> tuple[list[str], Float32s]:
     """What one person thinks of some items: columns item and rating, by name or, without names, in that order.
 
     Returns:
         Ids as text, and (n,) float32 ratings.
 
     Raises:
-        DataError: the file is absent, empty or has a fault; with the line's number.
+        DataError: the file is absent, empty or has a fault, with the line's number; or several people's ratings.
     """
-    require_file(path)
-    wanted = ("item", "rating")
-    line = first_line(path)
-    separator = find_separator(path, wanted)
-    first = split_line(line, separator)
-    places = by_usual_names(first, {role: USUAL_NAMES[role] for role in wanted})
-    header = len(places) == len(wanted)
-    if not header:
-        places = {role: place for place, role in enumerate(wanted)}
+    source = find_source(path, RATINGS_FILES)
+    if source.kind != "text":
+        raise DataError(f"{path}: this is a {source.kind} file: one person's ratings are read from text")
+    form = find_form(source, Reading(), ONE_PERSON)
     ids, ratings = [], []
     try:
-        for number, row in rows_of(path, separator):
-            if not row or (header and number == 1):
-                continue
-            fault = row_fault(row, places, len(first))
+        for number, row in form.rows(lambda row: row_fault(row, form) is None):
+            fault = row_fault(row, form)
             if fault:
                 raise DataError(f"{path}, line {number}: {fault}")
-            ids.append(row[places["item"]].strip())
-            ratings.append(float(row[places["rating"]]))
+            ids.append(plain_id(row[form.places["item"]]))
+            ratings.append(float(row[form.places["rating"]]))
     except UNREADABLE as error:
         raise DataError(f"{path}: {one_line(error)}") from None
     if not ids:

@@ -9,13 +9,55 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.data.ratings import Int32s, Int64s, Ratings, Sides
+from mfcli.data.text import INVISIBLE
 from mfcli.errors import DataError
 
 Ids = npt.NDArray[Any]
 """(n,) int64 where all ids are integers, else object array of str."""
 
-INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})(\.0*)?")
 INT64 = range(-(2**63), 2**63)
+
+
+def plain_id(text: str) -> str:
+    """An id as people mean it: without blanks around it, invisible characters, and the .0 of a number."""
+    text = (text if text.isascii() else INVISIBLE.sub("", text)).strip()
+    number = INTEGER.fullmatch(text)
+    return number[1] if number else text
+
+
+def code_ids(texts: list[str]) -> tuple[Ids, Int32s | None]:
+    """Ids that texts stand for.
+
+    Returns:
+        Distinct ids, and the place of each text's id among them; None where the places are 0, 1, 2, ...
+    """
+    plain = [plain_id(text) for text in texts]
+    numbers = all(INTEGER.fullmatch(text) and int(text) in INT64 for text in plain)
+    if not numbers:  # 1.0 stands for 1 where all ids are numbers only
+        plain = [(text if text.isascii() else INVISIBLE.sub("", text)).strip() for text in texts]
+    ids = np.array([int(text) for text in plain], np.int64) if numbers else np.array(plain, dtype=object)
+    distinct, which = np.unique(ids, return_inverse=True)
+    return (ids, None) if len(distinct) == len(ids) else (distinct, which.astype(np.int32))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where ratings were read, and what there is to say of it.
+
+    Attributes:
+        lines: read, of text; else rows.
+        columns: role -> what the file calls its column.
+        locate: says where the n-th rating was read: file and line.
+        missing: rows left out, since their rating is one of --missing.
+        no_times: why there are no timestamps, though there is a column of them.
+    """
+
+    lines: int
+    columns: dict[str, str]
+    locate: Callable[[int], str]
+    missing: int = 0
+    no_times: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +67,12 @@ class Table(Ratings):
     Attributes:
         ids: the original ids of users and items.
         own_test: (n,) bool, the ratings that are one's own test part.
-        locate: says where the n-th rating was read: file and line. Of tables as read; :meth:`take` keeps it as it is.
+        origin: of a table as it was read; :meth:`take` keeps it as it is.
     """
 
     ids: Sides[Ids]
     own_test: npt.NDArray[np.bool_]
-    locate: Callable[[int], str]
+    origin: Origin
 
     columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "own_test")
 
@@ -66,9 +108,10 @@ class Table(Ratings):
         if policy == "error":
             row = int(order[~is_first].min())
             first = int((pairs == pairs[row]).argmax())
+            user, item = self.ids.users[self.users[row]], self.ids.items[self.items[row]]
             raise DataError(
-                f"{self.locate(row)}: user {self.ids.users[self.users[row]]} has rated item "
-                f"{self.ids.items[self.items[row]]} before ({self.locate(first)}): --duplicates last or mean settles it"
+                f"{self.origin.locate(row)}: user {user} has rated item {item} before "
+                f"({self.origin.locate(first)}): --duplicates last or mean settles it"
             )
         last = order[np.append(is_first[1:], True)]
         ratings = self.ratings
@@ -106,10 +149,11 @@ def join(tables: Sequence[Table]) -> Table:
     users, user_ids = _join_codes([(table.users, table.ids.users) for table in tables])
     items, item_ids = _join_codes([(table.items, table.ids.items) for table in tables])
     ends = np.cumsum([len(table) for table in tables])
+    origins = [table.origin for table in tables]
 
     def locate(row: int) -> str:
         which = int(np.searchsorted(ends, row, side="right"))
-        return tables[which].locate(row - int(ends[which]) + len(tables[which]))
+        return origins[which].locate(row - int(ends[which]) + len(tables[which]))
 
     times = [table.timestamps for table in tables if table.timestamps is not None]
     return Table(
@@ -121,7 +165,13 @@ def join(tables: Sequence[Table]) -> Table:
         n_users=len(user_ids),
         n_items=len(item_ids),
         ids=Sides(user_ids, item_ids),
-        locate=locate,
+        origin=Origin(
+            sum(one.lines for one in origins),
+            origins[0].columns,
+            locate,
+            sum(one.missing for one in origins),
+            next((one.no_times for one in origins if one.no_times), None),
+        ),
     )
 
 

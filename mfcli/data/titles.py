@@ -1,30 +1,34 @@
 """Reading what the items are called: titles and genres, in every layout of the catalogue and in anybody's own."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mfcli.data.catalog import DAT, ML100K, Layout
-from mfcli.data.files import UNREADABLE, first_lines, is_parquet, one_line, open_text, require_file, short
-from mfcli.data.form import USUAL_NAMES, by_usual_names, find_separator, rows, split_line
+from mfcli.data.columns import ITEMS, find_places, plain_name
+from mfcli.data.files import UNREADABLE, Source, one_line
+from mfcli.data.form import Form, Reading, find_form, find_text
+from mfcli.data.frames import read_all
+from mfcli.data.table import INTEGER, plain_id
+from mfcli.data.text import Row, Text, decode, find_encoding
 from mfcli.errors import DataError
 
 Titles = dict[str, tuple[str, str]]
 """Id as text -> title, genres with '|' between them."""
 
-Rows = Iterator[tuple[int, list[str]]]
-"""The number of a row's first line, and its columns."""
+ITEMS_FILES = ("movies.csv", "movies.dat", "u.item")
+"""What the items are called in the folder or archive of a whole data set."""
 
-NAMES = {
-    "item": (*USUAL_NAMES["item"], "id"),
-    "title": ("title", "name"),
-    "genres": ("genres", "genre", "category"),
-}
-"""What people call the columns of an items file, in lower case."""
+ML100K_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+"""Of u.item's flags, where no u.genre lies beside it."""
+
+ENCODINGS = ("utf-8", "cp1252", "latin-1")
+"""Those that are tried; the last fits everything."""
 
 ARTICLES = (
     "The A An La Le Les L' El Los Las Lo Il I Gli Un Une Una Der Die Das Ein Eine De Het Den Det En Et O Os As Um Uma"
@@ -45,91 +49,109 @@ def upright(title: str) -> str:
 
 
 def _genres(text: str) -> str:
+    """Genres as they are kept; '' for those that say that there are none."""
     text = text.strip()
-    return "" if text == "(no genres listed)" else text
+    return "" if text in ("(no genres listed)", "\\N") else text
 
 
-def read_items(path: Path, layout: Layout) -> Titles:
+def read_items(source: Source, layout: Layout) -> Titles:
     """The items file of a data set of the catalogue. Raises DataError.
 
-    What is not UTF-8, though the layout says so, is taken as latin-1.
+    What is not UTF-8, though the layout says so, is taken as Windows and old Unix wrote it.
     """
-    encoding = "utf-8-sig" if layout.items_encoding == "utf-8" else layout.items_encoding
+    encoding = find_encoding(source, None) if layout.items_encoding == "utf-8" else layout.items_encoding
+    if encoding == "utf-8":
+        encoding = decode(source, ENCODINGS)
+    separator = {"csv": ",", "dat": "::", "u.item": "|"}[layout.items_style]
+    text = Text(source, encoding, separator, "double" if layout.items_style == "csv" else "none")
+    rows = ((number, row) for number, row in text.rows() if any(row))
     try:
-        try:
-            return _by_place(path, layout.items_style, encoding)
-        except UnicodeDecodeError:
-            return _by_place(path, layout.items_style, "latin-1")
+        return _by_place(text.name, rows, layout.items_style)
     except UNREADABLE as error:
-        raise DataError(f"{path}: {one_line(error)}") from None
+        raise DataError(f"{source.name}: {one_line(error)}") from None
 
 
-def read_own_items(path: Path) -> Titles:
-    """Anybody's items: columns id, title[, genres] by name. Raises DataError.
+def read_own_items(source: Source, how: Reading | None = None) -> Titles:
+    """Anybody's items: columns id, title[, genres] by name or by number. Raises DataError, UsageError.
 
     Two files without a header are known too: a '::' file is taken as ml-1m's movies.dat, and u.item as ml-100k's.
     """
-    require_file(path)
-    if path.name == ML100K.items:
-        return read_items(path, ML100K)
-    if is_parquet(path):
-        return _own_parquet(path)
-    separator = find_separator(path, ("item", "title"))
-    if separator == DAT.separator:
-        return read_items(path, DAT)
-    header = split_line(first_lines(path)[0], separator)
+    how = how or Reading()
+    if source.kind != "text":
+        table = read_all(source)
+        places = find_places(table.column_names, how.columns, ITEMS, source.name)
+        columns = [map(_text, column.to_pylist()) for column in table.columns]
+        return _titles(map(list, zip(*columns, strict=True)), places)
+    encoding = find_encoding(source, how.encoding)
+    if encoding == "utf-8" and how.encoding is None:
+        encoding = decode(source, ENCODINGS)
+    how = replace(how, encoding=encoding)
+    text, lines = find_text(source, how, ITEMS)
+    if how.columns is None and text.separator == DAT.separator:
+        return read_items(source, DAT)
+    first = next(line for _, line in lines if line.strip())
+    if (
+        how.columns is None
+        and text.separator == "|"
+        and (Path(source.name).name == ML100K.items or len(first.split("|")) == 5 + len(ML100K_GENRES))
+    ):
+        return read_items(source, ML100K)
+    form = find_form(source, how, ITEMS)
     try:
-        try:
-            return _own_text(path, separator, header, "utf-8-sig")
-        except UnicodeDecodeError:
-            return _own_text(path, separator, header, "latin-1")
+        return _titles(_own_rows(form), form.places, commas=_is_imdbs(form))
     except UNREADABLE as error:
-        raise DataError(f"{path}: {one_line(error)}") from None
+        raise DataError(f"{source.name}: {one_line(error)}") from None
 
 
-def _by_place(path: Path, style: str, encoding: str) -> Titles:
+def _by_place(name: str, rows: Iterable[Row], style: str) -> Titles:
     """Id first, then the title; the genres are last, or flags from the sixth column on."""
-    separator = {"csv": ",", "dat": "::", "u.item": "|"}[style]
-    flags = _u_genre(path.with_name("u.genre")) if style == "u.item" else []
+    flags = _u_genre(Path(name).with_name("u.genre")) if style == "u.item" else ()
     items: Titles = {}
-    with open_text(path, encoding) as file:
-        for number, row in rows(file, separator, quotes=style == "csv"):
-            if not any(row) or (style == "csv" and number == 1):
-                continue
-            if len(row) < (6 if flags else 3):
-                raise DataError(f"{path}, line {number}: {len(row)} columns are too few for an item")
-            if flags:
-                genres = "|".join(genre for genre, flag in zip(flags, row[5:], strict=False) if flag == "1")
-            else:
-                genres = _genres(row[-1])
-            title = separator.join(row[1:-1]) if style == "dat" else row[1]
-            items[row[0].strip()] = (upright(title.strip()), genres)
+    for number, row in rows:
+        if style == "csv" and number == 1:
+            continue
+        if len(row) < 3 or (flags and len(row) != 5 + len(flags)):
+            raise DataError(
+                f"{name}, line {number}: {len(row)} columns, not {5 + len(flags) if flags else 'at least 3'}"
+            )
+        if flags:
+            genres = "|".join(genre for genre, flag in zip(flags, row[5:], strict=True) if flag.strip() == "1")
+        else:
+            genres = _genres(row[-1])
+        title = "::".join(row[1:-1]) if style == "dat" else row[1]
+        items[plain_id(row[0])] = (upright(title.strip()), genres)
     return items
 
 
-def _u_genre(path: Path) -> list[str]:
+def _u_genre(path: Path) -> tuple[str, ...]:
     """ml-100k's genres in the order of their flags."""
     try:
         lines = path.read_text("latin-1").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: {one_line(error)}") from None
-    return [line.split("|")[0] for line in lines if line.strip()]
+    except OSError:
+        return ML100K_GENRES
+    return tuple(line.split("|")[0] for line in lines if line.strip())
 
 
-def _own_text(path: Path, separator: str, header: list[str], encoding: str) -> Titles:
-    with open_text(path, encoding) as file:
-        numbered = rows(file, separator)
-        next(numbered)
-        return _by_name(path, header, numbered)
+def _own_rows(form: Form) -> Iterable[list[str]]:
+    """The rows of a text. Raises DataError."""
+    item, title = form.places["item"], form.places["title"]
+    numbered = all(INTEGER.fullmatch(text) for text in form.sample_of("item"))
+
+    def is_row(row: list[str]) -> bool:
+        """A line within quotes that is no line of a title."""
+        return len(row) == form.width and bool(INTEGER.fullmatch(row[item].strip()) if numbered else row[item].split())
+
+    for number, row in form.rows(is_row):
+        if form.header is None and title == form.width - 1:  # a title may hold the separator, as Netflix's do
+            row[title:] = [form.text.separator.join(row[title:])]
+        if len(row) != form.width:
+            raise DataError(f"{form.text.name}, line {number}: {len(row)} columns, not {form.width}")
+        yield row
 
 
-def _own_parquet(path: Path) -> Titles:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a parquet file that can be read ({one_line(error)})") from None
-    columns = [map(_text, column.to_pylist()) for column in table.columns]
-    return _by_name(path, table.column_names, enumerate(map(list, zip(*columns, strict=True)), 1))
+def _is_imdbs(form: Form) -> bool:
+    """Whether it is one of IMDb's own files, which have commas between genres."""
+    return form.header is not None and plain_name(form.header[form.places["item"]]) == "tconst"
 
 
 def _text(value: Any) -> str:
@@ -138,16 +160,11 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _by_name(path: Path, header: list[str], rows: Rows) -> Titles:
-    places = by_usual_names(header, NAMES)
-    if not {"item", "title"} <= set(places):
-        raise DataError(f"{path}, line 1: no columns item and title (columns: {short(', '.join(header))})")
+def _titles(rows: Iterable[list[str]], places: dict[str, int], *, commas: bool = False) -> Titles:
+    """Titles of rows whose columns are known. ``commas``: they stand between genres."""
     items: Titles = {}
-    for number, row in rows:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise DataError(f"{path}, line {number}: {len(row)} columns, not {len(header)}")
+    for row in rows:
         genres = _genres(row[places["genres"]]) if "genres" in places else ""
-        items[row[places["item"]].strip()] = (upright(row[places["title"]].strip()), genres)
+        genres = genres.replace(",", "|") if commas else genres
+        items[plain_id(row[places["item"]])] = (upright(row[places["title"]].strip()), genres)
     return items

@@ -1,0 +1,144 @@
+"""Which column is what: by the names that people usually give them, by names that the user gives, or by number."""
+
+import re
+from dataclasses import dataclass
+
+from mfcli.data.files import short
+from mfcli.data.text import INVISIBLE
+from mfcli.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The columns that a kind of file has.
+
+    Attributes:
+        names: role -> usual names, without case, blanks or punctuation; the first that is there is taken.
+        needed: the first so many roles must be there.
+        option: that names them otherwise, and its metavar.
+    """
+
+    names: dict[str, tuple[str, ...]]
+    needed: int
+    option: str
+    metavar: str
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self.names)
+
+    @property
+    def needed_text(self) -> str:
+        *others, last = self.roles[: self.needed]
+        return f"{', '.join(others)} and {last}"
+
+
+USER = (
+    "userid",
+    "user",
+    "uid",
+    "username",
+    "memberid",
+    "customerid",
+    "customer",
+    "accountid",
+    "visitorid",
+    "reviewerid",
+)
+ITEM = (
+    *("movieid", "itemid", "item", "movie", "iid", "bookid", "isbn", "parentasin", "asin", "productid", "product"),
+    *("animeid", "artistid", "songid", "trackid", "gameid", "jokeid", "recipeid", "businessid", "tconst", "const"),
+)
+RATING = ("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating", "yourrating", "starrating")
+TIME = (
+    *("timestamp", "time", "ts", "unixtimestamp", "unixreviewtime", "datetime", "date", "ratedat", "ratingdate"),
+    *("reviewdate", "reviewtime", "daterated", "createdat", "updatedat"),
+)
+
+RATINGS = Wanted(
+    {"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 3, "--columns", "USER,ITEM,RATING[,TIMESTAMP]"
+)
+ONE_PERSON = Wanted({"item": ITEM, "rating": RATING}, 2, "a header", "item,rating")
+ITEMS = Wanted(
+    {
+        "item": (*ITEM, "id"),
+        "title": ("title", "name", "booktitle", "movietitle", "itemtitle", "primarytitle", "originaltitle", "itemname"),
+        "genres": ("genres", "genre", "categories", "category"),
+    },
+    2,
+    "--item-columns",
+    "ITEM,TITLE[,GENRES]",
+)
+
+
+def plain_name(name: str) -> str:
+    """A column's name as usual names are written: User-ID is userid."""
+    return re.sub(r"[\W_]+", "", INVISIBLE.sub("", name)).lower()
+
+
+def by_usual_names(header: list[str], wanted: Wanted) -> dict[str, int]:
+    """Role -> number of the column, from 0, that has one of its usual names; roles without one are left out."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(header):
+        places.setdefault(plain_name(name), place)
+    found = {role: next((places[n] for n in names if n in places), None) for role, names in wanted.names.items()}
+    return {role: place for role, place in found.items() if place is not None}
+
+
+def given_columns(given: str, wanted: Wanted) -> list[str]:
+    """The names or numbers in an option's value. Raises UsageError unless they are as many as there may be."""
+    names = [part.strip() for part in given.split(",")]
+    if not wanted.needed <= len(names) <= len(wanted.roles) or len(set(names)) < len(names) or not all(names):
+        raise UsageError(f"{wanted.option}: '{given}' is not {wanted.metavar}, by names or by numbers from 1")
+    return names
+
+
+def by_number(names: list[str], wanted: Wanted) -> dict[str, int] | None:
+    """Role -> number of the column, from 0, if all the names are numbers from 1."""
+    if not all(re.fullmatch(r"[1-9][0-9]{0,5}", name) for name in names):
+        return None
+    return {role: int(name) - 1 for role, name in zip(wanted.roles, names, strict=False)}
+
+
+def find_places(header: list[str], given: str | None, wanted: Wanted, where: str) -> dict[str, int]:
+    """Role -> number of its column, from 0: by the names or numbers that the user gave, else by the usual names.
+
+    Raises:
+        DataError: a column is not there, or two have its name.
+        UsageError: what the user gave cannot be.
+    """
+    known = short(", ".join(header))
+    if given is None:
+        places = by_usual_names(header, wanted)
+        missing = [role for role in wanted.roles[: wanted.needed] if role not in places]
+        if missing:
+            hint = f"name them with {wanted.option} {wanted.metavar}"
+            if missing == ["user"]:
+                hint += "; the ratings of one person are for `mfcli recommend --ratings`"
+            if header[0].startswith(("#", "%", "//")):
+                hint = f"if the line is a comment, give --comment '{header[0][0]}'"
+            raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
+    else:
+        names = given_columns(given, wanted)
+        numbered = by_number(names, wanted)
+        if numbered is not None and not set(names) <= set(header):
+            check_width(numbered, len(header), where)
+            return numbered
+        for name in names:
+            if name not in header:
+                raise DataError(f"{where}: there is no column '{name}' (columns: {known})")
+        places = {role: header.index(name) for role, name in zip(wanted.roles, names, strict=False)}
+    for role, place in places.items():
+        if header.count(header[place]) > 1:
+            raise DataError(
+                f"{where}: two columns have the same name '{short(header[place])}', one would be the {role}: "
+                f"say which by number with {wanted.option}"
+            )
+    return places
+
+
+def check_width(places: dict[str, int], width: int, where: str) -> None:
+    """Raise DataError unless there are that many columns."""
+    most = max(places.values()) + 1
+    if most > width:
+        raise DataError(f"{where}: there is no column {most}: it has {width}")

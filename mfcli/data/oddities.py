@@ -1,0 +1,40 @@
+"""What is odd about ratings that can be used: it may not be what their owner means."""
+
+from typing import Any
+
+import numpy.typing as npt
+
+COMMON = 0.05  # share of the ratings from which a value that does not fit the others is told of
+COMMON_ZERO = 0.2
+FEWEST_OTHERS = 4  # different values, to speak of a scale
+
+
+def odd_values(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[str]:
+    """Warnings of ratings that are all alike, and of a value that may stand for no rating.
+
+    Args:
+        values: (k,) different ratings, ascending.
+        counts: (k,) how often each occurs.
+    """
+    if len(values) == 1:
+        return [f"all ratings are {values[0]:g}: they say who met what, but not who liked what"]
+    found = []
+    for at, others in ((0, values[1:]), (-1, values[:-1])):
+        share = float(counts[at] / counts.sum())
+        if len(others) >= FEWEST_OTHERS and _is_marker(
+            float(values[at]), others, share, bool(counts[at] == counts.max())
+        ):
+            found.append(
+                f"{share:.0%} of the ratings are {values[at]:g}, the others {others[0]:g} to {others[-1]:g}: "
+                f"if it stands for no rating, --missing {values[at]:g} leaves it out"
+            )
+    return found
+
+
+def _is_marker(value: float, others: npt.NDArray[Any], share: float, is_most_common: bool) -> bool:
+    """Whether a value at an end of the scale is far from the others, alone below zero, or a zero before ones."""
+    gap = min(abs(value - float(others[0])), abs(value - float(others[-1])))
+    far = gap > float(others[-1]) - float(others[0])
+    alone_below_zero = value < 0 < others[0]
+    zero = value == 0 and others[0] >= 1 and is_most_common and share >= COMMON_ZERO
+    return share >= COMMON and bool(far or alone_below_zero or zero)

@@ -1,0 +1,130 @@
+"""Ratings written as a matrix: a line a user, a column an item, nothing where there is no rating. Jester's are such."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from mfcli.data.columns import Wanted
+from mfcli.data.faults import NO_RATINGS, rating_fault
+from mfcli.data.files import UNREADABLE, Source, one_line
+from mfcli.data.form import Form, Reading, find_text
+from mfcli.data.ratings import Float32s, Sides
+from mfcli.data.table import Ids, Origin, Table, code_ids
+from mfcli.data.text import BLOCK
+from mfcli.errors import DataError
+
+MATRIX = Wanted({"user": (), "item": ()}, 2, "--separator", "")
+
+
+def read_wide(source: Source, how: Reading) -> Table:
+    """The ratings in a matrix.
+
+    The first column holds the users' ids. Without a header the items are numbered from 1; so are the users, if the
+    first column only counts the ratings of each line, as Jester's does.
+
+    Raises:
+        DataError: it is no text, a cell holds no number, a user is there twice; with the line's number.
+    """
+    if source.kind != "text":
+        raise DataError(f"{source.name}: this is a {source.kind} file: --wide reads text")
+    form = _find_form(source, how)
+    first, matrix = _parse(form, how)
+    numbers = np.array([float(text) for text in how.missing if rating_fault(text) is None], np.float32)
+    given = ~(np.isnan(matrix) | np.isin(matrix, numbers))
+    rows, columns = np.nonzero(given)
+    if not len(rows):
+        raise DataError(f"{source.name}: {NO_RATINGS}")
+    counts_only = form.header is None and first == [str(count) for count in given.sum(axis=1)]
+    user_ids = _distinct([str(row + 1) for row in range(len(first))] if counts_only else first, form)
+    item_ids = code_ids(form.header[1:] if form.header else [str(at) for at in range(1, form.width)])[0]
+    if len(item_ids) < form.width - 1:
+        raise DataError(f"{source.name}, line {form.skip}: two columns have the same name")
+
+    def locate(row: int) -> str:
+        line = next(number for at, (number, _) in enumerate(form.rows()) if at == rows[row])
+        return f"{source.name}, line {line}, column {columns[row] + 2}"
+
+    names = {"user": "the line's number" if counts_only else "column 1", "item": "the other columns", "rating": "cells"}
+    return Table(
+        users=rows.astype(np.int32),
+        items=columns.astype(np.int32),
+        ratings=matrix[rows, columns],
+        own_test=np.zeros(len(rows), bool),
+        n_users=len(user_ids),
+        n_items=len(item_ids),
+        ids=Sides(user_ids, item_ids),
+        origin=Origin(form.skip + len(first), names, locate),
+    )
+
+
+def _find_form(source: Source, how: Reading) -> Form:
+    text, lines = find_text(source, how, MATRIX)
+    number, first = next((number, line) for number, line in lines if line.strip())
+    fields = [field.strip() for field in text.split(first)]
+    is_row = how.header is False or all(not one or one in how.missing or rating_fault(one) is None for one in fields)
+    header = None if is_row else fields
+    return Form(text, header, {}, len(fields), number - 1 if is_row else number, how.decimal, [])
+
+
+def _parse(form: Form, how: Reading) -> tuple[list[str], Float32s]:
+    """The first column, and (users, items) the others, NaN where nothing is. Raises DataError."""
+    text, names = form.text, [str(place) for place in range(form.width)]
+    words = [word for word in how.missing if rating_fault(word) is not None]
+    kinds: list[Any] = [pa.string(), *[pa.float32()] * (form.width - 1)]
+    try:
+        with text.open(clean=True) as lines:
+            table = pacsv.read_csv(
+                lines,
+                read_options=pacsv.ReadOptions(column_names=names, skip_rows=form.skip, block_size=BLOCK),
+                parse_options=pacsv.ParseOptions(delimiter=text.delimiter, quote_char='"' if text.quotes else False),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict(zip(names, kinds, strict=True)),
+                    null_values=["", *words],
+                    decimal_point=form.decimal,
+                ),
+            )
+    except UNREADABLE as error:
+        raise _fault(form, how, one_line(error)) from None
+    matrix = np.column_stack([table[name].to_numpy() for name in names[1:]]).astype(np.float32, copy=False)
+    if np.isinf(matrix).any():
+        raise _fault(form, how, "a rating is too large")
+    return [one.strip() for one in table[names[0]].to_pylist()], matrix
+
+
+def _fault(form: Form, how: Reading, otherwise: str) -> DataError:
+    """The first cell that is no rating."""
+    try:
+        for number, row in form.rows():
+            for fault in _faults(row, form, how):
+                return DataError(f"{form.text.name}, line {number}{fault}")
+    except UNREADABLE as error:
+        return DataError(f"{form.text.name}: {one_line(error)}")
+    except DataError as error:
+        return error
+    return DataError(f"{form.text.name}: {otherwise}")
+
+
+def _faults(row: list[str], form: Form, how: Reading) -> Iterator[str]:
+    if len(row) != form.width:
+        yield f": {len(row)} columns, not {form.width}"
+    for place, cell in enumerate(row[1:], 2):
+        if cell.strip() and cell.strip() not in how.missing and (fault := rating_fault(cell.strip(), form.decimal)):
+            yield f", column {place}: {fault}"
+
+
+def _distinct(texts: list[str], form: Form) -> Ids:
+    """The users' ids. Raises DataError if one is there twice."""
+    ids, places = code_ids(texts)
+    if places is None:
+        return ids
+    first: npt.NDArray[np.bool_] = np.zeros(len(texts), bool)
+    first[np.unique(places, return_index=True)[1]] = True
+    at = int((~first).argmax())
+    line = next(number for row, (number, _) in enumerate(form.rows()) if row == at)
+    raise DataError(
+        f"{form.text.name}, line {line}: user '{texts[at]}' is there twice: --wide wants users' ids in the first column"
+    )

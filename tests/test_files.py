@@ -1,0 +1,223 @@
+"""Files in any container, recognized by what is in them; and what is known but not read."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+
+from mfcli.data.files import Source, find_source, find_sources
+from mfcli.data.form import Reading
+from mfcli.data.readers import RATINGS_FILES, read_ratings
+from mfcli.errors import DataError
+from tests.conftest import Runner
+
+TEXT = b"user,item,rating\n1,10,4\n1,20,5\n2,10,3\n"
+
+
+def put(path: Path, content: bytes = TEXT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def content(source: Source) -> bytes:
+    with source.open() as file:
+        return file.read()
+
+
+CONTAINERS = {
+    "gzip": gzip.compress(TEXT),
+    "gzip of two members": gzip.compress(TEXT[:20]) + gzip.compress(TEXT[20:]),
+    "bz2": bz2.compress(TEXT),
+    "xz": lzma.compress(TEXT),
+    "zstd": pa.compress(TEXT, codec="zstd", asbytes=True),
+    "zip": zipped({"r.csv": TEXT}),
+    "zip with a folder and chaff": zipped({"a/": b"", "a/r.csv": TEXT, "__MACOSX/a/._r.csv": b"x", ".DS_Store": b"x"}),
+    "zip of a gzip": zipped({"r.csv.gz": gzip.compress(TEXT)}),
+    "gzip of a zip": gzip.compress(zipped({"r.csv": TEXT})),
+    "zip of a whole data set": zipped({"ml/README.txt": b"x", "ml/movies.csv": b"x", "ml/ratings.csv": TEXT}),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize("name", ["r.csv", "r.gz", "r"])
+def test_a_container_is_known_by_its_content_whatever_it_is_called(container: bytes, name: str, tmp_path: Path) -> None:
+    source = find_source(put(tmp_path / name, container), RATINGS_FILES)
+    assert source.kind == "text"
+    assert content(source) == content(source) == TEXT
+    assert read_ratings(source).ratings.tolist() == [4.0, 5.0, 3.0]
+
+
+def test_plain_text_may_be_called_like_a_container(tmp_path: Path) -> None:
+    for name in ("r.gz", "r.zip", "r.parquet", "r.xlsx"):
+        assert read_ratings(find_source(put(tmp_path / name))).ratings.tolist() == [4.0, 5.0, 3.0]
+
+
+TABLE = pa.table({"userId": [1, 1, 2], "movieId": [10, 20, 10], "rating": [4.0, 5.0, 3.0]})
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "gzipped parquet", "JSON lines", "JSON"])
+def test_files_that_are_no_text(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    if "parquet" in kind:
+        pq.write_table(TABLE, path)
+        if kind.startswith("gzipped"):
+            path.write_bytes(gzip.compress(path.read_bytes()))
+    elif "feather" in kind:
+        feather.write_feather(TABLE, path, compression="uncompressed")
+    else:
+        rows = [
+            f'{{"userId": {u}, "movieId": {i}, "rating": {r}}}'
+            for u, i, r in zip(*TABLE.to_pydict().values(), strict=True)
+        ]
+        path.write_text("\n".join(rows) if kind == "JSON lines" else f"[{', '.join(rows)}]")
+    table = read_ratings(find_source(path))
+    assert table.ids.users[table.users].tolist() == [1, 1, 2]
+    assert table.ids.items[table.items].tolist() == [10, 20, 10]
+    assert table.ratings.tolist() == [4.0, 5.0, 3.0]
+    assert table.origin.columns == {"user": "userId", "item": "movieId", "rating": "rating"}
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        (zipped({"xl/workbook.xml": b"x", "[Content_Types].xml": b"x"}), "this is an Excel file: save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an Excel file: save it as CSV"),
+        (b"SQLite format 3\0", "this is an SQLite database: export the table as CSV"),
+        (b"\x80\x04\x95\x10", "this is a Python pickle, which is never opened"),
+        (b"<!DOCTYPE html><title>Log in</title>", "this is a web page: was the download behind a login?"),
+        (tarred(), "this is a tar archive: unpack it"),
+        (gzip.compress(tarred()), "this is a tar archive: unpack it"),
+        (zipped({"a.csv": TEXT, "b.csv": TEXT}), "2 files are in it .'a.csv, b.csv'.: unpack it, and name the one"),
+        (zipped({"a/ratings.csv": TEXT, "b/ratings.csv": TEXT}), "2 files are in it"),
+        (zipped({}), "0 files are in it"),
+        (gzip.compress(gzip.compress(gzip.compress(gzip.compress(TEXT)))), "too many archives within one another"),
+        (zipped({"r.csv": TEXT})[:-30], "not a zip file"),
+        (gzip.compress(TEXT)[:-9], "Truncated"),
+        (lzma.compress(TEXT)[:-9], "ended before"),
+        (bz2.compress(TEXT)[:-9], "Truncated"),
+        (b"FEA1 and more", "this is a Feather file of version 1: write it as version 2"),
+        (b"1,2\0,3\n", "there are NUL characters in it"),
+        (b"[1, 2]", "JSON, but neither a list of objects nor an object a line"),
+        (b"[{", "not a json file that can be read"),
+        (b"ARROW1 and more", "not a feather file that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named_in_one_line(held: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_ratings(find_source(put(tmp_path / "r.csv", held), RATINGS_FILES))
+    assert str(caught.value).startswith(f"{tmp_path}/r.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_that_is_encrypted_is_refused(tmp_path: Path) -> None:
+    held = bytearray(zipped({"r.csv": TEXT}))
+    for flags in (6, held.rindex(b"PK\x01\x02") + 8):
+        held[flags] |= 1
+    with pytest.raises(DataError, match="it is encrypted: unpack it"):
+        read_ratings(find_source(put(tmp_path / "r.zip", bytes(held))))
+
+
+def test_a_folder_stands_for_its_parts(tmp_path: Path) -> None:
+    put(tmp_path / "r/part-0.csv", b"user,item,rating\n1,10,4\n")
+    put(tmp_path / "r/deep/part-1.csv", b"user,item,rating\nx,10,5\n")
+    for chaff in ("_SUCCESS", ".part-0.csv.crc", "part-2.csv"):
+        put(tmp_path / "r" / chaff, b"" if chaff == "part-2.csv" else b"chaff")
+    assert [Path(source.name).name for source in find_sources(tmp_path / "r")] == ["part-1.csv", "part-0.csv"]
+    with pytest.raises(DataError, match="a folder of 2 files: name the one to read"):
+        find_source(tmp_path / "r")
+
+
+def test_of_a_whole_data_set_the_file_with_the_usual_name_is_taken(tmp_path: Path) -> None:
+    for name in ("ratings.csv", "movies.csv", "README.txt"):
+        put(tmp_path / name)
+    assert [source.name for source in find_sources(tmp_path, RATINGS_FILES)] == [f"{tmp_path}/ratings.csv"]
+
+
+def test_a_pipe_is_read_once_and_held(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(TEXT,))
+    writer.start()
+    source = find_source(pipe)
+    writer.join()
+    assert content(source) == content(source) == TEXT
+    assert read_ratings(source).ratings.tolist() == [4.0, 5.0, 3.0]
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="this system has no /dev/null")
+def test_a_device_is_refused() -> None:
+    with pytest.raises(DataError, match="/dev/null: not a regular file"):
+        find_source(Path("/dev/null"))
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def figures(folder: Path) -> tuple[list[float], list[float]]:
+    tables = [pq.read_table(folder / f"artifacts/data/{part}.parquet") for part in ("train", "test")]
+    train, test = (table["rating"].to_pylist() for table in tables)
+    return train, test
+
+
+def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, tmp_path: Path) -> None:
+    lines = [f"{u},{i},{(u * i) % 5 + 1}\n" for u in range(6) for i in range(7)]
+    put(tmp_path / "all.csv", ("user,item,rating\n" + "".join(lines)).encode())
+    for part, begin in enumerate((0, 14, 28)):
+        put(tmp_path / f"parts/{part}.csv", ("user,item,rating\n" + "".join(lines[begin : begin + 14])).encode())
+    parts = [f"parts/{part}.csv" for part in range(3)]
+    ways = [["all.csv"], ["parts"], parts, ["-"]]
+    found = []
+    for files in ways:
+        given = [word for file in files for word in ("--ratings", file)]
+        done = mfcli("prepare", *given, "--validation-fraction", 0, input=(tmp_path / "all.csv").read_text())
+        assert done.returncode == 0, done.stderr
+        assert f"read 42 ratings in {45 if len(files) == 3 or files == ['parts'] else 43} lines of" in done.stderr
+        found.append(figures(tmp_path))
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process substitution is a shell's")
+def test_process_substitution(mfcli: Runner, tmp_path: Path) -> None:
+    rows = np.arange(30)
+    put(tmp_path / "r.csv", b"user,item,rating\n" + b"".join(b"%d,%d,%d\n" % (n // 5, n % 5, n % 3) for n in rows))
+    read_end, write_end = os.pipe()
+    os.write(write_end, (tmp_path / "r.csv").read_bytes())
+    os.close(write_end)
+    done = mfcli("prepare", "--ratings", f"/dev/fd/{read_end}", pass_fds=(read_end,))
+    os.close(read_end)
+    assert done.returncode == 0, done.stderr
+    assert "read 30 ratings in 31 lines" in done.stderr
+
+
+def test_how_to_read_is_said_once_for_all_files(tmp_path: Path) -> None:
+    source = find_source(put(tmp_path / "r.csv", b"1;4,5;2\n"))
+    table = read_ratings(source, Reading(columns="3,1,2", separator=";", header=False, decimal=","))
+    assert (table.ids.users.tolist(), table.ids.items.tolist(), table.ratings.tolist()) == ([2], [1], [4.5])
