@@ -87,7 +87,7 @@ class DownloadConfig(Config):
 
 
 OF_OWN_FILES = (
-    *("items", "users", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
+    *("items", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
     *("decimal", "missing", "wide"),
 )
 """Options that say how one's own files are to be read."""
@@ -113,22 +113,7 @@ class PrepareConfig(Config):
     ] = ()
     items: Annotated[
         Path | None,
-        Opt("Your items: columns item, title, genres; any other column makes features too.", metavar="FILE"),
-    ] = None
-    users: Annotated[
-        Path | None, Opt("Your users: a column of their ids; any other column makes features.", metavar="FILE")
-    ] = None
-    item_features: Annotated[
-        str | None,
-        Opt(
-            "The columns of the items to make features of, 'year' for that of the title; none for no features. "
-            "Default: all.",
-            metavar="NAME[,NAME]",
-        ),
-    ] = None
-    user_features: Annotated[
-        str | None,
-        Opt("The columns of the users to make features of; none for no features. Default: all.", metavar="NAME[,NAME]"),
+        Opt("Titles and genres of your items: columns item, title, genres.", metavar="FILE"),
     ] = None
     columns: Annotated[
         str | None,
@@ -199,7 +184,7 @@ class PrepareConfig(Config):
             raise UsageError("--item-columns goes with --items FILE")
         if self.wide and self.columns is not None:
             raise UsageError("--wide and --columns exclude each other")
-        if [*self.ratings, self.items, self.users, self.test].count(Path("-")) > 1:
+        if [*self.ratings, self.items, self.test].count(Path("-")) > 1:
             raise UsageError("standard input can be read but once: give - once")
         if self.encoding is not None:
             try:
@@ -261,6 +246,13 @@ class TrainConfig(Config):
             only=("adam", "als"),
         ),
     ] = 15
+    side: Annotated[
+        tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
+        Opt(
+            "Side information, separated by commas: who rated what (exposure), features of items and of users, "
+            "days (time, gibbs alone). auto: all there is; als takes none."
+        ),
+    ] = ("auto",)
     burn_in: Annotated[int, Opt("Sweeps before the first sample that counts.", range="[0, 1e6]", only=("gibbs",))] = 10
     samples: Annotated[int, Opt("Sweeps whose samples are averaged.", range="[1, 1e6]", only=("gibbs",))] = 90
     batch: Annotated[
@@ -327,14 +319,41 @@ class TrainConfig(Config):
     def check(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
+        self._check_side()
+
+    def _check_side(self) -> None:
+        """Either auto or none alone, or kinds that the solver can use."""
+        if not self.side:
+            raise UsageError("--side: say which, or none")
+        for whole in ("auto", "none"):
+            if whole in self.side and len(self.side) > 1:
+                raise UsageError(f"--side {whole} stands alone")
+        for kind in self.side:
+            takers = [solver for solver, kinds in SIDE_KINDS.items() if kind in kinds]
+            if takers and self.solver not in takers:
+                raise UsageError(f"--side {kind} is for --solver {' or '.join(takers)}, not for {self.solver}")
+
+    @property
+    def side_kinds(self) -> tuple[str, ...]:
+        """The kinds of side information to be used where there are any."""
+        if self.side == ("auto",):
+            return SIDE_KINDS.get(self.solver, ())
+        return () if self.side == ("none",) else self.side
 
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""
         return self.batch or max(SMALLEST_BATCH, ratings // BATCHES_AN_EPOCH)
 
 
+SIDE_KINDS: dict[str, tuple[str, ...]] = {
+    "adam": ("exposure", "items", "users"),
+    "gibbs": ("exposure", "items", "users", "time"),
+}
+"""What a solver can use of side information; one that is not here uses none."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {
+        "side": ("none",),
         "biases": False,
         "factors": 100,
         "epochs": 30,

@@ -41,6 +41,7 @@ class Trained:
         train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
         epoch_name, averages_samples: of the solver, as :class:`mfcli.solvers.base.Method` has them.
         solver_results: what else the solver says of the model.
+        explained: kind of side information used -> share of the variance that it explains.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
         seconds: of this process, from the data in memory to the model on disk.
         resumed_at: epochs that an earlier process had finished; 0 for a fresh start.
@@ -57,6 +58,7 @@ class Trained:
     epoch_name: str
     averages_samples: bool
     solver_results: dict[str, float]
+    explained: dict[str, float]
     ratings_per_second: float | None
     seconds: float
     resumed_at: int
@@ -308,6 +310,7 @@ class _Run:
             "epoch_name": self.epoch_name,
             "averages_samples": self.solver.method.averages_samples,
             "solver_results": self.solver.results(model),
+            "explained": self.solver.explained(),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
+from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings
 from mfcli.solvers.compute import Compute
 
@@ -34,3 +36,11 @@ def some_of(ratings: Ratings, share: float, seed: int = 1) -> tuple[Ratings, Rat
 
 def quietly(done: int, total: int, rmse: object) -> None:
     """A tick that says nothing."""
+
+
+def random_features(rows: int, width: int, seed: int = 0) -> Features:
+    """Features of so many rows: each has some of them, the first row none."""
+    rng = np.random.default_rng(seed)
+    matrix = (rng.random((rows, width)) < 0.4) * rng.normal(1, 0.3, (rows, width))
+    matrix[0] = 0
+    return Features(csr_matrix(matrix.astype(np.float32)), [f"a={place}" for place in range(width)])

@@ -155,7 +155,7 @@ def test_a_preset_is_below_everything_that_was_said(parse: Parse, tmp_path: Path
 def test_a_preset_is_the_same_from_python_as_from_the_shell(parse: Parse) -> None:
     config = TrainConfig(preset="article")
     assert config == parse(TrainConfig, "--preset", "article") == TrainConfig(preset="article", **PRESETS["article"])
-    assert config.recorded().items() >= PRESETS["article"].items()
+    assert {name: getattr(config, name) for name in PRESETS["article"]} == PRESETS["article"]
     own = TrainConfig(preset="article", factors=32, patience=5)  # the defaults without a preset, but said
     assert (own.factors, own.patience, own.epochs) == (32, 5, 30)
     assert dataclasses.replace(config, resume=True).epochs == 30
@@ -282,6 +282,10 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
     [
         (TrainConfig, {"solver": "gibbs", "epochs": 3}, "--epochs is for --solver adam or als, not for gibbs"),
         (TrainConfig, {"samples": 3}, "--samples is for --solver gibbs, not for adam"),
+        (TrainConfig, {"side": ("time",)}, "--side time is for --solver gibbs, not for adam"),
+        (TrainConfig, {"side": ("items",), "solver": "als"}, "--side items is for --solver adam or gibbs, not for als"),
+        (TrainConfig, {"side": ("none", "items")}, "--side none stands alone"),
+        (TrainConfig, {"side": ()}, "--side: say which, or none"),
         (TrainConfig, {"device": "gpu"}, "--device: 'gpu' is not one of auto, cpu, cuda, cuda:N"),
         (PrepareConfig, {"name": "a", "ratings": RATINGS}, "--ratings and the data set 'a' exclude each other"),
         (PrepareConfig, {"no_header": True}, "--no-header goes with --ratings FILE"),

@@ -408,6 +408,7 @@ def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifa
         "l2": 0.0,
         "bias_l2": 0.0,
         "patience": 0,
+        "side": ["none"],
     }
     assert {name: config[name] for name in expected} == expected
     assert config["epochs"] == 2

@@ -120,8 +120,8 @@ def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
                 source = ctx.get_parameter_source(name)
                 if source is not None and source.name == wanted:
                     given[option.name] = ctx.params[name]
-        if option.several and option.opt.is_name and option.name in given:
-            # "a,b" is "a" and "b", as a name that becomes a folder has no comma.
+        if option.several and (option.opt.is_name or option.choices) and option.name in given:
+            # "a,b" is "a" and "b", as no choice, and no name that becomes a folder, has a comma.
             given[option.name] = [part for one in given[option.name] for part in one.split(",")]
     return given
 

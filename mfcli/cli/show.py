@@ -42,13 +42,6 @@ def prepared(done: "PreparedSummary") -> str:
     }
     if done.dropped:
         values["left out"] = f"{done.dropped:,} ratings (duplicates or below the minimum)"
-    for what, counts, described, rows in (
-        ("user", done.user_features, done.users_described, done.users),
-        ("item", done.item_features, done.items_described, done.items),
-    ):
-        if counts:
-            of_each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-            values[f"{what} features"] = f"{of_each} ({described:,} of {rows:,} {what}s)"
     values["test, unseen"] = (
         f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training rating "
         f"({done.test_ratings_unseen:,} ratings)"
@@ -73,6 +66,8 @@ def trained(done: "Trained") -> str:
             f"{done.solver_results['compression_rmse']:.4f} (root mean square)"
         )
         values["noise std"] = f"{done.solver_results['noise_std']:.4f}"
+    if done.explained:
+        values["side"] = "explains of the variance: " + ", ".join(f"{k} {v:.0%}" for k, v in done.explained.items())
     if done.ratings_per_second is not None:
         values["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
     values["file"] = str(done.path)

@@ -107,6 +107,13 @@ class Solver(ABC):
         """What is worth knowing of one of its models beside the RMSE, by name, in rating points."""
         return {}
 
+    def explained(self) -> dict[str, float]:
+        """What side information it uses: by kind, such as ``exposure of users``, the share of variance explained.
+
+        Of features it is a share of the variance of the rows' vectors, of ``time`` one of the ratings'.
+        """
+        return {}
+
     @abstractmethod
     def state(self) -> State:
         """What :meth:`load_state` needs. Its arrays may share memory with the solver: store them before going on."""

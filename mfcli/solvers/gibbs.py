@@ -5,6 +5,7 @@ The model is Salakhutdinov and Mnih's (ICML 2008), the noise Lakshminarayanan, B
 
     r ~ N(μ + b_u + b_i + p_u·q_i, 1/(α γ_u γ_i))    z ~ N(m, Λ⁻¹)    m, Λ ~ Normal-Wishart    α, γ ~ Gamma
 
+Where something is known of the rows, their features move m (:mod:`mfcli.solvers.links`).
 A sweep samples the users' m and Λ, then every user and its γ; the same of the items; then α. The first sweeps are
 rounds of alternating least squares, from where the chain is soon at home. After burn-in the predictions of all
 samples are averaged (:mod:`mfcli.solvers.posterior`), each with the items' conditional means in place of their
@@ -25,10 +26,12 @@ from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
-from mfcli.solvers.compute import Compute
+from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import row_model
 from mfcli.solvers.halves import Round, initial_rows
+from mfcli.solvers.links import Link, Linking
 from mfcli.solvers.posterior import Posterior
+from mfcli.solvers.row_features import by_side, row_features
 from mfcli.solvers.rows import Prior, Solutions, l2_prior
 from mfcli.solvers.seeds import mixed_seed
 
@@ -47,26 +50,40 @@ class Sample:
     Attributes:
         rows: (n, d) z.
         weights: (n,) γ.
+        link: of the rows' features, if they have any.
     """
 
     rows: Tensor
     weights: Tensor
+    link: Link | None = None
+
+    def state(self) -> State:
+        """All of it, but what follows from the rest."""
+        arrays = {"rows": self.rows.cpu().numpy(), "weights": self.weights.cpu().numpy()}
+        if self.link is None:
+            return State(arrays)
+        return State(arrays | {"link": self.link.weights.cpu().numpy()}, {"link_precision": self.link.precision})
 
 
-def sample_prior(rows: Tensor, rng: np.random.Generator) -> Prior:
+def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = None) -> Prior:
     """Draw a side's m and Λ given its rows, with a Normal-Wishart prior of ν = d, W = I, β = BELIEF and mean 0.
 
     Args:
-        rows: (n, d).
+        rows: (n, d); where they have features, what their link leaves of them.
         rng: source of the draw.
+        link: of their features: its rows tell of Λ too.
     """
     n, d = rows.shape
     exact = rows.double()
     mean = exact.mean(0).cpu().numpy()
     scatter = (exact.T @ exact).cpu().numpy() - n * np.outer(mean, mean)
     inverse = np.eye(d) + scatter + n * BELIEF / (n + BELIEF) * np.outer(mean, mean)
+    freedom = d + n
+    if link is not None:
+        inverse += link.scatter()
+        freedom += len(link.weights)
     try:
-        root = wishart_root(inverse, d + n, rng)
+        root = wishart_root(inverse, freedom, rng)
         upper = np.linalg.inv(root)
     except np.linalg.LinAlgError:
         raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
@@ -99,6 +116,8 @@ class Gibbs(Solver):
         train, device = data.train, compute.device
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
+        users, items = row_features(config, data, compute)
+        self.linking = Sides(None if users is None else Linking(users), None if items is None else Linking(items))
         self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
         self.alpha = 1.0
         self.sweep = 0
@@ -109,7 +128,8 @@ class Gibbs(Solver):
     def _first(self, side: int, n: int) -> Sample:
         config, device = self.config, self.compute.device
         rows = initial_rows(n, config.factors, config.biases, mixed_seed(config.seed, -1, side), device)
-        return Sample(rows, torch.ones(n, device=device))
+        linking = self.linking[side]
+        return Sample(rows, torch.ones(n, device=device), None if linking is None else linking.none_yet(rows.shape[1]))
 
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:
@@ -141,24 +161,32 @@ class Gibbs(Solver):
     def _sample(self, current: Round) -> Solutions:
         """Sample everything once; the items, with the means of what they were drawn from."""
         rng = np.random.default_rng(mixed_seed(self.config.seed, self.sweep))
-        drawn = self._sample_rows(USERS, current, self.blocks.users, self.last.users, self.last.items, rng)
-        users = Sample(drawn.rows, self._sample_weights(self.blocks.users, drawn, rng))
-        drawn = self._sample_rows(ITEMS, current, self.blocks.items, self.last.items, users, rng)
-        items = Sample(drawn.rows, self._sample_weights(self.blocks.items, drawn, rng))
+        _, users = self._sample_side(USERS, current, self.last.items, rng)
+        drawn, items = self._sample_side(ITEMS, current, users, rng)
         squared_error = float((items.weights.double() * drawn.weighted_errors.double()).sum().clamp(min=0))
         self.alpha = rng.gamma(NOISE_SHAPE + len(self.data.train) / 2, 1 / (NOISE_RATE + squared_error / 2))
         self.last = Sides(users, items)
         return drawn
 
-    def _sample_rows(
-        self, side: int, current: Round, blocks: Blocks, last: Sample, given: Sample, rng: np.random.Generator
-    ) -> Solutions:
-        """Sample one side's m and Λ from its last rows, then its rows given the other side."""
-        prior = replace(sample_prior(last.rows, rng), alpha=self.alpha * last.weights)
+    def _sample_side(
+        self, side: int, current: Round, given: Sample, rng: np.random.Generator
+    ) -> tuple[Solutions, Sample]:
+        """Sample one side's m, Λ and link from its last rows, its rows given the other side, and their weights."""
+        last, linking, link = self.last[side], self.linking[side], None
+        if linking is None or last.link is None:
+            prior = sample_prior(last.rows, rng)
+        else:
+            prior = sample_prior(linking.left(last.rows, last.link), rng, last.link)
+            link = linking.sample(last.rows, prior, last.link, rng)
+            prior = replace(prior, mean=prior.mean + link.shifts)
+        prior = replace(prior, alpha=self.alpha * last.weights)
         generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
         n, d = last.rows.shape
         normals = torch.randn(n, d + SHORT, generator=generator).to(last.rows)
-        return current.half(blocks, given.rows, prior, weights=given.weights, normals=normals)
+        drawn = current.half(self.blocks[side], given.rows, prior, weights=given.weights, normals=normals)
+        if linking is not None and link is not None:
+            drawn.rows.index_add_(0, linking.unrated, linking.doubt(link, rng))
+        return drawn, Sample(drawn.rows, self._sample_weights(self.blocks[side], drawn, rng), link)
 
     def _sample_weights(self, blocks: Blocks, drawn: Solutions, rng: np.random.Generator) -> Tensor:
         """γ of every row of one side, given the rows: Gamma((ν + n)/2, (ν + α Σ w e²)/2)."""
@@ -195,19 +223,35 @@ class Gibbs(Solver):
         noise_std = float(np.sqrt(variances.mean(dtype=np.float64)))
         return {"noise_std": noise_std, "compression_rmse": self.posterior.loss(model)}
 
+    def explained(self) -> dict[str, float]:
+        users, items = (
+            {}
+            if linking is None or sample.link is None
+            else linking.features.explained(sample.link.weights, sample.rows)
+            for linking, sample in zip(self.linking, self.last, strict=True)
+        )
+        return by_side(users, items)
+
     def state(self) -> State:
         chain = State({"validation_sums": self.validation_sums}, {"alpha": self.alpha, "sweep": self.sweep})
-        users, items = (
-            State({"rows": side.rows.cpu().numpy(), "weights": side.weights.cpu().numpy()}) for side in self.last
-        )
+        users, items = (side.state() for side in self.last)
         return State.joined(chain=chain, users=users, items=items, posterior=self.posterior.state())
 
     def load_state(self, state: State) -> None:
-        def sample(side: State) -> Sample:
-            return Sample(self.compute.place(side.arrays["rows"]), self.compute.place(side.arrays["weights"]))
-
-        self.last = Sides(sample(state.part("users")), sample(state.part("items")))
+        with torch_threads(1):
+            self.last = Sides(
+                *(
+                    self._sample_of(state.part(name), linking)
+                    for name, linking in zip(Sides._fields, self.linking, strict=True)
+                )
+            )
         chain = state.part("chain")
         self.validation_sums = chain.arrays["validation_sums"]
         self.alpha, self.sweep = chain.values["alpha"], chain.values["sweep"]
         self.posterior.load_state(state.part("posterior"))
+
+    def _sample_of(self, state: State, linking: Linking | None) -> Sample:
+        """The sample whose state that is."""
+        arrays = {name: self.compute.place(array) for name, array in state.arrays.items()}
+        link = None if linking is None else linking.link(arrays["link"], state.values["link_precision"])
+        return Sample(arrays["rows"], arrays["weights"], link)

@@ -60,6 +60,9 @@ class Scaled(Solver):
     def results(self, model: FactorModel) -> dict[str, float]:
         return self._in_points(self.solver.results(model.scaled(1 / self.scale)))
 
+    def explained(self) -> dict[str, float]:
+        return self.solver.explained()
+
     def state(self) -> State:
         return self.solver.state()
 

@@ -1,0 +1,96 @@
+"""Links: how features move the rows of a side, sampled with everything else.
+
+(Macau: Simm, Arany, Zakeri, Haber, Wegner, Chupakhin, Ceulemans and Moreau, MLSP 2017.) A row z with features f is
+
+    z ~ N(m + Bᵀf, Λ⁻¹)    B ~ matrix normal, mean 0, of rows λ⁻¹I and columns Λ⁻¹    λ ~ Gamma(1, 1)
+
+Given the rows, B is a matrix normal distribution about the ridge regression (FᵀF + λI)⁻¹Fᵀ(Z - m), of rows
+(FᵀF + λI)⁻¹ and columns Λ⁻¹. With FᵀF = Q diag(s) Qᵀ, found once, all of it is products.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfcli.models.newcomer import Float64s
+from mfcli.solvers.compute import one_blas_thread
+from mfcli.solvers.row_features import RowFeatures
+from mfcli.solvers.rows import Prior, cholesky
+
+SHAPE, RATE = 1.0, 1.0  # of the Gamma prior of λ
+
+
+@dataclass(frozen=True)
+class Link:
+    """A sample of a side's link.
+
+    Attributes:
+        weights: (f, d) B.
+        precision: λ.
+        shifts: (n, d) F B.
+    """
+
+    weights: Tensor
+    precision: float
+    shifts: Tensor
+
+    def scatter(self) -> Float64s:
+        """(d, d) λBᵀB: what B, whose rows are draws of N(0, Λ⁻¹/λ), says of Λ."""
+        exact = self.weights.double().cpu().numpy()
+        scatter: Float64s = self.precision * exact.T @ exact
+        return scatter
+
+
+class Linking:
+    """Draws the links of one side.
+
+    Args:
+        features: of its rows.
+    """
+
+    def __init__(self, features: RowFeatures) -> None:
+        self.features = features
+        self.rated, self.unrated = (torch.nonzero(which)[:, 0] for which in (features.rated, ~features.rated))
+        gram = features.gram.cpu().numpy()
+        with one_blas_thread():
+            values, vectors = np.linalg.eigh(gram)
+        self.values = torch.from_numpy(values.clip(0)[:, None]).to(features.gram)
+        self.vectors = torch.from_numpy(vectors).to(features.gram)
+
+    def none_yet(self, dimensions: int) -> Link:
+        """Before the first sample: features move nothing."""
+        return self.link(self.features.dense.new_zeros(self.features.width, dimensions), 1.0)
+
+    def link(self, weights: Tensor, precision: float) -> Link:
+        """The link of these weights."""
+        return Link(weights, precision, self.features.times(weights))
+
+    def left(self, rows: Tensor, link: Link) -> Tensor:
+        """Z - FB of the (n, d) rows with ratings; the others are draws that say nothing of their own."""
+        return (rows - link.shifts).index_select(0, self.rated)
+
+    def doubt(self, link: Link, rng: np.random.Generator) -> Tensor:
+        """(unrated, d) draws: how far rows without ratings may lie from what is expected, as their exposure may."""
+        normals = torch.from_numpy(rng.standard_normal((len(self.unrated), len(self.features.doubt)), np.float32))
+        return normals.to(link.weights) @ self.features.doubt @ link.weights[: len(self.features.doubt)]
+
+    def sample(self, rows: Tensor, prior: Prior, last: Link, rng: np.random.Generator) -> Link:
+        """Draw B given the rows, m, Λ and the last λ, then λ given B.
+
+        Args:
+            rows: (n, d) Z.
+            prior: m and Λ, of all rows alike.
+            last: the last sample.
+            rng: source of the draws.
+        """
+        assert prior.covariance is not None
+        spread = self.values + last.precision
+        moment = self.features.transposed_times((rows - prior.mean) * self.features.rated[:, None]).double()
+        normals = torch.from_numpy(rng.standard_normal(moment.shape)).to(moment)
+        root = cholesky(prior.covariance[None])[0].double()
+        weights = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
+        squared = float(((weights @ prior.precision.double()) * weights).sum())
+        precision = rng.gamma(SHAPE + weights.numel() / 2, 1 / (RATE + squared / 2))
+        return self.link(weights.to(rows), float(precision))

@@ -1,0 +1,204 @@
+"""Side information as a solver sees it: a matrix F with a row of features for every row of one side.
+
+Its first columns are dense, those from who rated what; the others are sparse, those of attributes. Of a row without
+ratings the first are not known. They are taken for what those of rated rows with the same attributes are on average. A
+row counts there by the square root of its ratings: half-way between each as one, as if a row without ratings were one
+of many that few rate, and each by its ratings, as if it were new and would be rated as others are.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfcli.config import TrainConfig
+from mfcli.data.features import Features
+from mfcli.data.ratings import Float32s, Int32s, Sides, TrainingData
+from mfcli.errors import UsageError
+from mfcli.models.newcomer import Float64s
+from mfcli.solvers.compute import Compute, one_blas_thread
+from mfcli.solvers.exposures import exposures
+
+RIDGE = 1e-3  # of a regression whose weights sum to 1
+
+
+@dataclass(frozen=True, eq=False)
+class RowFeatures:
+    """F, (n, f), of one side.
+
+    Attributes:
+        columns: kind of side information -> its columns: ``exposure``, and ``users`` or ``items``.
+        dense: (n, e) the first of them.
+        starts, places, values: the others as compressed rows: those of row u are ``places[starts[u]:starts[u + 1]]``,
+            less e, int64, and their values.
+        transposed: the same as a sparse (f - e, n) tensor.
+        rated: (n,) whether a row has ratings.
+        gram: (f, f) float64 FᵀF of these rows.
+        doubt: (e, e): N(0, 1) draws times this are what the first columns of the other rows may depart from theirs.
+    """
+
+    columns: dict[str, slice]
+    dense: Tensor
+    starts: Tensor
+    places: Tensor
+    values: Tensor
+    transposed: Tensor
+    rated: Tensor
+    gram: Tensor
+    doubt: Tensor
+
+    @classmethod
+    def of(
+        cls, kind: str, counts: Int32s, exposure: Float32s | None, features: Features | None, compute: Compute
+    ) -> "RowFeatures":
+        """From features of either kind or of both.
+
+        Args:
+            kind: what the sparse ones are called, ``users`` or ``items``.
+            counts: (n,) ratings of each row.
+            exposure: (n, e), or None.
+            features: of n rows, or None.
+            compute: where tensors are to lie.
+        """
+        from scipy.sparse import csr_matrix
+
+        dense = np.zeros((len(counts), 0), np.float32) if exposure is None else exposure
+        sparse = csr_matrix((len(counts), 0), dtype=np.float32) if features is None else features.matrix
+        dense, covariance = _completed(dense, sparse, counts)
+        rated = counts > 0
+        width, total = dense.shape[1], dense.shape[1] + sparse.shape[1]
+        spans = {"exposure": slice(0, width), kind: slice(width, total)}
+        turned = sparse.T.tocoo()
+        return cls(
+            columns={name: span for name, span in spans.items() if span.stop > span.start},
+            dense=compute.place(dense),
+            starts=compute.place(sparse.indptr.astype(np.int64)),
+            places=compute.place(sparse.indices.astype(np.int64)),
+            values=compute.place(sparse.data),
+            transposed=torch.sparse_coo_tensor(
+                compute.place(np.stack([turned.row, turned.col])),
+                compute.place(turned.data),
+                turned.shape,
+                check_invariants=True,  # silence would be a warning
+            ).coalesce(),
+            rated=compute.place(rated),
+            gram=compute.place(_gram(dense[rated], sparse[rated])),
+            doubt=compute.place(_root(covariance)),
+        )
+
+    @property
+    def width(self) -> int:
+        """f."""
+        return len(self.gram)
+
+    def times(self, link: Tensor, columns: slice | None = None) -> Tensor:
+        """F B: (n, d), of a (f, d) link; with ``columns`` of one kind, what these contribute."""
+        e = self.dense.shape[1]
+        if columns is None:
+            return self.dense @ link[:e] + self._bags(self.places, self.values, self.starts[:-1], link[e:])
+        alone = torch.zeros_like(link)
+        alone[columns] = link[columns]
+        return self.times(alone)
+
+    def times_at(self, rows: Tensor, link: Tensor) -> Tensor:
+        """F B for (b,) rows alone: (b, d)."""
+        e = self.dense.shape[1]
+        dense = self.dense.index_select(0, rows) @ link[:e]
+        if e == self.width:
+            return dense
+        begin = self.starts.index_select(0, rows)
+        sizes = self.starts.index_select(0, rows + 1) - begin
+        offsets = sizes.cumsum(0) - sizes
+        slots = torch.repeat_interleave(begin - offsets, sizes)
+        slots += torch.arange(len(slots), device=slots.device)
+        places, values = self.places.index_select(0, slots), self.values.index_select(0, slots)
+        return dense + self._bags(places, values, offsets, link[e:])
+
+    @staticmethod
+    def _bags(places: Tensor, values: Tensor, offsets: Tensor, link: Tensor) -> Tensor:
+        """Sums of rows of the link times values; a bag, which begins at each of the offsets, is a sum."""
+        if not len(link):
+            return link.new_zeros(len(offsets), link.shape[1])
+        return torch.nn.functional.embedding_bag(places, link, offsets, per_sample_weights=values, mode="sum")
+
+    def transposed_times(self, rows: Tensor) -> Tensor:
+        """FᵀZ: (f, d), of (n, d) rows."""
+        return torch.cat([self.dense.T @ rows, torch.sparse.mm(self.transposed, rows)])
+
+    def explained(self, link: Tensor, rows: Tensor) -> dict[str, float]:
+        """Share of the variance of (n, d) rows that each kind of features makes up with this (f, d) link."""
+        whole = float(rows.var(0).sum())
+        parts = {kind: float(self.times(link, columns).var(0).sum()) for kind, columns in self.columns.items()}
+        return {kind: part / whole if whole else 0.0 for kind, part in parts.items()}
+
+
+def by_side(users: dict[str, float], items: dict[str, float]) -> dict[str, float]:
+    """What :meth:`RowFeatures.explained` says of both sides, as :meth:`Solver.explained` names it."""
+    return {
+        kind if kind == side else f"{kind} of {side}": share
+        for side, shares in (("users", users), ("items", items))
+        for kind, share in shares.items()
+    }
+
+
+def _completed(dense: Float32s, sparse: Any, counts: Int32s) -> tuple[Float32s, Float64s]:
+    """Dense features, with expected ones of rows without ratings; and the (e, e) covariance of what these depart by.
+
+    Expected by weighted ridge regression on the sparse ones.
+    """
+    weights = np.sqrt(counts) / np.sqrt(counts).sum()
+    mean, sparse_mean = weights @ dense, weights @ sparse
+    exact, weighted = (dense - mean).astype(np.float64), sparse.multiply(weights[:, None]).tocsr()
+    square = (weighted.T @ sparse).toarray() - np.outer(sparse_mean, sparse_mean)
+    link = np.linalg.solve(square + RIDGE * np.eye(len(square)), weighted.T @ exact)
+    expected = sparse @ link - sparse_mean @ link
+    left = exact - expected
+    unrated = (counts == 0)[:, None]
+    return np.where(unrated, mean + expected, dense).astype(np.float32), (left * weights[:, None]).T @ left
+
+
+def _root(covariance: Float64s) -> Float32s:
+    """The symmetric root of a covariance, of which rounding may have made eigenvalues negative."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: Float32s = ((vectors * np.sqrt(values.clip(0))) @ vectors.T).astype(np.float32)
+    return root
+
+
+def _gram(dense: Float32s, sparse: Any) -> Float64s:
+    """FᵀF of F = [dense, sparse]."""
+    exact = dense.astype(np.float64)
+    mixed = np.asarray(sparse.T @ exact)
+    square = sparse.astype(np.float64)
+    return np.block([[exact.T @ exact, mixed.T], [mixed, (square.T @ square).toarray()]])
+
+
+def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> Sides[RowFeatures | None]:
+    """What the options say is to be used of the side information there is.
+
+    Raises:
+        UsageError: an option names what the data do not have.
+    """
+    counts = Sides(data.train.user_counts(), data.train.item_counts())
+    with one_blas_thread():
+        found = exposures(data.train) if "exposure" in config.side_kinds else None
+        rows = Sides(None, None) if found is None else found.rows
+        users, items = (
+            _of_side(kind, count, exposure, _chosen(config, kind, features), compute)
+            for kind, count, exposure, features in zip(Sides._fields, counts, rows, data.features, strict=True)
+        )
+    return Sides(users, items)
+
+
+def _of_side(
+    kind: str, counts: Int32s, exposure: Float32s | None, features: Features | None, compute: Compute
+) -> RowFeatures | None:
+    return None if exposure is None and features is None else RowFeatures.of(kind, counts, exposure, features, compute)
+
+
+def _chosen(config: TrainConfig, kind: str, features: Features | None) -> Features | None:
+    """The features of one side if they are to be used. Raises UsageError if they are asked for and there are none."""
+    if kind in config.side and features is None:
+        raise UsageError(f"--side {kind}: the data hold no features of {kind}; `mfcli prepare` makes them of files")
+    return features if kind in config.side_kinds else None

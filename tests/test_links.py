@@ -1,0 +1,198 @@
+"""Links: what is drawn, against the closed form; and what they are good for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from mfcli.config import TrainConfig
+from mfcli.data.features import Features
+from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.errors import UsageError
+from mfcli.models.baselines import bias_model
+from mfcli.models.metrics import coverage, rmse
+from mfcli.solvers.base import Solver
+from mfcli.solvers.create import create
+from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior
+from mfcli.solvers.links import RATE, SHAPE, Link, Linking
+from mfcli.solvers.row_features import RowFeatures, row_features
+from mfcli.solvers.rows import Prior
+from tests.planted import CPU, quietly, random_features
+
+N, D = 12, 2
+DENSE = np.random.default_rng(1).normal(size=(N, 3)).astype(np.float32)
+SPARSE = random_features(N, 4)
+COUNTS = np.ones(N, np.int32)
+
+
+def features_of(dense: bool = True, sparse: bool = True) -> tuple[RowFeatures, npt.NDArray[np.float32]]:
+    """Features, and F as one dense matrix."""
+    found = RowFeatures.of("items", COUNTS, DENSE if dense else None, SPARSE if sparse else None, CPU)
+    return found, np.hstack([DENSE[:, : 3 * dense], SPARSE.matrix.toarray()[:, : 4 * sparse]])
+
+
+@pytest.mark.parametrize(("dense", "sparse"), [(True, True), (True, False), (False, True)])
+def test_products_with_features_are_those_of_the_matrix(dense: bool, sparse: bool) -> None:
+    features, matrix = features_of(dense, sparse)
+    link = torch.randn(features.width, D, generator=torch.Generator().manual_seed(1))
+    rows, at = torch.randn(N, D, generator=torch.Generator().manual_seed(2)), torch.tensor([3, 0, 11, 3])
+    expected = matrix @ link.numpy()
+    np.testing.assert_allclose(features.times(link), expected, atol=1e-5)
+    np.testing.assert_allclose(features.times_at(at, link), expected[at], atol=1e-5)
+    np.testing.assert_allclose(features.transposed_times(rows), matrix.T @ rows.numpy(), atol=1e-5)
+    np.testing.assert_allclose(features.gram, matrix.T @ matrix, atol=1e-5)
+    parts = [features.times(link, columns) for columns in features.columns.values()]
+    np.testing.assert_allclose(sum(parts), expected, atol=1e-5)
+    assert list(features.columns) == ["exposure"] * dense + ["items"] * sparse
+
+
+def test_b_is_drawn_from_its_conditional_distribution() -> None:
+    """Ridge regression, with the covariance (FᵀF + λI)⁻¹ of its rows and Λ⁻¹ of its columns; λ then from its own."""
+    features, matrix = features_of()
+    linking, rng = Linking(features), np.random.default_rng(0)
+    covariance = torch.tensor([[0.5, 0.2], [0.2, 0.4]])
+    precision = torch.linalg.inv(covariance)
+    prior = Prior(precision, torch.tensor([0.3, -0.2]), covariance=covariance)
+    rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
+    last = linking.link(torch.zeros(features.width, D), 0.7)
+    drawn = [linking.sample(rows, prior, last, rng) for _ in range(8_000)]
+    weights = np.array([one.weights.numpy() for one in drawn])
+    inverse = np.linalg.inv(matrix.T @ matrix + 0.7 * np.eye(7))
+    expected = inverse @ matrix.T @ (rows - prior.mean).numpy()
+    np.testing.assert_allclose(weights.mean(0), expected, atol=0.04)
+    spread = np.cov(weights.reshape(len(weights), -1).T)
+    np.testing.assert_allclose(spread, np.kron(inverse, covariance), atol=0.06 * spread.max())
+    penalties = np.einsum("nfd,de,nfe->n", weights, precision.numpy(), weights)
+    of_precision = (SHAPE + 7 * D / 2) / (RATE + penalties / 2)
+    ratios = np.array([one.precision for one in drawn]) / of_precision
+    assert ratios.mean() == pytest.approx(1, abs=0.02)
+    assert ratios.var() == pytest.approx(1 / (SHAPE + 7 * D / 2), rel=0.08)
+    np.testing.assert_allclose(drawn[0].shifts, matrix @ weights[0], atol=1e-5)
+
+
+def test_the_prior_beside_a_link_is_that_of_what_the_link_leaves() -> None:
+    """Normal-Wishart of Z - FB, to whose scatter and freedom the f rows of B are added."""
+    features, matrix = features_of()
+    rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
+    weights = torch.randn(7, D, generator=torch.Generator().manual_seed(4))
+    link = Link(weights, 0.7, features.times(weights))
+    rng = np.random.default_rng(0)
+    left = rows.numpy() - matrix @ weights.numpy()
+    np.testing.assert_allclose(Linking(features).left(rows, link), left, atol=1e-5)
+    drawn = [sample_prior(torch.from_numpy(left), rng, link) for _ in range(5_000)]
+    mean, b = left.mean(0), weights.numpy()
+    scatter = np.cov(left.T, bias=True) * N + N * BELIEF / (N + BELIEF) * np.outer(mean, mean)
+    expected = (D + N + 7) * np.linalg.inv(np.eye(D) + scatter + 0.7 * b.T @ b)
+    precisions = np.array([one.precision.numpy() for one in drawn])
+    np.testing.assert_allclose(precisions.mean(0), expected, atol=0.05 * expected.max())
+    means = np.array([one.mean.numpy() for one in drawn])
+    np.testing.assert_allclose(means.mean(0), N * mean / (N + BELIEF), atol=0.03)
+
+
+def test_what_nobody_rated_is_expected_to_be_met_as_what_is_like_it_and_rated_often() -> None:
+    """Exposure of an unrated row: that of the rows with the same attribute, weighed by the root of their ratings."""
+    kinds = np.array([0, 0, 0, 1, 1, 0, 1])
+    counts = np.array([10_000, 30_000, 0, 50_000, 20_000, 60_000, 0], np.int32)
+    exposure = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32) * (counts > 0)[:, None]
+    attribute = Features(csr_matrix(np.eye(2, dtype=np.float32)[kinds]), ["kind=0", "kind=1"])
+    features = RowFeatures.of("items", counts, exposure, attribute, CPU)
+    means = np.array([np.average(exposure[kinds == kind], 0, np.sqrt(counts)[kinds == kind]) for kind in (0, 1)])
+    np.testing.assert_array_equal(features.dense[counts > 0], exposure[counts > 0])
+    np.testing.assert_allclose(features.dense[counts == 0], means, atol=0.02)
+    spread = np.cov((exposure - means[kinds]).T, bias=True, aweights=np.sqrt(counts))
+    np.testing.assert_allclose(features.doubt @ features.doubt, spread, atol=0.02)
+    whole = np.hstack([exposure, attribute.matrix.toarray()])[counts > 0]
+    np.testing.assert_allclose(features.gram, whole.T @ whole, atol=1e-4)
+
+
+def test_rows_without_ratings_say_nothing_of_the_link() -> None:
+    features = RowFeatures.of("items", np.where(np.arange(N) < 9, 3, 0), DENSE, SPARSE, CPU)
+    linking, prior = Linking(features), Prior(torch.eye(D), torch.zeros(D), covariance=torch.eye(D))
+    rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
+    others = torch.cat([rows[:9], rows[9:] + 100])
+    last = linking.none_yet(D)
+    one, other = (linking.sample(z, prior, last, np.random.default_rng(0)) for z in (rows, others))
+    torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=0)
+    assert linking.left(rows, one).shape == (9, D)
+    assert linking.doubt(one, np.random.default_rng(0)).shape == (3, D)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Ratings of items whose vectors, biases included, are mostly what their features say.
+
+    Attributes:
+        data: to learn from; the last 30 items have no rating in it, only features.
+        cold: ratings of these items.
+        likes: (n_users, f) true effect of every feature on every user's ratings.
+    """
+
+    data: TrainingData
+    cold: Ratings
+    likes: npt.NDArray[np.float64]
+
+
+def planted() -> Planted:
+    users, items, width, rng = 150, 150, 8, np.random.default_rng(5)
+    features = random_features(items, width, seed=2)
+    link = rng.normal(0, 0.5, (width, 3))
+    vectors = features.matrix @ link + rng.normal(0, 0.2, (items, 3))
+    tastes = np.column_stack([rng.normal(size=(users, 2)), np.ones(users)])
+    table = 3 + tastes @ vectors.T + rng.normal(0, 0.4, (users, items))
+    rated = rng.random(table.shape) < 0.3
+    u, i = (index.astype(np.int32) for index in np.nonzero(rated))
+    ratings = Ratings(u, i, table[rated].astype(np.float32), users, items)
+    warm = ratings.items < items - 30
+    data = TrainingData(ratings.take(warm), None, Sides(None, features))
+    return Planted(data, ratings.take(~warm), tastes @ link.T)
+
+
+def fitted(solver: str, **options: Any) -> Solver:
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}}
+    config = TrainConfig(solver=solver, factors=3, **lengths[solver], **options)  # type: ignore[arg-type]
+    built = create(config, PLANTED.data, CPU)
+    for _ in range(built.epochs):
+        built.run_epoch(quietly)
+    return built
+
+
+PLANTED = planted()
+
+
+def test_the_link_that_was_planted_is_found() -> None:
+    solver = fitted("gibbs", side=("items",))
+    assert isinstance(solver, Gibbs)
+    users, items = solver.last
+    assert users.link is None
+    assert items.link is not None
+    tastes = torch.cat([users.rows[:, :-1], torch.ones(len(users.rows), 1)], 1)
+    found = (tastes @ items.link.weights.T).numpy()
+    assert np.corrcoef(found.ravel(), PLANTED.likes.ravel())[0, 1] > 0.97
+    assert solver.explained()["items"] > 0.7
+
+
+@pytest.mark.parametrize("solver", ["gibbs"])
+def test_items_nobody_rated_are_predicted_by_their_features(solver: str) -> None:
+    cold = PLANTED.cold
+    told, untold = fitted(solver).model(), fitted(solver, side=("none",)).model()
+    error, without = (rmse(cold.ratings, model.predict(cold.users, cold.items)) for model in (told, untold))
+    of_biases = rmse(cold.ratings, bias_model(PLANTED.data.train).predict(cold.users, cold.items))
+    assert error < 0.65 * of_biases
+    assert error < 0.65 * without
+    deviations = told.deviations(cold.users, cold.items)
+    assert deviations is not None
+    predicted = told.predict(cold.users, cold.items)
+    assert 0.64 < coverage(cold.ratings, predicted, deviations, 1) < 0.80
+    assert 0.93 < coverage(cold.ratings, predicted, deviations, 2) < 0.995
+
+
+def test_what_is_asked_for_and_not_there_is_a_usage_error() -> None:
+    data = TrainingData(PLANTED.data.train)
+    with pytest.raises(UsageError, match="--side items: the data hold no features of items"):
+        row_features(TrainConfig(side=("items",)), data, CPU)
+    assert row_features(TrainConfig(solver="als"), PLANTED.data, CPU) == Sides(None, None)
+    assert row_features(TrainConfig(side=("none",)), PLANTED.data, CPU) == Sides(None, None)
