@@ -15,6 +15,13 @@ from mfcli.option import NAME, Opt, Options
 
 SEEDS = "[0, 4294967295]"
 Part = Literal["train", "val", "test"]
+RankBy = Literal["likely", "rating", "lower-bound", "exposure"]
+RANK_BY = Opt(
+    "What makes an item good. likely: how likely the user is to meet it and how well they would like it, together. "
+    "rating: the predicted rating alone. lower-bound: that less one standard deviation (solver gibbs). "
+    "exposure: how likely the user is to meet it.",
+    shared=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,6 +393,7 @@ class EvaluateConfig(Config):
         int,
         Opt("Also rank: precision, recall and NDCG of every user's top N; 0: do not.", range="[0, inf)", metavar="N"),
     ] = 0
+    rank_by: Annotated[RankBy, RANK_BY] = "likely"
     relevant: Annotated[
         float | None,
         Opt(
@@ -435,6 +443,7 @@ class RecommendConfig(Config):
             metavar="FILE",
         ),
     ] = None
+    rank_by: Annotated[RankBy, RANK_BY] = "likely"
     n: Annotated[int, Opt("Items for each user.", flag="--top", short="-n", range="[1, inf)")] = 10
     include_seen: Annotated[bool, Opt("Recommend also what the user has rated.")] = False
     with_std: Annotated[

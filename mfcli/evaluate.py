@@ -94,7 +94,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         ArtifactError: run or data are absent, damaged or not of each other.
     """
     progress = progress or Progress()
-    trained = open_run(Artifacts(config.dir), config.run)
+    trained = open_run(Artifacts(config.dir), config.run, config.rank_by if config.top else None)
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
 
     def errors(model: FactorModel) -> tuple[float, float]:
@@ -148,7 +148,7 @@ def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: 
     hidden = None if config.part == "train" else train.by_user()
     sums = np.zeros(len(metrics.RANKING))
     with progress.bar("ranking", len(users)) as advance:
-        for ranked in rank(trained.model, users, config.top, hidden=hidden):
+        for ranked in rank(trained.scorer(config.rank_by), users, config.top, hidden=hidden):
             for user, items in zip(ranked.users, ranked.items, strict=True):
                 wanted = relevant.for_user(user)
                 hits = np.isin(items, wanted)

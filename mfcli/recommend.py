@@ -1,4 +1,4 @@
-"""``mfcli recommend``: the items a user has not rated and would rate highest."""
+"""``mfcli recommend``: the items a user has not rated and would like best."""
 
 import contextlib
 import itertools
@@ -15,11 +15,13 @@ from mfcli.atomic import atomic_file
 from mfcli.config import RecommendConfig
 from mfcli.data.formats import FORMATS, Block, Column, Kind
 from mfcli.data.prepared import PARTS, Prepared
-from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
+from mfcli.data.ratings import Float32s, Int64s, ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
-from mfcli.models.ranking import rank
+from mfcli.models.model import FactorModel
+from mfcli.models.ranking import Ranked, rank
 from mfcli.models.run import TrainedRun, open_run
+from mfcli.models.scorers import Deviations, scorer
 
 NEW_USER = "new"  # what somebody is called who is not in the data
 
@@ -96,7 +98,7 @@ def output_format(config: RecommendConfig) -> str:
 
 
 def _open(config: RecommendConfig) -> TrainedRun:
-    trained = open_run(Artifacts(config.dir), config.run)
+    trained = open_run(Artifacts(config.dir), config.run, config.rank_by)
     if config.with_std and trained.model.noise is None:
         raise UsageError(
             f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
@@ -126,57 +128,64 @@ def _columns(config: RecommendConfig, prepared: Prepared) -> list[Column]:
     """What is written of each item."""
     kinds: dict[str, Kind] = {"integer": "int64", "string": "string"}
     user_ids, item_ids = (kinds[prepared.record.results[f"{side}_ids"]] for side in ("user", "item"))
-    columns = [
-        Column("user", "string" if config.ratings is not None else user_ids, "user"),
+    std = [Column("std", "float32", "±")] if config.with_std else []
+    return [
+        Column("user", "string" if config.ratings is not None else user_ids, "user", in_title=True),
         Column("rank", "int32", ""),
         Column("item", item_ids, "item"),
         Column("title", "string", "title", gives_way=True),
         Column("genres", "string", "genres", gives_way=True, several=True),
         Column("prediction", "float32", "rating"),
+        *std,
+        Column("score", "float64", "score"),
+        Column("ranked_by", "string", "ranked by", in_title=True),
     ]
-    return [*columns, Column("std", "float32", "±")] if config.with_std else columns
 
 
 def _blocks(config: RecommendConfig, trained: TrainedRun, users: Int64s) -> Iterator[Block]:
     """Recommendations to somebody new, if their ratings are given, then to the users of these rows."""
-    model, items = trained.model, _Items(trained.prepared)
+    model, items = trained.model, _Items(config, trained.prepared)
     if config.ratings is not None:
         yield _for_somebody_new(config, config.ratings, trained, items)
     if not len(users):
         return
     user_ids = trained.prepared.users["id"].to_pylist()
     hidden = None if config.include_seen else _seen(trained.prepared, users)
-    for ranked in rank(model, users, config.n, hidden=hidden):
-        deviations = model.deviations(ranked.users[:, None], ranked.items) if config.with_std else None
-        yield items.block([user_ids[row] for row in ranked.users], ranked.items, model.clip(ranked.scores), deviations)
+    for ranked in rank(trained.scorer(config.rank_by), users, config.n, hidden=hidden):
+        yield items.block([user_ids[row] for row in ranked.users], ranked, model, model.deviations)
 
 
 class _Items:
-    """What people call the items."""
+    """What is told of the items."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, config: RecommendConfig, prepared: Prepared) -> None:
+        self.config = config
         self.ids, self.titles, self.genres = (prepared.items[name].to_pylist() for name in ("id", "title", "genres"))
 
-    def block(self, users: Sequence[Any], items: Int32s, ratings: Float32s, deviations: Float32s | None) -> Block:
+    def block(self, ids: Sequence[Any], ranked: Ranked, model: FactorModel, deviations: Deviations) -> Block:
         """The columns of some users' recommendations.
 
         Args:
-            users: (n_users,) original ids.
-            items: (n_users, n) rows of items, best first; -1 for none.
-            ratings: (n_users, n) predictions.
-            deviations: (n_users, n), or None where they are not asked for.
+            ids: original ids of the users.
+            ranked: their items.
+            model: predicts their ratings.
+            deviations: of these predictions, as :meth:`FactorModel.deviations` gives them.
         """
-        at = np.nonzero(items >= 0)
-        rows = items[at].tolist()
-        columns = {
-            "user": [users[place] for place in at[0].tolist()],
+        at = np.nonzero(ranked.items >= 0)
+        users, items = ranked.users[at[0]], ranked.items[at]
+        rows = items.tolist()
+        columns: dict[str, Sequence[Any]] = {
+            "user": [ids[place] for place in at[0].tolist()],
             "rank": (at[1] + 1).tolist(),
             "item": [self.ids[row] for row in rows],
             "title": [self.titles[row] for row in rows],
             "genres": [self.genres[row] for row in rows],
-            "prediction": ratings[at].tolist(),
+            "prediction": model.predict(users, items).tolist(),
+            "score": ranked.scores[at].tolist(),
+            "ranked_by": [self.config.rank_by] * len(rows),
         }
-        return columns if deviations is None else columns | {"std": deviations[at].tolist()}
+        stds = deviations(users, items) if self.config.with_std else None
+        return columns if stds is None else columns | {"std": stds.tolist()}
 
 
 def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
@@ -194,15 +203,11 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     ids, given = _new_ratings(file)
     rated = np.array(trained.prepared.item_rows(ids), np.int32)
     newcomer = fold_in(trained.model, rated, given)
+    exposure = trained.exposure and trained.exposure.with_newcomer(rated, given)
+    good = scorer(config.rank_by, newcomer.model, exposure, newcomer.deviations)
     hidden = None if config.include_seen else ItemLists(np.array([0, len(rated)]), rated)
-    (ranked,) = rank(newcomer.model, np.array([0]), config.n, hidden=hidden)
-    deviations = newcomer.deviations() if config.with_std else None
-    return items.block(
-        [NEW_USER],
-        ranked.items,
-        trained.model.clip(ranked.scores),
-        None if deviations is None else deviations[ranked.items],
-    )
+    (ranked,) = rank(good, np.array([0]), config.n, hidden=hidden)
+    return items.block([NEW_USER], ranked, newcomer.model, newcomer.deviations)
 
 
 def _new_ratings(file: Path) -> tuple[list[str], Float32s]:

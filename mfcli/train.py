@@ -1,4 +1,4 @@
-"""``mfcli train``: fit a factor model to the training part."""
+"""``mfcli train``: fit a factor model to the training part, and learn the exposure from it."""
 
 import json
 import time
@@ -15,6 +15,8 @@ from mfcli.config import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.models.exposure import FILE as EXPOSURE
+from mfcli.models.exposure import Exposure, learn
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
@@ -43,7 +45,9 @@ class Trained:
         solver_results: what else the solver says of the model.
         explained: kind of side information used -> share of the variance that it explains.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
-        seconds: of this process, from the data in memory to the model on disk.
+        seconds: of this process, from the data in memory to the end of the last epoch.
+        exposure_rank: how many directions of who rated what the exposure keeps.
+        exposure_seconds: what learning it took then; 0 if it was there.
         resumed_at: epochs that an earlier process had finished; 0 for a fresh start.
     """
 
@@ -61,6 +65,8 @@ class Trained:
     explained: dict[str, float]
     ratings_per_second: float | None
     seconds: float
+    exposure_rank: int
+    exposure_seconds: float
     resumed_at: int
 
 
@@ -145,6 +151,7 @@ def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trai
         device=str(record.body["device"]),
         ratings_per_second=None,
         seconds=0.0,
+        exposure_seconds=0.0,
         resumed_at=record.results["epochs"],
         **record.results,
     )
@@ -298,7 +305,16 @@ class _Run:
         state = self.state()
         Checkpoint(state.arrays, state.values).save(self.checkpoint)
 
+    def _exposure(self) -> tuple[Exposure, float]:
+        """The exposure, and the seconds that learning it took."""
+        self.progress.note("learning exposure: who is likely to meet what")
+        begin = time.perf_counter()
+        exposure = learn(self.train)
+        return exposure, time.perf_counter() - begin
+
     def _commit(self, seconds: float) -> Trained:
+        self._save()  # the epochs are not lost if the exposure is not waited for
+        exposure, exposure_seconds = self._exposure()
         model: FactorModel = self.best.model or self.solver.model()
         epoch = self.history[(self.best.epoch or len(self.history)) - 1]
         results = {
@@ -309,12 +325,14 @@ class _Run:
             "validation_rmse": epoch["validation_rmse"],
             "epoch_name": self.epoch_name,
             "averages_samples": self.solver.method.averages_samples,
+            "exposure_rank": exposure.rank,
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),
         }
         replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
         with replacing as draft:
             (draft.path / MODEL).write_bytes(model.to_bytes())
+            (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
             with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(record) + "\n" for record in self.history)
             draft.results.update(results)
@@ -325,6 +343,7 @@ class _Run:
             device=str(self.device),
             ratings_per_second=run * len(self.train) / seconds if run else None,
             seconds=seconds,
+            exposure_seconds=exposure_seconds,
             resumed_at=self.resumed_at,
             **results,
         )

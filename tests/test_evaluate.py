@@ -154,7 +154,7 @@ def test_top_is_what_brute_force_finds(
 ) -> None:
     """Every item without a training rating of the user is ranked; users without a relevant test item do not count."""
     monkeypatch.setattr(module, "SCORES_AT_ONCE", at_once)
-    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=relevant)).ranking
+    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=relevant, rank_by="rating")).ranking
     train, test, scores = part(trained, "train"), part(trained), all_scores(trained)
     wanted = test[test["rating"] > train["rating"].mean()] if relevant is None else test[test["rating"] >= relevant]
     expected: dict[str, list[float]] = {"precision": [], "recall": [], "NDCG": []}

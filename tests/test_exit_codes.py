@@ -179,7 +179,11 @@ def test_141_is_a_closed_pipe_and_silent(artifacts: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (141, "user,rank,item,title,genres,prediction\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        141,
+        "user,rank,item,title,genres,prediction,score,ranked_by\n",
+        "",
+    )
 
 
 def test_the_lock_is_free_after_every_one_of_them(artifacts: Path, mfcli: Runner) -> None:

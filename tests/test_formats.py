@@ -14,12 +14,14 @@ from mfcli.config import RecommendConfig
 from mfcli.data.formats import FORMATS, Block, Column, Writer
 
 COLUMNS = (
-    Column("user", "int64", "user"),
+    Column("user", "int64", "user", in_title=True),
     Column("rank", "int32", ""),
     Column("item", "int64", "item"),
     Column("title", "string", "title", gives_way=True),
     Column("genres", "string", "genres", gives_way=True, several=True),
     Column("prediction", "float32", "rating"),
+    Column("score", "float64", "score"),
+    Column("ranked_by", "string", "ranked by", in_title=True),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 BLOCKS: list[Block] = [
@@ -30,6 +32,8 @@ BLOCKS: list[Block] = [
         "title": ['Seven, "Se7en" (1995)', "A [rec] | b (2007)"],
         "genres": ["Crime|Drama", ""],
         "prediction": [4.123456, 3.0],
+        "score": [1.23456789012, 0.000123456789012],
+        "ranked_by": ["likely", "likely"],
     },
     {
         "user": [8],
@@ -38,12 +42,14 @@ BLOCKS: list[Block] = [
         "title": ["Amélie\nof 기생충"],
         "genres": ["Comedy"],
         "prediction": [0.5],
+        "score": [-2.0],
+        "ranked_by": ["rating"],
     },
 ]
 ROWS = [
-    (7, 1, 10, 'Seven, "Se7en" (1995)', "Crime|Drama", 4.1235),
-    (7, 2, 11, "A [rec] | b (2007)", "", 3.0),
-    (8, 1, 12, "Amélie\nof 기생충", "Comedy", 0.5),
+    (7, 1, 10, 'Seven, "Se7en" (1995)', "Crime|Drama", 4.1235, 1.23456789, "likely"),
+    (7, 2, 11, "A [rec] | b (2007)", "", 3.0, 0.000123456789, "likely"),
+    (8, 1, 12, "Amélie\nof 기생충", "Comedy", 0.5, -2.0, "rating"),
 ]
 
 
@@ -71,9 +77,8 @@ def read(kind: str, content: bytes) -> list[dict[str, Any]]:
     text = content.decode()
     if kind == "csv":
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        return [
-            r | {n: int(r[n]) for n in ("user", "rank", "item")} | {"prediction": float(r["prediction"])} for r in rows
-        ]
+        kinds = {"user": int, "rank": int, "item": int, "prediction": float, "score": float}
+        return [row | {name: kind(row[name]) for name, kind in kinds.items()} for row in rows]
     return json.loads(text) if kind == "json" else [json.loads(line) for line in text.split("\n")[:-1]]
 
 
@@ -82,8 +87,11 @@ def test_every_format_holds_the_same_rows(kind: str) -> None:
     rows = read(kind, written(kind, BLOCKS))
     assert [tuple(row) for row in rows] == [NAMES] * 3
     for row, expected in zip(rows, ROWS, strict=True):
-        assert tuple(row.values())[:-1] == expected[:-1]
-        assert row["prediction"] == pytest.approx(expected[-1], abs=1e-4)
+        values = dict(zip(NAMES, expected, strict=True))
+        assert row == values | {
+            "prediction": pytest.approx(values["prediction"], abs=1e-4),
+            "score": pytest.approx(values["score"], rel=1e-8),
+        }
 
 
 @pytest.mark.parametrize("kind", FOR_MACHINES)
@@ -93,9 +101,12 @@ def test_nothing_to_write_is_still_a_file_that_can_be_read(kind: str) -> None:
 
 def test_text_formats_to_the_byte() -> None:
     assert written("csv", BLOCKS[1:]).decode() == (
-        'user,rank,item,title,genres,prediction\n8,1,12,"Amélie\nof 기생충",Comedy,0.5000\n'
+        'user,rank,item,title,genres,prediction,score,ranked_by\n8,1,12,"Amélie\nof 기생충",Comedy,0.5000,-2,rating\n'
     )
-    record = '{"user": 8, "rank": 1, "item": 12, "title": "Amélie\\nof 기생충", "genres": "Comedy", "prediction": 0.5}'
+    record = (
+        '{"user": 8, "rank": 1, "item": 12, "title": "Amélie\\nof 기생충", "genres": "Comedy", "prediction": 0.5, '
+        '"score": -2.0, "ranked_by": "rating"}'
+    )
     assert written("jsonl", BLOCKS[1:]).decode() == record + "\n"
     assert written("json", BLOCKS[1:]).decode() == f"[\n  {record}\n]\n"
     assert written("json", []) == b"[]\n"
@@ -103,9 +114,10 @@ def test_text_formats_to_the_byte() -> None:
 
 def test_a_table_has_one_heading_a_user_and_shows_titles_as_they_are() -> None:
     lines = written("table", BLOCKS[:1]).decode().splitlines()
-    assert lines[0] == "user 7"
-    assert lines[1].split() == ["item", "title", "genres", "rating"]
-    assert lines[3].split("   ")[-2:] == ["Crime, Drama", "  4.12"]
+    assert lines[0] == "user 7, ranked by likely"
+    assert lines[1].split() == ["item", "title", "genres", "rating", "score"]
+    assert lines[3].endswith("Crime, Drama     4.12       1.2346")
+    assert lines[4].endswith(" 3.00   0.00012346")
     assert "A [rec] | b (2007)" in lines[4]
     assert written("table", BLOCKS).decode().count("user ") == 2
     assert written("table", []) == b""
@@ -114,7 +126,7 @@ def test_a_table_has_one_heading_a_user_and_shows_titles_as_they_are() -> None:
 def test_parquet_has_the_kinds_declared_and_text_for_any_id_where_ids_are_text() -> None:
     schema = pq.read_schema(io.BytesIO(written("parquet", BLOCKS)))
     kinds = [str(schema.field(name).type) for name in NAMES]
-    assert kinds == ["int64", "int32", "int64", "string", "string", "float"]
+    assert kinds == ["int64", "int32", "int64", "string", "string", "float", "double", "string"]
     texts = [replace(column, kind="string") if column.name in ("user", "item") else column for column in COLUMNS]
     block = {**BLOCKS[0], "user": ["new", 7], "item": ["tt0110912", "tt0110913"]}
     rows = read("parquet", written("parquet", [block], texts))
@@ -144,7 +156,7 @@ def test_one_more_column_is_one_more_in_every_format(kind: str) -> None:
     assert tuple(row) == (*NAMES, "std")
     assert float(row["std"]) == pytest.approx(0.87654, abs=1e-4)
     table = written("table", [{**BLOCKS[0], "std": [0.5, 0.25]}], columns).decode()
-    assert table.splitlines()[3].endswith("4.12   0.50")
+    assert table.splitlines()[3].endswith("1.2346   0.50")
 
 
 def test_the_option_offers_every_format_and_each_has_an_ending_of_its_own() -> None:

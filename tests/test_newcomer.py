@@ -43,7 +43,7 @@ def test_fold_in_is_ridge_regression() -> None:
     )
     newcomer = fold_in(model, RATED, GIVEN)
     np.testing.assert_allclose(vector(newcomer), [*ridge.coef_, ridge.intercept_], rtol=1e-4)
-    assert newcomer.deviations() is None
+    assert newcomer.deviations(np.array([0]), np.array([0])) is None
 
 
 def test_fold_in_is_where_the_penalized_error_has_no_slope(model: FactorModel) -> None:
@@ -84,11 +84,13 @@ def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorMo
     newcomer = fold_in(model, items, ratings)
     np.testing.assert_allclose(vector(newcomer), mean, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(newcomer.covariance, covariance, rtol=1e-3, atol=1e-5)
-    deviations = newcomer.deviations()
+    deviations = newcomer.deviations(np.array([0]), np.arange(ITEMS))
     np.testing.assert_allclose(
         deviations[items] ** 2, noise[items, 0] + np.diag(design @ covariance @ design.T), rtol=1e-3
     )
-    assert (fold_in(model, items[:1], ratings[:1]).deviations() > deviations - 1e-6).all()
+    assert (
+        fold_in(model, items[:1], ratings[:1]).deviations(np.array([0]), np.arange(ITEMS)) > deviations - 1e-6
+    ).all()
 
 
 def test_a_newcomer_is_a_model_of_one_user_with_the_same_items(model: FactorModel) -> None:
@@ -116,7 +118,9 @@ def test_another_unit_changes_nothing_but_the_unit(model: FactorModel, noisy: bo
     user = np.array([0])
     np.testing.assert_allclose(large.model.scores(user), 32 * small.model.scores(user), rtol=1e-4, atol=1e-4)
     if noisy:
-        np.testing.assert_allclose(large.deviations(), 32 * small.deviations(), rtol=1e-4)
+        np.testing.assert_allclose(
+            large.deviations(user, np.arange(ITEMS)), 32 * small.deviations(user, np.arange(ITEMS)), rtol=1e-4
+        )
 
 
 def test_a_model_without_a_prior_of_newcomers_says_what_to_do() -> None:

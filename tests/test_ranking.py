@@ -24,6 +24,9 @@ class Table:
         self.asked.append(len(users))
         return self.table[users]
 
+    def exact(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return self.table[users, items].astype(np.float64)
+
 
 RANDOM = np.random.default_rng(0).normal(size=(10, 7))
 
@@ -74,7 +77,10 @@ SCORES = st.integers(1, 8).flatmap(
 
 @given(scores=SCORES, n=st.integers(0, 10))
 def test_top_n_is_the_head_of_the_sorted_row(scores: list[list[float]], n: int) -> None:
-    best = top_n(np.array(scores, np.float32), n)
+    best, values = top_n(np.array(scores, np.float32), n)
+    assert values.tolist() == [
+        [row[c] if c >= 0 else -np.inf for c in found] for row, found in zip(scores, best.tolist(), strict=True)
+    ]
     assert best.shape == (len(scores), min(n, len(scores[0])))
     for row, found in zip(scores, best.tolist(), strict=True):
         expected = sorted((c for c in range(len(row)) if row[c] > -np.inf), key=lambda c: (-row[c], c))[: len(found)]
@@ -83,14 +89,32 @@ def test_top_n_is_the_head_of_the_sorted_row(scores: list[list[float]], n: int) 
 
 def test_ties_go_by_column_also_where_the_cut_runs_through_them() -> None:
     scores = np.array([[1, 3, 2, 3, 2, 2], [7, 7, 7, 7, 7, 7]], np.float32)
-    assert top_n(scores, 3).tolist() == [[1, 3, 2], [0, 1, 2]]
+    assert top_n(scores, 3)[0].tolist() == [[1, 3, 2], [0, 1, 2]]
 
 
 def test_a_row_with_too_few_candidates_is_filled_with_none() -> None:
     scores = np.array([[-np.inf, 4, -np.inf], [-np.inf] * 3, [1, 2, 3]], np.float32)
-    assert top_n(scores, 5).tolist() == [[1, -1, -1], [-1, -1, -1], [2, 1, 0]]
+    assert top_n(scores, 5)[0].tolist() == [[1, -1, -1], [-1, -1, -1], [2, 1, 0]]
 
 
-def test_the_best_of_many_are_numpys() -> None:
-    scores = np.random.default_rng(0).normal(size=(5, 10_000)).astype(np.float32)
-    assert top_n(scores, 50).tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :50].tolist()
+@pytest.mark.parametrize("columns", [10_000, 10_007, 61])
+@pytest.mark.parametrize("n", [1, 50, 3000])
+def test_the_best_of_many_are_numpys(columns: int, n: int) -> None:
+    scores = np.random.default_rng(0).normal(size=(5, columns)).astype(np.float32)
+    assert top_n(scores, n)[0].tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :n].tolist()
+
+
+def test_the_best_are_found_wherever_they_lie() -> None:
+    """All of the best next to each other, first or last, beside a rest that is tied."""
+    scores = np.zeros((2, 5000), np.float32)
+    scores[0, :20], scores[1, -20:] = np.arange(20, 0, -1), np.arange(1, 21)
+    assert top_n(scores, 20)[0].tolist() == [list(range(20)), list(range(4999, 4979, -1))]
+    assert top_n(scores, 22)[0].tolist() == [list(range(22)), [*range(4999, 4979, -1), 0, 1]]
+
+
+def test_what_float32_takes_for_equal_is_told_apart_exactly() -> None:
+    truth = 1 + np.random.default_rng(0).permutation(200)[None] * 1e-12
+    best, values = top_n(truth.astype(np.float32), 190, lambda rows, columns: truth[rows, columns])
+    order = np.argsort(-truth[0])[:190]
+    assert best[0].tolist() == order.tolist()
+    assert values[0].tolist() == truth[0, order].tolist()

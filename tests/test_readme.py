@@ -60,7 +60,7 @@ def test_the_chain_on_movielens(tmp_path: Path, real_data: Path) -> None:
     done = shell(block("chain"), tmp_path, MFCLI_DOWNLOAD_FROM=source)
     assert done.returncode in (0, 141), done.stderr  # head may be gone before all users are written
     assert "Traceback" not in done.stderr
-    assert done.stdout.splitlines()[-3] == "user,rank,item,title,genres,prediction"
+    assert done.stdout.splitlines()[-3] == "user,rank,item,title,genres,prediction,score,ranked_by"
 
 
 def test_the_chain_on_ones_own_ratings(tmp_path: Path, finished: Path) -> None:

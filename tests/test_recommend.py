@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import FILE as CHECKPOINT
-from mfcli.config import RecommendConfig, TrainConfig
+from mfcli.config import RankBy, RecommendConfig, TrainConfig
 from mfcli.data.formats import Block, CsvWriter
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models import ranking as module
+from mfcli.models.exposure import Exposure
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
@@ -53,10 +55,28 @@ def the_model(folder: Path) -> FactorModel:
     return FactorModel.from_bytes((folder / "runs" / "default" / "model.safetensors").read_bytes())
 
 
-def brute_force(folder: Path, user: int, n: int, *, include_seen: bool = False) -> list[dict[str, Any]]:
-    """The n items with the highest unclipped scores that user row ``user`` has not rated, item by item."""
+@functools.cache
+def ratings_and_scores(folder: Path, rank_by: str) -> tuple[np.ndarray, np.ndarray]:
+    """Every user's unclipped prediction and score for every item, from the bytes of the run's files."""
+    run = folder / "runs" / "default"
+    model, exposure = (
+        {name: array.astype(np.float64) for name, array in load_file(run / f"{name}.safetensors").items()}
+        for name in ("model", "exposure")
+    )
+    train = part(folder, "train")["rating"].astype(np.float64)
+    ratings = model["user_factors"] @ model["item_factors"].T + train.mean()
+    ratings += model["user_biases"][:, None] + model["item_biases"]
+    met = exposure["user_vectors"] @ exposure["item_vectors"].T
+    liked = np.exp(0.4 * (ratings - train.mean()) / train.std(ddof=0))
+    return ratings, {"rating": ratings, "exposure": met, "likely": (met + np.hypot(met, 1e-3)) / 2 * liked}[rank_by]
+
+
+def brute_force(
+    folder: Path, user: int, n: int, *, include_seen: bool = False, rank_by: str = "likely"
+) -> list[dict[str, Any]]:
+    """The n items with the highest scores that user row ``user`` has not rated, item by item."""
     users, items, seen = part(folder, "users"), part(folder, "items"), rated(folder)
-    scores = the_model(folder).scores(np.array([user]))[0]
+    ratings, scores = (table[user] for table in ratings_and_scores(folder, rank_by))
     hidden = set() if include_seen else set(seen["item"][seen["user"] == user])
     best = sorted((i for i in range(len(items)) if i not in hidden), key=lambda i: (-scores[i], i))[:n]
     low, high = part(folder, "train")["rating"].min(), part(folder, "train")["rating"].max()
@@ -67,18 +87,21 @@ def brute_force(folder: Path, user: int, n: int, *, include_seen: bool = False) 
             "item": items["id"][i],
             "title": items["title"][i],
             "genres": items["genres"][i],
-            "prediction": pytest.approx(float(np.clip(scores[i], low, high)), abs=1e-5),
+            "prediction": pytest.approx(float(np.clip(ratings[i], low, high)), abs=1e-5),
+            "score": pytest.approx(float(scores[i]), rel=1e-4),
+            "ranked_by": rank_by,
         }
         for rank, i in enumerate(best, start=1)
     ]
 
 
+@pytest.mark.parametrize("rank_by", ["likely", "rating", "exposure"])
 @pytest.mark.parametrize("include_seen", [False, True])
-def test_the_top_items_are_those_of_a_brute_force_search(finished: Path, include_seen: bool) -> None:
+def test_the_top_items_are_those_of_a_brute_force_search(finished: Path, include_seen: bool, rank_by: RankBy) -> None:
     ids = part(finished, "users")["id"]
     for user in (0, 17, len(ids) - 1):
-        got = rows(finished, user=(str(ids[user]),), n=7, include_seen=include_seen)
-        assert got == brute_force(finished, user, 7, include_seen=include_seen)
+        got = rows(finished, user=(str(ids[user]),), n=7, include_seen=include_seen, rank_by=rank_by)
+        assert got == brute_force(finished, user, 7, include_seen=include_seen, rank_by=rank_by)
         assert all(row["title"] and row["genres"] for row in got)
 
 
@@ -113,8 +136,7 @@ def test_all_users_come_in_blocks_that_fit_into_memory(
     got = rows_of([first, *blocks])
     assert sum(scored) == len(part(finished, "users"))
     assert max(scored) * n_items <= max(at_once, n_items)
-    assert [row | {"prediction": 0} for row in got] == [row | {"prediction": 0} for row in whole]
-    assert [row["prediction"] for row in got] == pytest.approx([row["prediction"] for row in whole], abs=1e-5)
+    assert got == whole, "to the last digit"
 
 
 def test_more_items_than_there_are_is_all_that_are_left(finished: Path) -> None:
@@ -182,10 +204,14 @@ def test_somebody_new_is_folded_in(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("\n".join(["item,rating", *lines]) + "\n")
     got = rows(finished, ratings=tmp_path / "mine.csv", n=5)
     model = replace(model, newcomer=NewcomerPrior.of_penalties(model.n_factors, l2=1.0, bias_l2=0.3))
-    scores = fold_in(model, picked, given).model.scores(np.array([0]))[0]
+    ratings = fold_in(model, picked, given).model.scores(np.array([0]))[0]
+    exposure = Exposure.from_bytes((finished / "runs" / "default" / "exposure.safetensors").read_bytes())
+    met = exposure.with_newcomer(picked, given).scores(np.array([0]))[0]
+    scores = (met + np.hypot(met, 1e-3)) / 2 * np.exp(0.4 * (ratings - model.mean) / exposure.std)
     best = [i for i in np.argsort(-scores, kind="stable") if i not in picked][:5]
     assert [row["item"] for row in got] == items["id"][best].tolist()
-    assert [row["prediction"] for row in got] == pytest.approx(scores[best].clip(0.5, 5).tolist(), abs=1e-5)
+    assert [row["prediction"] for row in got] == pytest.approx(ratings[best].clip(0.5, 5).tolist(), abs=1e-5)
+    assert [row["score"] for row in got] == pytest.approx(scores[best].tolist(), rel=1e-4)
     assert {row["user"] for row in got} == {"new"}
     assert rows(finished, ratings=tmp_path / "mine.csv", n=10**6, include_seen=True)[-1]["rank"] == len(items)
 
@@ -234,13 +260,21 @@ def in_every_format(finished: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_the_formats_hold_the_same_rows(finished: Path, in_every_format: dict[str, Path]) -> None:
-    expected = [row | {"prediction": round(row["prediction"], 4)} for row in rows(finished, all_users=True, n=3)]
+
+    def rounded(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"prediction": round(row["prediction"], 4), "score": float(f"{row['score']:.9g}")}
+
+    expected = [rounded(row) for row in rows(finished, all_users=True, n=3)]
     assert json.loads(in_every_format["json"].read_text()) == expected
     assert [json.loads(line) for line in in_every_format["jsonl"].read_text().splitlines()] == expected
     table = pq.read_table(in_every_format["parquet"]).to_pylist()
-    assert [row | {"prediction": round(row["prediction"], 4)} for row in table] == expected
+    assert [rounded(row) for row in table] == expected
     with in_every_format["csv"].open(newline="") as file:
-        as_text = [{k: str(v) for k, v in row.items()} | {"prediction": f"{row['prediction']:.4f}"} for row in expected]
+        as_text = [
+            {name: str(value) for name, value in row.items()}
+            | {"prediction": f"{row['prediction']:.4f}", "score": f"{row['score']:.9g}"}
+            for row in expected
+        ]
         assert list(csv.DictReader(file)) == as_text
     text = in_every_format["table"].read_text()
     assert text.count("user ") == len(part(finished, "users"))
@@ -313,7 +347,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(finished: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert done.stdout.splitlines()[0] == "user,rank,item,title,genres,prediction"
+    assert done.stdout.splitlines()[0] == "user,rank,item,title,genres,prediction,score,ranked_by"
     assert done.stdout.splitlines()[1] in ("0", "141")
     assert done.stderr == ""
 

@@ -21,6 +21,7 @@ from mfcli.config import PRESETS, TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.models.exposure import Exposure, learn
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
@@ -214,11 +215,12 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     assert list(files(artifacts, "part")) == ["checkpoint.safetensors"]
     done = train(replace(part, resume=True))
     assert 0 < done.resumed_at < 4
-    kept = ("model.safetensors", "history.jsonl", "stage.json")
+    kept = ("exposure.safetensors", "model.safetensors", "history.jsonl", "stage.json")
     resumed, undisturbed = files(artifacts, "part"), files(artifacts, "whole")
     assert sorted(resumed) == sorted(undisturbed) == sorted(kept)
     assert [json.loads(line) for line in resumed["history.jsonl"].splitlines()] == history(artifacts, "whole")
-    assert resumed["model.safetensors"] == undisturbed["model.safetensors"]
+    for name in ("exposure.safetensors", "model.safetensors"):
+        assert resumed[name] == undisturbed[name]
 
 
 @pytest.fixture
@@ -417,7 +419,7 @@ def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifa
     result = json.loads(done.stdout)
     assert result["validation_rmse"] == Artifacts(artifacts).run("default").record().results["validation_rmse"]
     lines = done.stderr.splitlines()
-    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 "]
+    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 ", "learning e"]
     assert f"val RMSE {result['validation_rmse']:.4f}" in lines[result["best_epoch"] - 1]
 
 
@@ -446,6 +448,15 @@ def test_divergence_in_a_later_epoch_removes_the_checkpoint(artifacts: Path, mon
     assert files(artifacts) == before
 
 
+def test_exposure_is_learnt_from_the_training_part_alone_whatever_the_solver(artifacts: Path) -> None:
+    before = files(artifacts)["exposure.safetensors"]
+    assert learn(Prepared(Artifacts(artifacts).data.record()).part("train")).to_bytes() == before
+    done = train(TrainConfig(dir=artifacts, run="other", solver="als", factors=2, epochs=1))
+    assert files(artifacts, "other")["exposure.safetensors"] == before
+    assert done.exposure_rank == Exposure.from_bytes(before).rank > 10
+    assert done.exposure_seconds > 0
+
+
 def test_runs_lie_side_by_side(artifacts: Path) -> None:
     before = files(artifacts)
     done = train(TrainConfig(dir=artifacts, run="small", factors=2, epochs=1))
@@ -461,7 +472,7 @@ def test_the_record_says_what_made_the_model(finished: Path) -> None:
     assert record.body["device"] in ("cpu", "cuda")
     assert {"mfcli", "torch", "numpy"} <= set(record.body["versions"])
     assert record.inputs == {"data": Artifacts(finished).data.record().fingerprint}
-    assert sorted(record.files) == ["history.jsonl", "model.safetensors"]
+    assert sorted(record.files) == ["exposure.safetensors", "history.jsonl", "model.safetensors"]
     assert record.results["epochs"] == len(history(finished)) == 4
 
 

@@ -22,7 +22,7 @@ def gibbs(artifacts: Path, mfcli: Runner) -> Path:
 def test_recommendations_come_with_their_standard_deviation(gibbs: Path, mfcli: Runner) -> None:
     done = mfcli("recommend", "--run", "g", "--user", 3, "-n", 5, "--with-std", "--format", "csv")
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    assert list(rows[0]) == ["user", "rank", "item", "title", "genres", "prediction", "std"]
+    assert list(rows[0]) == ["user", "rank", "item", "title", "genres", "prediction", "std", "score", "ranked_by"]
     model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
     items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
     users = pq.read_table(gibbs / "data/users.parquet")["id"].to_pylist()

@@ -70,6 +70,7 @@ def trained(done: "Trained") -> str:
         values["side"] = "explains of the variance: " + ", ".join(f"{k} {v:.0%}" for k, v in done.explained.items())
     if done.ratings_per_second is not None:
         values["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
+    values["exposure"] = f"{done.exposure_rank} directions of who rated what, {done.exposure_seconds:.1f} s"
     values["file"] = str(done.path)
     return pairs(f"run '{done.run}'", values)
 

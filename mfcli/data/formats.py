@@ -16,8 +16,10 @@ from mfcli.terminal import is_terminal, table_text
 
 DECIMALS = 4  # of a float in text
 DECIMALS_SHOWN = 2  # of a float in a table for people
+DIGITS = 9  # of a float64 in text, not counting leading zeros: its size may be any
+DIGITS_SHOWN = 5
 
-Kind = Literal["int32", "int64", "float32", "string"]
+Kind = Literal["int32", "int64", "float32", "float64", "string"]
 
 Block = Mapping[str, Sequence[Any]]
 """Some rows of a table: the values of each column by its name, all of one length."""
@@ -33,6 +35,7 @@ class Column:
         heading: above the column in the table for people.
         gives_way: whether its texts are cut where a terminal is narrow.
         several: whether a text is several values separated by ``|``.
+        in_title: whether it makes one table for people of rows with the same value, which stands in the title.
     """
 
     name: str
@@ -40,10 +43,25 @@ class Column:
     heading: str
     gives_way: bool = False
     several: bool = False
+    in_title: bool = False
 
     def shown(self, value: Any) -> Any:
         """A value as the table for people has it."""
-        return value.replace("|", ", ") if self.several else _fixed(value, DECIMALS_SHOWN)
+        if self.several:
+            return value.replace("|", ", ")
+        return self._text(value, f".{DECIMALS_SHOWN}f", f"#.{DIGITS_SHOWN}g")
+
+    def text(self, value: Any) -> Any:
+        """A value as csv has it."""
+        return self._text(value, f".{DECIMALS}f", f".{DIGITS}g")
+
+    def rounded(self, value: Any) -> Any:
+        """A value as JSON has it: the number that csv has."""
+        return float(self.text(value)) if self.kind in ("float32", "float64") else value
+
+    def _text(self, value: Any, fixed: str, precise: str) -> Any:
+        """A float as text, by one format or the other; anything else as it is."""
+        return format(value, {"float32": fixed, "float64": precise}[self.kind]) if self.kind.startswith("f") else value
 
 
 class Writer(ABC):
@@ -69,7 +87,7 @@ class CsvWriter(Writer):
         self._write_lines([[column.name for column in columns]])
 
     def write(self, block: Block) -> None:
-        texts = ([_fixed(value, DECIMALS) for value in block[column.name]] for column in self.columns)
+        texts = ([column.text(value) for value in block[column.name]] for column in self.columns)
         self._write_lines(zip(*texts, strict=True))
 
     def _write_lines(self, lines: Iterable[Sequence[Any]]) -> None:
@@ -86,9 +104,9 @@ class JsonLinesWriter(Writer):
 
     def _objects(self, block: Block) -> Iterator[str]:
         names = [column.name for column in self.columns]
-        for values in zip(*(block[name] for name in names), strict=True):
-            rounded = (round(value, DECIMALS) if isinstance(value, float) else value for value in values)
-            yield json.dumps(dict(zip(names, rounded, strict=True)), ensure_ascii=False)
+        columns = ([column.rounded(value) for value in block[column.name]] for column in self.columns)
+        for values in zip(*columns, strict=True):
+            yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
 
 
 class JsonWriter(JsonLinesWriter):
@@ -116,8 +134,7 @@ class ParquetWriter(Writer):
         import pyarrow.parquet as pq
 
         super().__init__(file, columns)
-        kinds = {"int32": pa.int32(), "int64": pa.int64(), "float32": pa.float32(), "string": pa.string()}
-        self.schema = pa.schema([(column.name, kinds[column.kind]) for column in columns])
+        self.schema = pa.schema([(column.name, getattr(pa, column.kind)()) for column in columns])
         self.parquet = pq.ParquetWriter(file, self.schema)
 
     def write(self, block: Block) -> None:
@@ -131,26 +148,23 @@ class ParquetWriter(Writer):
 
 
 class TableWriter(Writer):
-    """A table for people for every value of the first column, which is its title."""
+    """A table for people for every value of the columns that are its title."""
 
     def write(self, block: Block) -> None:
-        titles, columns = self.columns[0], self.columns[1:]
+        titles = [column for column in self.columns if column.in_title]
+        columns = [column for column in self.columns if not column.in_title]
         numeric = [place for place, column in enumerate(columns) if not column.gives_way]
-        rows = zip(*(block[column.name] for column in self.columns), strict=True)
-        for title, mine in itertools.groupby(rows, key=lambda row: row[0]):
+        titled = zip(*(block[column.name] for column in titles), strict=True)
+        rows = zip(*(map(column.shown, block[column.name]) for column in columns), strict=True)
+        for title, mine in itertools.groupby(zip(titled, rows, strict=True), key=lambda one: one[0]):
             text = table_text(
-                f"{titles.name} {title}",
+                ", ".join(f"{column.heading} {value}" for column, value in zip(titles, title, strict=True)),
                 [column.heading for column in columns],
-                [[column.shown(cell) for column, cell in zip(columns, row[1:], strict=True)] for row in mine],
+                [row for _, row in mine],
                 numeric=numeric,
                 terminal=is_terminal(self.file),
             )
             self.file.write(text.encode())
-
-
-def _fixed(value: Any, decimals: int) -> Any:
-    """A float as text with so many decimals, anything else as it is."""
-    return f"{value:.{decimals}f}" if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)

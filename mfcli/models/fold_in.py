@@ -1,8 +1,10 @@
 """Folding in: the vector of a user whom training did not see, from their ratings; the items stay as trained."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mfcli.data.ratings import Float32s, Int32s, Sides
 from mfcli.errors import ArtifactError
@@ -24,12 +26,13 @@ class FoldedIn:
     covariance: Float64s | None
     noise: Float64s | None
 
-    def deviations(self) -> Float32s | None:
-        """(n_items,) float32 standard deviations of the newcomer's ratings, were the items known for sure; or None."""
+    def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
+        """As :meth:`FactorModel.deviations`, were the items known for sure. All ``users`` are 0."""
         if self.covariance is None or self.noise is None:
             return None
-        design = _design(self.model, np.arange(self.model.n_items, dtype=np.int32))
-        deviations: Float32s = np.sqrt(self.noise + ((design @ self.covariance) * design).sum(1)).astype(np.float32)
+        design = _design(self.model, items.ravel())
+        variances = self.noise[items] + ((design @ self.covariance) * design).sum(1).reshape(items.shape)
+        deviations: Float32s = np.sqrt(variances).astype(np.float32)
         return deviations
 
 
@@ -57,7 +60,7 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
     return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, noise)
 
 
-def _design(model: FactorModel, items: Int32s) -> Float64s:
+def _design(model: FactorModel, items: npt.NDArray[Any]) -> Float64s:
     """(n, d) float64: what a user's vector is multiplied by for these items, the factors and 1 for the bias."""
     factors = model.factors.items[items].astype(np.float64)
     return factors if model.biases is None else np.column_stack([factors, np.ones(len(items))])

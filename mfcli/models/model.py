@@ -3,25 +3,26 @@
 A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of the ratings.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mfcli.data.ratings import Float32s, Int32s, Sides
-from mfcli.errors import ArtifactError
 from mfcli.models.newcomer import NewcomerPrior
+from mfcli.models.pairs import Float64s, products
+from mfcli.models.tensors import packed, unpacked
 
 FILE = "model.safetensors"
-FORMAT = "1"
 PAIRS_AT_ONCE = 250_000
 # What a file calls the arrays: the pairs by side, such as user_factors, and the newcomer's.
 SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
 NEWCOMER = "newcomer_"
+
+Dots = TypeVar("Dots", Float32s, Float64s)
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,26 @@ class FactorModel:
             out[part] = self._completed(np.einsum("nk,nk->n", self.factors.users[u], self.factors.items[i]), u, i)
         return self.clip(out) if clip else out
 
+    def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
+        """(n,) float64: the predictions of (n,) pairs of rows, not clipped, whatever else is asked for."""
+        return self._completed(products(self.factors, users, items), users, items)
+
     def scores(self, users: npt.NDArray[Any]) -> Float32s:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
         dots: Float32s = self.factors.users[users] @ self.factors.items.T
         return self._completed(dots, users[:, None], np.arange(self.n_items))
 
-    def _completed(self, dots: Float32s, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
+    def _completed(self, dots: Dots, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Dots:
         """Predictions of products p·q, in their place: with the biases; without biases the mean for who is unknown.
 
         Args:
-            dots: float32.
+            dots: float32 or float64.
             users, items: rows, of shapes that broadcast to that of ``dots``.
         """
         if self.biases is None:
             dots[~self.known(users, items)] = self.mean
         else:
-            dots += np.float32(self.mean) + self.biases.users[users] + self.biases.items[items]
+            dots += dots.dtype.type(self.mean) + self.biases.users[users] + self.biases.items[items]
         return dots
 
     def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
@@ -157,7 +162,7 @@ class FactorModel:
         }
         if self.newcomer is not None:
             named |= {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
-        return {name: np.ascontiguousarray(array) for name, array in named.items()}
+        return named
 
     def scalars(self) -> dict[str, Any]:
         """What the model has beside its arrays, as JSON can hold it."""
@@ -177,28 +182,9 @@ class FactorModel:
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""
-        from safetensors.numpy import save
-
-        return save(self.arrays(), metadata={"mfcli": json.dumps({"format": FORMAT, **self.scalars()})})
+        return packed(self.arrays(), self.scalars())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "FactorModel":
         """The model that :meth:`to_bytes` wrote. Raises ArtifactError if it is none."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            arrays = load(content)
-            scalars = _metadata(content)
-            if scalars.pop("format") != FORMAT:
-                raise ArtifactError("the model was written by another version of mfcli: run `mfcli train` again")
-            return cls.from_arrays(arrays, scalars)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"not a model of mfcli ({error}): run `mfcli train` again") from None
-
-
-def _metadata(content: bytes) -> dict[str, Any]:
-    """What we wrote beside the tensors of a safetensors file. Raises ValueError or KeyError if there is nothing."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    ours: dict[str, Any] = json.loads(header["__metadata__"]["mfcli"])
-    return ours
+        return unpacked(content, cls.from_arrays, "a model")

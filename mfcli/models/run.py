@@ -6,19 +6,36 @@ from dataclasses import dataclass
 
 from mfcli.artifacts import Artifacts, Record
 from mfcli.checkpoint import FILE as CHECKPOINT
+from mfcli.config import RankBy
 from mfcli.data.prepared import Prepared
-from mfcli.errors import ArtifactError
+from mfcli.errors import ArtifactError, UsageError
+from mfcli.models.exposure import FILE as EXPOSURE
+from mfcli.models.exposure import Exposure
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
+from mfcli.models.ranking import Scorer
+from mfcli.models.scorers import scorer
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run and the data it was trained on."""
+    """A finished run and the data it was trained on.
+
+    Attributes:
+        record: of the run.
+        prepared: the data.
+        model: predicts ratings.
+        exposure: who is likely to meet what; None where it was not asked for.
+    """
 
     record: Record
     prepared: Prepared
     model: FactorModel
+    exposure: Exposure | None = None
+
+    def scorer(self, rank_by: RankBy) -> Scorer:
+        """What ranks the items for the users of the data, if the run was opened for ranking so."""
+        return scorer(rank_by, self.model, self.exposure, self.model.deviations)
 
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
@@ -33,8 +50,13 @@ class TrainedRun:
             yield
 
 
-def open_run(artifacts: Artifacts, name: str) -> TrainedRun:
-    """A run's model together with its data. Raises ArtifactError if one is absent, damaged or not of the other."""
+def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> TrainedRun:
+    """A run's model together with its data, and what ranking by ``rank_by`` needs.
+
+    Raises:
+        ArtifactError: one is absent, damaged or not of the other.
+        UsageError: the run cannot rank so.
+    """
 
     def read(record: Record) -> TrainedRun:
         prepared = Prepared(artifacts.data.record())
@@ -43,7 +65,14 @@ def open_run(artifacts: Artifacts, name: str) -> TrainedRun:
                 f"run '{name}' was trained on other data than {prepared.record.stage.path} holds now: "
                 f"run `{record.command}` again"
             )
-        return TrainedRun(record, prepared, FactorModel.from_bytes(record.read(MODEL)))
+        model = FactorModel.from_bytes(record.read(MODEL))
+        if rank_by == "lower-bound" and model.noise is None:
+            raise UsageError(
+                f"--rank-by lower-bound: the solver of run '{name}' does not tell how sure it is; "
+                "train with --solver gibbs"
+            )
+        met = rank_by in ("likely", "exposure")
+        return TrainedRun(record, prepared, model, Exposure.from_bytes(record.read(EXPOSURE)) if met else None)
 
     stage = artifacts.run(name)
     if not stage.exists() and (stage.path / CHECKPOINT).exists():

@@ -1,0 +1,150 @@
+"""What may say how good items are for a user, beside the model's rating and the exposure alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfcli.config import RankBy
+from mfcli.data.ratings import Float32s, Int32s, Int64s
+from mfcli.models.exposure import Exposure
+from mfcli.models.model import FactorModel
+from mfcli.models.ranking import Scorer
+
+Float64s = npt.NDArray[np.float64]
+Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
+
+TASTE = 0.4  # what a standard deviation of the ratings counts for, as a power of e
+SOFTNESS = 1e-3  # exposures below about this are told apart, but count for nothing
+
+
+@dataclass(frozen=True)
+class Likely:
+    """Exposure and rating together: would the user meet the item, and would they like it?
+
+        score = soft(s) · exp(0.4 (r̂ - μ) / σ),  soft(s) = (s + √(s² + ε²)) / 2 = ε/2 · exp(asinh(s/ε))
+
+    s is the exposure, r̂ the predicted rating, not clipped, μ and σ the training ratings' mean and standard deviation.
+    ``soft`` is about s where s is above 0, and still rises where it is below, so that nothing is tied.
+    """
+
+    model: FactorModel
+    exposure: Exposure
+
+    @property
+    def n_items(self) -> int:
+        return self.model.n_items
+
+    def scores(self, users: Int64s) -> Float32s:
+        """(len(users), n_items) float32 logarithms of the scores, but for a constant."""
+        out = self.exposure.scores(users)
+        out *= np.float32(1 / SOFTNESS)
+        np.arcsinh(out, out=out)
+        ratings = self.model.scores(users)
+        ratings *= np.float32(TASTE / self.exposure.std)
+        out += ratings
+        return out
+
+    def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
+        """(n,) float64 scores of (n,) pairs of rows."""
+        liking = TASTE / self.exposure.std * (self.model.exact(users, items) - self.exposure.mean)
+        scores: Float64s = SOFTNESS / 2 * np.exp(np.arcsinh(self.exposure.exact(users, items) / SOFTNESS) + liking)
+        return scores
+
+
+@dataclass(frozen=True)
+class LowerBound:
+    """The predicted rating, not clipped, less one standard deviation of the rating about it: five of six are above.
+
+    Attributes:
+        model: predicts.
+        deviations: gives, as :meth:`FactorModel.deviations`, the standard deviations for rows of users and items.
+    """
+
+    model: FactorModel
+    deviations: Deviations
+
+    @property
+    def n_items(self) -> int:
+        return self.model.n_items
+
+    def scores(self, users: Int64s) -> Float32s:
+        """(len(users), n_items) float32."""
+        out = self.model.scores(users)
+        out -= self._deviations(users[:, None], np.arange(self.n_items))
+        return out
+
+    def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
+        """(n,) float64 scores of (n,) pairs of rows."""
+        return self.model.exact(users, items) - self._deviations(users, items)
+
+    def _deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
+        deviations = self.deviations(users, items)
+        assert deviations is not None, "open_run has refused a run that does not tell them"
+        return deviations
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """The same list for everybody: the items with the most training ratings.
+
+    Attributes:
+        counts: (n_items,) int32 training ratings.
+    """
+
+    counts: Int32s
+
+    @property
+    def n_items(self) -> int:
+        return len(self.counts)
+
+    def scores(self, users: Int64s) -> Float32s:
+        """(len(users), n_items) float32."""
+        return np.tile(self.counts.astype(np.float32), (len(users), 1))
+
+    def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
+        """(n,) float64 scores of (n,) pairs of rows."""
+        counts: Float64s = self.counts[items].astype(np.float64)
+        return counts
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A list drawn at random for every user, the same on every run.
+
+    Attributes:
+        n_items: to draw from.
+        seed: of the draws, together with the user's row.
+    """
+
+    n_items: int
+    seed: int = 0
+
+    def scores(self, users: Int64s) -> Float32s:
+        """(len(users), n_items) float32 in [0, 1)."""
+        draws = [np.random.default_rng((self.seed, int(user))).random(self.n_items, np.float32) for user in users]
+        return np.stack(draws)
+
+    def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
+        """(n,) float64 scores of (n,) pairs of rows."""
+        draws: Float64s = self.scores(users)[np.arange(len(users)), items].astype(np.float64)
+        return draws
+
+
+def scorer(rank_by: RankBy, model: FactorModel, exposure: Exposure | None, deviations: Deviations) -> Scorer:
+    """What ranks items by ``rank_by``.
+
+    Args:
+        rank_by: as the option.
+        model: predicts the ratings of some users.
+        exposure: of the same users to the same items; not needed for ``rating`` and ``lower-bound``.
+        deviations: as :class:`LowerBound` has them.
+    """
+    if rank_by == "rating":
+        return model
+    if rank_by == "lower-bound":
+        return LowerBound(model, deviations)
+    assert exposure is not None, "open_run has read it"
+    return exposure if rank_by == "exposure" else Likely(model, exposure)
