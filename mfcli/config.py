@@ -217,7 +217,10 @@ class PrepareConfig(Config):
 
 SMALLEST_BATCH = 2048
 BATCHES_AN_EPOCH = 1000
-"""What ``epochs`` and ``batch`` are where they are not given."""
+"""What ``batch`` is where it is not given."""
+
+CLICKS: dict[str, Any] = {"biases": False, "l2": 0.01, "factors": 64}
+"""The defaults that solver ``ials`` has in the place of TrainConfig's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,21 +239,25 @@ class TrainConfig(Config):
         Opt("Other defaults: 'article' is the model and the loop of the article, exactly.", only=("adam",)),
     ] = None
     solver: Annotated[
-        Literal["adam", "als", "gibbs"],
+        Literal["adam", "als", "gibbs", "ials"],
         Opt(
             "adam: mini-batches, as in the article. als: alternating least squares, the fastest to a good fit. "
-            "gibbs: Bayesian, the most accurate; it has nothing to tune, and tells how sure it is."
+            "gibbs: Bayesian, the most accurate; it has nothing to tune, and tells how sure it is. "
+            "ials: for clicks, plays and purchases."
         ),
     ] = "adam"
     factors: Annotated[int, Opt("Length of a user's and an item's factor vector.", short="-k", range="[1, 4096]")] = 32
-    biases: Annotated[bool, Opt("Model the mean and the biases of users and items beside the factors.")] = True
+    biases: Annotated[
+        bool,
+        Opt("Model the mean and the biases of users and items beside the factors.", only=("adam", "als", "gibbs")),
+    ] = True
     epochs: Annotated[
         int,
         Opt(
-            "Passes over the training part at the most; als stops where more would change nothing.",
+            "Passes over the training part at the most; als and ials stop where more would change nothing.",
             short="-e",
             range="[1, 1e6]",
-            only=("adam", "als"),
+            only=("adam", "als", "ials"),
         ),
     ] = 15
     side: Annotated[
@@ -283,8 +290,21 @@ class TrainConfig(Config):
     loss: Annotated[Literal["mse", "rmse"], Opt("What a batch minimizes, beside L2.", only=("adam",))] = "mse"
     l2: Annotated[
         float,
-        Opt("L2 of the factors, λ; a row of n ratings pays λ√n‖p‖².", range="[0, inf)", only=("adam", "als")),
+        Opt(
+            "L2 of the factors, λ; a row of n ratings pays λ√n‖p‖². "
+            f"ials, default {CLICKS['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
+            range="[0, inf)",
+            only=("adam", "als", "ials"),
+        ),
     ] = 1.0
+    unclicked: Annotated[
+        float,
+        Opt(
+            "Weight, α₀, of each pair of a user and an item; a click weighs 1 more.",
+            range="(0, inf)",
+            only=("ials",),
+        ),
+    ] = 0.3
     bias_l2: Annotated[float, Opt("L2 of the biases, scaled likewise.", range="[0, inf)", only=("adam", "als"))] = 0.3
     init_std: Annotated[
         float,
@@ -292,14 +312,18 @@ class TrainConfig(Config):
     ] = 0.05
     tolerance: Annotated[
         float,
-        Opt("Stop when a round lowers the objective by less than this share of it.", range="[0, 1)", only=("als",)),
+        Opt(
+            "Stop when a round lowers the objective by less than this share of it.",
+            range="[0, 1)",
+            only=("als", "ials"),
+        ),
     ] = 1e-4
     patience: Annotated[
         int,
         Opt(
-            "Epochs without a better validation RMSE before stopping early; 0: never stop early.",
+            "Epochs without a better validation RMSE (ials: NDCG@10) before stopping early; 0: never stop early.",
             range="[0, inf)",
-            only=("adam", "als"),
+            only=("adam", "als", "ials"),
         ),
     ] = 5
     device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
@@ -317,7 +341,8 @@ class TrainConfig(Config):
     ] = False
 
     def defaults(self) -> dict[str, Any]:
-        return super().defaults() | PRESETS.get(self.preset or "", {})
+        of_solver = CLICKS if self.solver == "ials" else {}
+        return super().defaults() | of_solver | PRESETS.get(self.preset or "", {})
 
     def _check_use(self) -> None:
         if not self.resume:  # else the solver is that of the checkpoint

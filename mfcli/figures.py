@@ -1,5 +1,6 @@
 """The figures of a run, each drawn on the axes it is given. No display is needed: pyplot is never imported."""
 
+import itertools
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mfcli.models.measures import RMSE, Measure
 from mfcli.models.metrics import rmse
 
 BLUE, PALE, ORANGE, GREY = "#2b6cb0", "#bee3f8", "#dd6b20", "#4a5568"
@@ -47,13 +49,24 @@ class History:
         run: its name.
         epoch_name: what its solver calls an epoch.
         averages_samples: whether the model is the average of all samples, so that the last epoch's is kept.
+        train_measure, validation_measure: what its epochs are judged by.
         epochs: a record an epoch, as in history.jsonl.
     """
 
     run: str
     epoch_name: str
     averages_samples: bool
+    train_measure: Measure
+    validation_measure: Measure
     epochs: list[dict[str, Any]]
+
+    def train(self) -> tuple[list[int], list[float]]:
+        """The :meth:`curve` of the training part."""
+        return self.curve(f"train_{self.train_measure.key}")
+
+    def validation(self) -> tuple[list[int], list[float]]:
+        """The :meth:`curve` of the validation part."""
+        return self.curve(f"validation_{self.validation_measure.key}")
 
     def curve(self, key: str) -> tuple[list[int], list[float]]:
         """The epochs that have a number of that name, and these numbers."""
@@ -71,11 +84,12 @@ class History:
         return np.concatenate(rmses)[::step], np.concatenate(whens)[::step]
 
     def kept(self) -> tuple[int, float] | None:
-        """The epoch whose model is kept and its validation RMSE; None without validation."""
-        epochs, validation = self.curve("validation_rmse")
+        """The epoch whose model is kept and how good that is on the validation part; None without it."""
+        epochs, validation = self.validation()
         if not validation:
             return None
-        place = -1 if self.averages_samples else int(np.argmin(validation))
+        best = np.argmax if self.validation_measure.rises else np.argmin
+        place = -1 if self.averages_samples else int(best(validation))
         return epochs[place], validation[place]
 
     def kept_text(self, best: str) -> str:
@@ -96,14 +110,30 @@ def write_figure(draw: Callable[[Axes], None], file: IO[bytes], kind: str, dpi: 
 
 def _epoch_axis(ax: Axes, histories: Sequence[History]) -> None:
     ax.set_xlabel(", ".join(dict.fromkeys(history.epoch_name for history in histories)))
-    ax.set_ylabel("RMSE (rating points)")
+    ax.set_ylabel(_axis_name(histories[0].train_measure))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _axis_name(measure: Measure) -> str:
+    return "RMSE (rating points)" if measure == RMSE else measure.name
+
+
+def _validation_axes(ax: Axes, history: History) -> Axes:
+    """Where validation is drawn: beside training if both are judged by the same, else on a scale at the right."""
+    if history.train_measure == history.validation_measure or not history.validation()[0]:
+        return ax
+    right = ax.twinx()
+    right.set_ylabel(f"validation {_axis_name(history.validation_measure)}")
+    right.spines.right.set_visible(True)
+    right.grid(visible=False)
+    return right
 
 
 def _legend(ax: Axes, columns: int) -> None:
     """Below the axes, where it covers no data; in one column if a label is long."""
     figure = cast(Figure, ax.figure)
-    handles, labels = ax.get_legend_handles_labels()
+    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
+    handles, labels = (list(itertools.chain(*several)) for several in zip(*pairs, strict=True))
     columns = columns if max(map(len, labels)) <= 50 else 1
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     for line in legend.get_lines():
@@ -115,20 +145,20 @@ def _short(name: str) -> str:
 
 
 def learning_curves(ax: Axes, history: History) -> None:
-    """RMSE by epoch: training, validation with the kept epoch marked, every batch faint behind."""
+    """How good each epoch is: training, validation with the kept epoch marked, every batch's RMSE faint behind."""
     batches, at = history.batches()
     marker = "o" if len(history.epochs) <= 40 else ""
-    epochs, train = history.curve("train_rmse")
+    epochs, train = history.train()
     levels = train
-    if len(batches) > len(history.epochs):
+    if len(batches) > len(history.epochs) and history.train_measure == RMSE:
         ax.plot(at, batches, color=BLUE, alpha=0.2, linewidth=0.7, label="training, each batch")
         # The first batches and a few outliers must not flatten the curves.
         levels = [*levels, float(np.quantile(batches, 0.01)), float(np.quantile(batches, 0.99))]
     ax.plot(epochs, train, color=BLUE, marker=marker, markersize=4, label=f"training, whole {history.epoch_name}")
-    epochs, validation = history.curve("validation_rmse")
-    kept = history.kept()
+    epochs, validation = history.validation()
+    kept, right = history.kept(), _validation_axes(ax, history)
     if kept is not None:
-        ax.plot(epochs, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
+        right.plot(epochs, validation, color=ORANGE, marker=marker, markersize=4, label="validation")
         if history.averages_samples:
             alone, sample = history.curve("sample_rmse")
             ax.plot(alone, sample, color=ORANGE, alpha=0.4, linewidth=1, label="validation, each sample alone")
@@ -140,8 +170,9 @@ def learning_curves(ax: Axes, history: History) -> None:
             "linestyle": "",
             "zorder": 3,
         }
-        ax.plot(*kept, color=ORANGE, label=history.kept_text("best, and kept:"), **star)
-    low, high = min([*levels, *validation]), max([*levels, *validation])
+        right.plot(*kept, color=ORANGE, label=history.kept_text("best, and kept:"), **star)
+    levels = levels if right is not ax else [*levels, *validation]
+    low, high = min(levels), max(levels)
     margin = 0.05 * (high - low) or 0.05
     ax.set_ylim(low - margin, high + margin)
     ax.set_title(f"Learning curves of run '{_short(history.run)}'")
@@ -152,8 +183,10 @@ def learning_curves(ax: Axes, history: History) -> None:
 def compare_runs(ax: Axes, histories: Sequence[History], others: Collection[str] = ()) -> None:
     """Learning curves of several runs: a colour and a marker each, validation drawn through, training dashed.
 
-    ``others`` are those trained on other data, where RMSEs cannot be compared; the legend says so.
+    All are judged by the same measures. ``others`` are those trained on other data, where these cannot be compared;
+    the legend says so.
     """
+    right = _validation_axes(ax, histories[0])
     for number, history in enumerate(histories):
         look: dict[str, Any] = {
             "color": RUNS[number % len(RUNS)],
@@ -161,8 +194,8 @@ def compare_runs(ax: Axes, histories: Sequence[History], others: Collection[str]
             "markevery": -(-len(history.epochs) // 15),
             "markersize": 5,
         }
-        ax.plot(*history.curve("train_rmse"), **look, linestyle="--", linewidth=1, alpha=0.6)
-        ax.plot(*history.curve("validation_rmse"), **look)
+        ax.plot(*history.train(), **look, linestyle="--", linewidth=1, alpha=0.6)
+        right.plot(*history.validation(), **look)
         name = f"{_short(history.run)}{' (other data)' if history.run in others else ''}"
         label = ": ".join(filter(None, [name, history.kept_text("best")]))
         ax.plot([], [], color=look["color"], marker=look["marker"], label=label)

@@ -14,7 +14,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -170,6 +170,11 @@ class Option:
         return [word for one in (value if self.several else [value]) for word in (self.flag, str(one))]
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: ``a``, ``a or b``, ``a, b or c``."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def _is_a(value: Any, kind: type) -> bool:
     """isinstance, but a bool is no number, and a whole number is a number."""
     if isinstance(value, bool):
@@ -243,14 +248,15 @@ class Options:
 
     def _check_use(self) -> None:
         """Raise UsageError if an option is set that has no meaning beside the decider's value."""
+        defaults = self.defaults()
         for option in self.options():
             only = option.opt.only
-            if not only or getattr(self, option.name) == option.default:
+            if not only or getattr(self, option.name) == defaults[option.name]:
                 continue
             decider, decided = self.option(self.decider), getattr(self, self.decider)
             if decided not in only:
                 flag = "" if decider.opt.argument else f"{decider.flag} "
-                raise UsageError(f"{option.flag} is for {flag}{' or '.join(only)}, not for {decided}")
+                raise UsageError(f"{option.flag} is for {flag}{listed(only)}, not for {decided}")
 
     def recorded(self) -> dict[str, Any]:
         """The options that made a result, as JSON (and TOML) can hold them."""

@@ -13,6 +13,7 @@ from mfcli.atomic import atomic_file
 from mfcli.config import PlotConfig
 from mfcli.errors import UsageError
 from mfcli.figures import History
+from mfcli.models.measures import MEASURES
 from mfcli.models.run import TrainedRun, open_run
 
 Draw = Callable[[Axes], None]
@@ -51,12 +52,14 @@ def plot(config: PlotConfig) -> Plotted:
 
 
 def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
-    """Every figure of a run by its name."""
+    """Every figure of a run by its name; of scores of clicks none that needs predicted ratings."""
     part = trained.prepared.part(config.part)
-    actual, predicted = part.ratings, trained.model.predict(part.users, part.items)
     history, results = _history(trained.record.stage, config.run), trained.prepared.record.results
-    return {
-        "learning-curves": lambda ax: figures.learning_curves(ax, history),
+    learning: dict[str, Draw] = {"learning-curves": lambda ax: figures.learning_curves(ax, history)}
+    if trained.model.of_clicks:
+        return learning
+    actual, predicted = part.ratings, trained.model.predict(part.users, part.items)
+    return learning | {
         "rating-histogram": lambda ax: figures.rating_histogram(ax, results),
         "predicted-vs-actual": lambda ax: figures.predicted_against_actual(ax, actual, predicted, config.part),
         "error-by-rating": lambda ax: figures.error_by_rating(ax, actual, predicted, config.part),
@@ -66,6 +69,9 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
 def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -> Draw:
     names = list(dict.fromkeys([config.run, *config.compare]))
     histories = [_history(artifacts.run(name), name) for name in names]
+    for history in histories:
+        if history.validation_measure != histories[0].validation_measure:
+            raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
     others = {name for name in names if artifacts.run(name).record().inputs != trained.record.inputs}
     return lambda ax: figures.compare_runs(ax, histories, others)
 
@@ -74,7 +80,14 @@ def _history(stage: Stage, run: str) -> History:
     def read(record: Record) -> History:
         lines = record.read("history.jsonl").decode().splitlines()
         results = record.results
-        return History(run, results["epoch_name"], results["averages_samples"], [json.loads(line) for line in lines])
+        return History(
+            run,
+            results["epoch_name"],
+            results["averages_samples"],
+            MEASURES[results["train_measure"]],
+            MEASURES[results["validation_measure"]],
+            [json.loads(line) for line in lines],
+        )
 
     return stage.consistent(read)
 

@@ -11,7 +11,7 @@ class EpochLine:
 
     Attributes:
         epoch, epochs: its number, from 1, and how many there may be.
-        errors: in rating points, by the name that is shown, in the order in which they are shown.
+        measures: what the epoch is judged by, by the name that is shown, in the order in which they are shown.
         best: whether its model is the best so far.
         ratings_per_second: its speed.
         seconds_left: until the last epoch, at this speed.
@@ -19,7 +19,7 @@ class EpochLine:
 
     epoch: int
     epochs: int
-    errors: dict[str, float]
+    measures: dict[str, float]
     best: bool
     ratings_per_second: float
     seconds_left: float

@@ -13,8 +13,8 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
 from mfcli.config import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
-from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.errors import ArtifactError, DataError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.model import FILE as MODEL
@@ -23,7 +23,7 @@ from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import Epoch, State, Tick
 from mfcli.solvers.compute import Compute, pick_device, torch_threads
-from mfcli.solvers.create import create
+from mfcli.solvers.create import create, solver_class
 
 HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -40,7 +40,9 @@ class Trained:
         factors: of the model, which for gibbs are as many as its posterior mean needs.
         epochs: epochs run.
         best_epoch: the one whose weights were kept.
-        train_rmse, validation_rmse: of that epoch; the latter None without a validation part.
+        train_measure, validation_measure: which of the four that follow it was judged by.
+        train_rmse, train_loss: of that epoch; None if it is not judged by that.
+        validation_rmse, validation_ndcg: of that epoch; None without a validation part, or if it is not judged by that.
         epoch_name, averages_samples: of the solver, as :class:`mfcli.solvers.base.Method` has them.
         solver_results: what else the solver says of the model.
         explained: kind of side information used -> share of the variance that it explains.
@@ -57,8 +59,8 @@ class Trained:
     factors: int
     epochs: int
     best_epoch: int
-    train_rmse: float
-    validation_rmse: float | None
+    train_measure: str
+    validation_measure: str
     epoch_name: str
     averages_samples: bool
     solver_results: dict[str, float]
@@ -68,6 +70,10 @@ class Trained:
     exposure_rank: int
     exposure_seconds: float
     resumed_at: int
+    train_rmse: float | None = None
+    train_loss: float | None = None
+    validation_rmse: float | None = None
+    validation_ndcg: float | None = None
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
@@ -77,9 +83,11 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
 
     Raises:
         ArtifactError: the prepared data or the checkpoint cannot be used, or another process writes the run.
+        DataError: the training ratings are all alike.
         DivergedError: the loss is no longer finite; the previous model stays.
         Stopped: a signal came; the checkpoint has been written.
-        UsageError: there is no such device, or an option is not that of the run that is to go on.
+        UsageError: there is no such device, the solver does not learn from such data, or an option is not that of the
+            run that is to go on.
     """
     progress = progress or Progress()
     compute = _compute(config)
@@ -108,6 +116,23 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
             if begun is not None:
                 run.load_state(begun)
             return run.go()
+
+
+def _check_fits(solver: str, feedback: str, train: Ratings) -> None:
+    """Raise UsageError or DataError unless the solver can learn from such data."""
+    of_clicks = solver_class(solver).method.of_clicks
+    if of_clicks and feedback == "ratings":
+        raise UsageError(
+            f"--solver {solver} learns from clicks, and the data are ratings: "
+            "run `mfcli prepare` with --as-clicks, or train with --solver als"
+        )
+    if not of_clicks and feedback == "clicks":
+        raise UsageError(f"--solver {solver} learns from ratings, and the data are clicks: train with --solver ials")
+    if not of_clicks and (train.ratings == train.ratings[0]).all():
+        raise DataError(
+            f"all {len(train):,} training ratings are {train.ratings[0]:g}, so there is nothing to predict: "
+            "run `mfcli prepare` with --as-clicks, and train with --solver ials"
+        )
 
 
 def _compute(config: TrainConfig) -> Compute:
@@ -159,10 +184,10 @@ def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trai
 
 @dataclass
 class Best:
-    """The model with the best validation RMSE so far; without a validation part, nothing."""
+    """The model that is the best so far on the validation part; without that part, nothing."""
 
     epoch: int = 0
-    validation_rmse: float = float("inf")
+    validation: float | None = None
     model: FactorModel | None = None
 
     def state(self) -> State:
@@ -170,14 +195,14 @@ class Best:
         if self.model is None:
             return State()
         content = np.frombuffer(self.model.to_bytes(), np.uint8)
-        return State({"model": content}, {"epoch": self.epoch, "validation_rmse": self.validation_rmse})
+        return State({"model": content}, {"epoch": self.epoch, "validation": self.validation})
 
     @classmethod
     def from_state(cls, state: State) -> "Best":
         if not state.arrays:
             return cls()
         model = FactorModel.from_bytes(state.arrays["model"].tobytes())
-        return cls(state.values["epoch"], state.values["validation_rmse"], model)
+        return cls(state.values["epoch"], state.values["validation"], model)
 
 
 class _Run:
@@ -192,8 +217,10 @@ class _Run:
         data = TrainingData(self.train, validation, prepared.features())
         self.inputs = {"data": prepared.fingerprint}
         self.started = time.perf_counter()
+        _check_fits(config.solver, prepared.feedback, self.train)
         self.solver = create(config, data, compute)
-        self.epoch_name = self.solver.method.epoch_name
+        self.method = self.solver.method
+        self.epoch_name = self.method.epoch_name
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.resumed_at = 0
@@ -250,11 +277,11 @@ class _Run:
             now = time.perf_counter()
             done, speed = len(self.history), len(self.train) / (now - before)
             left = (now - begin) / (done - self.resumed_at) * (epochs - done)
-            errors = {"train RMSE": result.train_rmse}
-            if result.validation_rmse is not None:
-                errors["val RMSE"] = result.validation_rmse
-            errors |= {name.replace("_rmse", " RMSE"): error for name, error in result.errors.items()}
-            bars.epoch(EpochLine(done, epochs, errors, better, speed, left))
+            measures = {f"train {self.method.train_measure.name}": result.train}
+            if result.validation is not None:
+                measures[f"val {self.method.validation_measure.name}"] = result.validation
+            measures |= {name.replace("_rmse", " RMSE"): error for name, error in result.errors.items()}
+            bars.epoch(EpochLine(done, epochs, measures, better, speed, left))
             if not self._finished() and now - self.saved >= SAVE_EVERY:
                 self._save()
             signals.check()
@@ -263,8 +290,8 @@ class _Run:
         """One more epoch. Raises DivergedError, with the checkpoint gone: from there it would only diverge again."""
         try:
             result = self.solver.run_epoch(tick)
-            if not result.finite or result.train_rmse > HOPELESS * max(1.0, float(np.abs(self.train.ratings).max())):
-                raise DivergedError(f"RMSE {result.train_rmse:g}")
+            if not result.finite or result.train > HOPELESS * max(1.0, float(np.abs(self.train.ratings).max())):
+                raise DivergedError(f"{self.method.train_measure.name} {result.train:g}")
         except DivergedError as error:
             self.checkpoint.unlink(missing_ok=True)
             raise DivergedError(
@@ -278,19 +305,19 @@ class _Run:
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
-                "train_rmse": result.train_rmse,
-                "validation_rmse": result.validation_rmse,
+                f"train_{self.method.train_measure.key}": result.train,
+                f"validation_{self.method.validation_measure.key}": result.validation,
                 **result.errors,
                 "converged": result.converged,
                 **result.others,
                 "batch_rmse": [round(float(x), 6) for x in result.batch_rmse],
             }
         )
-        if self.solver.method.averages_samples:
+        if self.method.averages_samples or result.validation is None:
             return False
-        if result.validation_rmse is None or result.validation_rmse >= self.best.validation_rmse:
+        if not self.method.validation_measure.better(result.validation, self.best.validation):
             return False
-        self.best = Best(len(self.history), result.validation_rmse, self.solver.model())
+        self.best = Best(len(self.history), result.validation, self.solver.model())
         return True
 
     def _finished(self) -> bool:
@@ -317,14 +344,15 @@ class _Run:
         exposure, exposure_seconds = self._exposure()
         model: FactorModel = self.best.model or self.solver.model()
         epoch = self.history[(self.best.epoch or len(self.history)) - 1]
+        measures = {"train": self.method.train_measure.key, "validation": self.method.validation_measure.key}
         results = {
             "factors": model.n_factors,
             "epochs": len(self.history),
             "best_epoch": epoch["epoch"],
-            "train_rmse": epoch["train_rmse"],
-            "validation_rmse": epoch["validation_rmse"],
+            **{f"{part}_measure": key for part, key in measures.items()},
+            **{f"{part}_{key}": epoch[f"{part}_{key}"] for part, key in measures.items()},
             "epoch_name": self.epoch_name,
-            "averages_samples": self.solver.method.averages_samples,
+            "averages_samples": self.method.averages_samples,
             "exposure_rank": exposure.rank,
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),

@@ -229,10 +229,10 @@ def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> 
     by_batch = [float(np.sqrt((errors**2).mean())) for errors in predictions]
     assert [len(errors) for errors in predictions] == [30, 30, 30, 10]
     np.testing.assert_allclose(epoch.batch_rmse, by_batch, rtol=1e-5)
-    assert epoch.train_rmse == pytest.approx(float(np.sqrt((np.concatenate(predictions) ** 2).mean())), rel=1e-5)
+    assert epoch.train == pytest.approx(float(np.sqrt((np.concatenate(predictions) ** 2).mean())), rel=1e-5)
     running = [float(np.sqrt((np.concatenate(predictions[: n + 1]) ** 2).mean())) for n in range(4)]
     np.testing.assert_allclose(shown, list(zip(by_batch, running, strict=True)), rtol=1e-5)
-    assert epoch.validation_rmse == rmse(ratings.ratings, solver.model().predict(ratings.users, ratings.items))
+    assert epoch.validation == rmse(ratings.ratings, solver.model().predict(ratings.users, ratings.items))
 
 
 @pytest.mark.parametrize("biases", [True, False])
@@ -255,7 +255,7 @@ def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None
 def test_a_batch_may_be_larger_than_the_data() -> None:
     epoch = Adam(TrainConfig(batch=4096, epochs=1), TrainingData(a_hundred_ratings()), CPU).run_epoch(quietly)
     assert epoch.batch_rmse.shape == (1,)
-    assert epoch.batch_rmse[0] == pytest.approx(epoch.train_rmse)
+    assert epoch.batch_rmse[0] == pytest.approx(epoch.train)
 
 
 def test_the_default_batch_grows_with_the_data() -> None:

@@ -67,7 +67,7 @@ def test_the_training_rmse_is_that_of_the_model() -> None:
     solver = fitted(ratings, 2, factors=4)
     epoch = solver.run_epoch(quietly)
     predicted = solver.model().predict(ratings.users, ratings.items, clip=False)
-    assert epoch.train_rmse == pytest.approx(rmse(ratings.ratings, predicted), rel=1e-4)
+    assert epoch.train == pytest.approx(rmse(ratings.ratings, predicted), rel=1e-4)
 
 
 def test_it_stops_when_the_objective_no_longer_moves() -> None:

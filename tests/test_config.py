@@ -280,7 +280,7 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        (TrainConfig, {"solver": "gibbs", "epochs": 3}, "--epochs is for --solver adam or als, not for gibbs"),
+        (TrainConfig, {"solver": "gibbs", "epochs": 3}, "--epochs is for --solver adam, als or ials, not for gibbs"),
         (TrainConfig, {"samples": 3}, "--samples is for --solver gibbs, not for adam"),
         (TrainConfig, {"side": ("time",)}, "--side time is for --solver gibbs, not for adam"),
         (TrainConfig, {"side": ("items",), "solver": "als"}, "--side items is for --solver adam or gibbs, not for als"),

@@ -66,7 +66,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def line(epoch: int, epochs: int, **more: Any) -> EpochLine:
     values = {
-        "errors": {"train RMSE": 0.9, "val RMSE": 0.95},
+        "measures": {"train RMSE": 0.9, "val RMSE": 0.95},
         "best": True,
         "ratings_per_second": 1e6,
         "seconds_left": 61.0,
@@ -145,7 +145,7 @@ def test_quiet_says_nothing_but_errors(screen: FakeTerminal) -> None:
 
 def test_an_epoch_in_one_line() -> None:
     assert epoch_text(line(3, 15)) == "epoch  3/15  train RMSE 0.9000  val RMSE 0.9500  1,000,000 ratings/s  best"
-    plain = line(3, 15, errors={"train RMSE": 0.9}, best=False, ratings_per_second=20.4)
+    plain = line(3, 15, measures={"train RMSE": 0.9}, best=False, ratings_per_second=20.4)
     assert epoch_text(plain) == "epoch  3/15  train RMSE 0.9000  20 ratings/s"
 
 

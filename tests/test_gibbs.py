@@ -88,15 +88,15 @@ def test_the_first_sweeps_are_rounds_of_alternating_least_squares() -> None:
     als = Als(TrainConfig(solver="als", factors=2), TrainingData(train), CPU)
     als.items = gibbs.last.items.rows
     for _ in range(3):
-        assert gibbs.run_epoch(quietly).train_rmse == als.run_epoch(quietly).train_rmse
+        assert gibbs.run_epoch(quietly).train == als.run_epoch(quietly).train
 
 
 def test_averaging_samples_is_better_than_a_sample() -> None:
     train, validation = some_of(full_matrix(80, 60, 2, 0.5), 0.3)
     solver = Gibbs(TrainConfig(solver="gibbs", factors=6, burn_in=10, samples=30), TrainingData(train, validation), CPU)
     epochs = [solver.run_epoch(quietly) for _ in range(40)]
-    assert epochs[9].validation_rmse == epochs[9].errors["sample_rmse"]
-    averaged, alone = epochs[-1].validation_rmse, epochs[-1].errors["sample_rmse"]
+    assert epochs[9].validation == epochs[9].errors["sample_rmse"]
+    averaged, alone = epochs[-1].validation, epochs[-1].errors["sample_rmse"]
     assert averaged is not None
     assert averaged < 0.97 * alone
     predicted = solver.model().predict(validation.users, validation.items)
@@ -156,4 +156,4 @@ def test_going_on_from_a_state_changes_no_byte() -> None:
     second.load_state(first.state())
     resumed = [second.run_epoch(quietly) for _ in range(4)]
     assert second.model().to_bytes() == whole.model().to_bytes()
-    assert [e.validation_rmse for e in resumed] == [e.validation_rmse for e in undisturbed[10:]]
+    assert [e.validation for e in resumed] == [e.validation for e in undisturbed[10:]]

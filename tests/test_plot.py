@@ -25,11 +25,15 @@ from mfcli.figures import (
     predicted_against_actual,
     rating_histogram,
 )
+from mfcli.models.measures import RMSE
 from mfcli.plot import plot
 from tests.conftest import Runner, clean_environment, run_mfcli
 
 FIGURES = ("error-by-rating", "learning-curves", "predicted-vs-actual", "rating-histogram")
 MAGIC = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF-"}
+
+
+FACTS = {"epoch_name": "epoch", "averages_samples": False, "train_measure": RMSE, "validation_measure": RMSE}
 
 
 def a_history(
@@ -45,7 +49,7 @@ def a_history(
         }
         for epoch in range(1, epochs + 1)
     ]
-    return History(run=run, epochs=records, **{"epoch_name": "epoch", "averages_samples": False} | facts)
+    return History(run=run, epochs=records, **FACTS | facts)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
-from mfcli.solvers.rows import Prior, Solutions, cholesky, normal_equations
+from mfcli.solvers.rows import DiagonalPrior, Prior, Solutions, cholesky, normal_equations
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
 
@@ -247,3 +247,53 @@ def test_a_tick_that_raises_after_the_first_block_is_the_last_tick() -> None:
     with pytest.raises(KeyboardInterrupt):
         solve(blocks, torch.ones(100, 2), Prior(torch.eye(2), torch.zeros(2)), threads=2, tick=stop)
     assert done == [1]
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("by_items", [False, True])
+def test_each_rating_can_have_a_weight_of_its_own(biased: bool, by_items: bool) -> None:
+    """A rating that weighs 2 counts twice, beside the weights of the items, in rows short and long and cut in parts."""
+    ratings = some_of(full_matrix(40, 30, 3, 0.2), 0.4)[0]
+    own = np.random.default_rng(0).integers(1, 4, len(ratings))
+    repeated = ratings.take(np.repeat(np.arange(len(ratings)), own))
+    items = torch.randn(30, 20, generator=torch.Generator().manual_seed(0))
+    of_items = torch.rand(30, generator=torch.Generator().manual_seed(1)) + 0.5 if by_items else None
+    prior = Prior(torch.eye(20), torch.zeros(20), covariance=torch.eye(20))
+    weighted = cut_sides(ratings, 20, 3.0, CPU.device, own.astype(np.float32)).users
+    once = solve_all(weighted, items, prior, biased=biased, weights=of_items)[0]
+    twice = solve_all(cut_by_user(repeated, 3.0, 20), items, prior, biased=biased, weights=of_items)[0]
+    torch.testing.assert_close(once.rows, twice.rows, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(once.weighted_errors, twice.weighted_errors, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_of_ratings_are_none_of_the_residuals_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings = some_of(full_matrix(12, 20, 3, 0.2), 0.6)[0]
+    own = np.random.default_rng(0).uniform(0.5, 3, len(ratings)).astype(np.float32)
+    items = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    found = []
+    for longest in (2**17, 40):
+        monkeypatch.setitem(gathering.LONGEST, "cpu", longest)
+        blocks = cut_sides(ratings, 4, 3.0, CPU.device, own).users
+        solutions, squared_errors = solve_all(blocks, items, Prior(torch.eye(4), torch.zeros(4)))
+        predicted = (solutions.rows[ratings.users] * items[ratings.items]).sum(1)
+        errors = (torch.from_numpy(ratings.ratings) - 3.0 - predicted).square()
+        assert float(squared_errors.sum()) == pytest.approx(float(errors.sum()), rel=1e-4)
+        found.append(solutions.rows)
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_diagonal_of_each_rows_own_is_that_precision(drawn: bool) -> None:
+    """Short rows and long ones, against a prior for each row alone."""
+    ratings = some_of(full_matrix(30, 40, 3, 0.2), 0.25)[0]
+    assert ratings.user_counts().min() <= SHORT < ratings.user_counts().max()
+    items = torch.randn(40, 20, generator=torch.Generator().manual_seed(0))
+    diagonals = torch.rand(30, 20, generator=torch.Generator().manual_seed(1)) + 0.5
+    normals = torch.randn(30, 20 + SHORT, generator=torch.Generator().manual_seed(2)) if drawn else None
+    found = solve(cut_by_user(ratings, 3.0, 20), items, DiagonalPrior(diagonals), normals=normals)
+    for user in range(30):
+        mine = ratings.take(ratings.users == user)
+        mine = replace(mine, n_users=1, users=np.zeros_like(mine.users))
+        alone = Prior(torch.diag(diagonals[user]), torch.zeros(20), covariance=torch.diag(1 / diagonals[user]))
+        expected = solve(cut_by_user(mine, 3.0, 20), items, alone, normals=None if normals is None else normals[[user]])
+        torch.testing.assert_close(found[[user]], expected, rtol=1e-3, atol=1e-3)

@@ -35,8 +35,8 @@ def test_another_unit_changes_nothing_but_the_unit(solver: str, unit: float) -> 
         told = [value / scale for value in fitted.results(model).values()]
         rmses = [
             [
-                e.train_rmse / scale,
-                e.validation_rmse / scale,
+                e.train / scale,
+                e.validation / scale,
                 *(x / scale for x in e.errors.values()),
                 *(e.batch_rmse / scale),
             ]  # type: ignore[operator]

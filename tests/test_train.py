@@ -134,10 +134,10 @@ def test_an_epoch_reports_finite_figures_and_the_validation_rmse_of_its_model(na
         epoch = solver.run_epoch(quietly)
         assert epoch.finite
         expected = rmse(val.ratings, solver.model().predict(val.users, val.items))
-        assert epoch.validation_rmse == pytest.approx(expected, abs=close)
+        assert epoch.validation == pytest.approx(expected, abs=close)
         assert np.isfinite(epoch.batch_rmse).all()
     without = create(TrainConfig(**options(name, 3)), TrainingData(data.part("train")), CPU)
-    assert without.run_epoch(quietly).validation_rmse is None
+    assert without.run_epoch(quietly).validation is None
 
 
 @pytest.mark.parametrize("name", ["adam", "als"])
@@ -358,7 +358,7 @@ def test_the_history_has_every_epoch_and_every_batch(artifacts: Path) -> None:
         sizes = [500] * (ratings // 500) + [ratings % 500]
         total = sum(n * r**2 for n, r in zip(sizes, record["batch_rmse"], strict=True))
         assert record["train_rmse"] == pytest.approx(math.sqrt(total / ratings), rel=1e-5)
-        assert line.errors == {"train RMSE": record["train_rmse"], "val RMSE": record["validation_rmse"]}
+        assert line.measures == {"train RMSE": record["train_rmse"], "val RMSE": record["validation_rmse"]}
         assert record["learning_rate"] > 0
     assert progress.batches == 3 * math.ceil(ratings / 500)
     assert done.train_rmse == records[done.best_epoch - 1]["train_rmse"]
@@ -435,7 +435,7 @@ def test_divergence_is_exit_6_in_one_line_and_leaves_the_previous_model(artifact
 class DivergesInEpoch2(Adam):
     def run_epoch(self, tick: Tick) -> Epoch:
         epoch = super().run_epoch(tick)
-        return replace(epoch, train_rmse=math.nan) if self.batches.epoch == 2 else epoch
+        return replace(epoch, train=math.nan) if self.batches.epoch == 2 else epoch
 
 
 def test_divergence_in_a_later_epoch_removes_the_checkpoint(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,9 @@ def clock(seconds: float) -> str:
 def epoch_text(line: EpochLine, epoch_name: str = "epoch") -> str:
     """An epoch, or whatever its solver calls it, in one line."""
     width = len(str(line.epochs))
-    errors = [f"{name} {error:.4f}" for name, error in line.errors.items()]
+    measures = [f"{name} {value:.4f}" for name, value in line.measures.items()]
     speed, best = f"{line.ratings_per_second:,.0f} ratings/s", ["best"] if line.best else []
-    return "  ".join([f"{epoch_name} {line.epoch:>{width}}/{line.epochs}", *errors, speed, *best])
+    return "  ".join([f"{epoch_name} {line.epoch:>{width}}/{line.epochs}", *measures, speed, *best])
 
 
 class _PlainTraining(TrainingProgress):

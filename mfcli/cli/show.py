@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfcli.cli.console import pairs, table
 from mfcli.cli.progress import clock
+from mfcli.models.measures import MEASURES
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
@@ -56,10 +57,11 @@ def trained(done: "Trained") -> str:
     averaged = done.averages_samples
     values = {
         "epochs": f"{done.epochs}" if averaged else f"{done.epochs}, best {done.best_epoch}",
-        "train RMSE": f"{done.train_rmse:.4f}",
     }
-    if done.validation_rmse is not None:
-        values["val RMSE"] = f"{done.validation_rmse:.4f}"
+    for part, short, key in (("train", "train", done.train_measure), ("validation", "val", done.validation_measure)):
+        value = getattr(done, f"{part}_{key}")
+        if value is not None:
+            values[f"{short} {MEASURES[key].name}"] = f"{value:.4f}"
     if averaged:
         values["model"] = (
             f"{done.factors} factors, which differ from the mean of all samples by "

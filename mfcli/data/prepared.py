@@ -93,6 +93,11 @@ class Prepared:
     def n_items(self) -> int:
         return int(self.record.results["items"])
 
+    @property
+    def feedback(self) -> str:
+        """What users gave: ``ratings``, or ``clicks``, whose weights then stand in place of ratings."""
+        return str(self.record.results.get("feedback", "ratings"))
+
     def has(self, part: str) -> bool:
         return f"{part}.parquet" in self.record.files
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from mfcli.data.ratings import Float32s, Int32s, Sides
 from mfcli.errors import ArtifactError
+from mfcli.models.clicks import confidences
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import Float64s
 
@@ -41,7 +42,7 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
 
     Args:
         items: (n,) int32 rows of the items that the newcomer rated.
-        ratings: (n,) float32.
+        ratings: (n,) float32; for a model of clicks, their weights.
 
     Raises:
         ArtifactError: the model has no prior of newcomers.
@@ -49,6 +50,10 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
     prior = model.newcomer
     if prior is None:
         raise ArtifactError("the model does not hold what a newcomer needs: run `mfcli train` again")
+    if model.typical_click is not None:
+        certainty = confidences(ratings, model.typical_click).astype(np.float64)
+        vector, _ = prior.posterior(_design(model, items), np.ones(len(items)), 1 / certainty)
+        return FoldedIn(_with_user(model, vector.astype(np.float32), len(items)), None, None)
     noise = (
         np.full(model.n_items, prior.noise) if model.noise is None else prior.noise * model.noise.items.astype(float)
     )

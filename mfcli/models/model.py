@@ -1,6 +1,7 @@
 """A trained factor model as plain NumPy arrays. Nothing here needs what trained it.
 
 A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of the ratings.
+Of clicks: p_u·q_i, a score about 1 for what was clicked and about 0 for what was not, which is clipped to nothing.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class FactorModel:
         noise: (n,) float32; a user's times an item's is the variance of a rating about the true prediction. None, as
             the next are, where the solver does not tell.
         variances: (n,) float32; a user's times an item's is the variance of the prediction itself.
+        typical_click: median weight of the clicks that it was fitted to; None if it was fitted to ratings.
         newcomer: the prior of a user that is folded in; None where nobody is (baselines, models of an earlier mfcli).
     """
 
@@ -49,7 +51,13 @@ class FactorModel:
     biases: Sides[Float32s] | None = None
     noise: Sides[Float32s] | None = None
     variances: Sides[Float32s] | None = None
+    typical_click: float | None = None
     newcomer: NewcomerPrior | None = None
+
+    @property
+    def of_clicks(self) -> bool:
+        """Whether it was fitted to clicks, so that its predictions are scores and no ratings."""
+        return self.typical_click is not None
 
     @property
     def n_users(self) -> int:
@@ -125,7 +133,9 @@ class FactorModel:
         return deviations
 
     def clip(self, scores: Float32s) -> Float32s:
-        """Scores as ratings, within the range."""
+        """Scores as ratings, within the range; scores of clicks as they are."""
+        if self.of_clicks:
+            return scores
         clipped: Float32s = np.clip(scores, self.minimum, self.maximum)
         return clipped
 
@@ -167,8 +177,10 @@ class FactorModel:
     def scalars(self) -> dict[str, Any]:
         """What the model has beside its arrays, as JSON can hold it."""
         named: dict[str, Any] = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
+        if self.of_clicks:
+            named["typical_click"] = self.typical_click
         if self.newcomer is not None:
-            named |= {f"{NEWCOMER}by_root_count": self.newcomer.by_root_count, f"{NEWCOMER}noise": self.newcomer.noise}
+            named |= {f"{NEWCOMER}{name}": getattr(self.newcomer, name) for name in ("by_root_count", "noise", "each")}
         return named
 
     @classmethod

@@ -1,6 +1,6 @@
 """What is known of a user before their first rating: the prior that somebody new is folded in with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ class NewcomerPrior:
             count (Rendle, Krichene, Zhang and Koren, RecSys 2022).
         noise: variance of a newcomer's rating about the true prediction; times the item's of ``item_noise`` where the
             model has that. It is 1 where the precision is a penalty beside plain squared errors.
+        each: what every rating, or click, of a user adds to the diagonal of the precision.
     """
 
     precision: Float64s
     mean: Float64s
     by_root_count: bool
     noise: float
+    each: float = 0.0
 
     @classmethod
     def of_penalties(cls, factors: int, l2: float, bias_l2: float | None) -> "NewcomerPrior":
@@ -59,6 +61,18 @@ class NewcomerPrior:
         precision: Float64s = np.linalg.inv(covariance).astype(np.float64)
         return cls(precision, exact.mean(0), by_root_count=False, noise=noise)
 
+    @classmethod
+    def of_clicks(cls, items: Float64s, unclicked: float, l2: float) -> "NewcomerPrior":
+        """The equations of :mod:`mfcli.solvers.ials` for a user before their first click.
+
+        Args:
+            items: (n, d) factors of all items.
+            unclicked: α₀.
+            l2: λ.
+        """
+        precision = unclicked * (items.T @ items + l2 * len(items) * np.eye(items.shape[1]))
+        return cls(precision, np.zeros(len(precision)), by_root_count=False, noise=1.0, each=l2)
+
     def posterior(self, design: Float64s, target: Float64s, noise: Float64s) -> tuple[Float64s, Float64s]:
         """Mean (d,) and covariance (d, d) of z given ratings: Bayesian linear regression, or a ridge regression.
 
@@ -72,6 +86,7 @@ class NewcomerPrior:
             noise: (n,) N: the ratings' variances.
         """
         precision = self.precision * np.sqrt(len(target)) if self.by_root_count else self.precision
+        precision = precision + self.each * len(target) * np.eye(len(precision))
         weighted = design / noise[:, None]
         covariance = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
         return covariance @ (weighted.T @ target + precision @ self.mean), covariance
@@ -79,4 +94,4 @@ class NewcomerPrior:
     def scaled(self, vector: Float64s, noise: float) -> "NewcomerPrior":
         """The prior in other units: a user's vector is (d,) ``vector`` times as large, the noise ``noise`` times."""
         precision = self.precision / np.outer(vector, vector)
-        return NewcomerPrior(precision, self.mean * vector, self.by_root_count, self.noise * noise)
+        return replace(self, precision=precision, mean=self.mean * vector, noise=self.noise * noise)

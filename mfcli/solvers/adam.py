@@ -193,8 +193,8 @@ class Adam(Solver):
         sizes[-1] = last or size
         self.batches.epoch, self.batches.first = self.batches.epoch + 1, 0
         return Epoch(
-            train_rmse=float(np.sqrt(squared_errors.sum() / len(self.data.train))),
-            validation_rmse=validate(self.model(), self.data.validation),
+            train=float(np.sqrt(squared_errors.sum() / len(self.data.train))),
+            validation=validate(self.model(), self.data.validation),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
             others={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )

@@ -53,8 +53,8 @@ class Als(Solver):
         converged = self.objective - objective <= self.config.tolerance * objective
         self.users, self.items, self.objective = users, items, objective
         return Epoch(
-            train_rmse=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
-            validation_rmse=validate(self.model(), self.data.validation),
+            train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
+            validation=validate(self.model(), self.data.validation),
             batch_rmse=current.tally.rmse(),
             others={"objective_users": objective_users, "objective": objective},
             converged=converged,

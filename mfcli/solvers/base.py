@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s
+from mfcli.config import TrainConfig
+from mfcli.data.ratings import Float32s, TrainingData
+from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
+from mfcli.solvers.compute import Compute
 
 Tick = Callable[[int, int, Callable[[], tuple[float, float]]], None]
 """Called after every batch with the batches done, the batches in all, and a function that reads the last batch's RMSE
@@ -21,17 +24,18 @@ class Epoch:
     """The results of one epoch.
 
     Attributes:
-        train_rmse: of the training ratings: by adam each predicted just before it is learnt from, by als at the epoch's
-            end, by gibbs by its last sample alone.
-        validation_rmse: of the model at the epoch's end, clipped; None without a validation part.
-        batch_rmse: (batches,) float32.
+        train: the solver's train_measure of the training part. An RMSE is by adam of each rating predicted just before
+            it is learnt from, by als of all at the epoch's end, by gibbs by its last sample alone.
+        validation: the solver's validation_measure of the model at the epoch's end (an RMSE of clipped predictions);
+            None without a validation part.
+        batch_rmse: (batches,) float32, of ratings, or of the scores of clicks about 1.
         errors: further numbers in rating points, by the names that the history gives them; progress shows them too.
         others: further numbers of the history in no unit, or in one of the solver's own.
         converged: more epochs would change nothing.
     """
 
-    train_rmse: float
-    validation_rmse: float | None
+    train: float
+    validation: float | None
     batch_rmse: Float32s
     errors: dict[str, float] = field(default_factory=dict)
     others: dict[str, float] = field(default_factory=dict)
@@ -39,8 +43,8 @@ class Epoch:
 
     @property
     def finite(self) -> bool:
-        """Whether the RMSEs are finite numbers."""
-        return math.isfinite(self.train_rmse) and (self.validation_rmse is None or math.isfinite(self.validation_rmse))
+        """Whether the measures are finite numbers."""
+        return math.isfinite(self.train) and (self.validation is None or math.isfinite(self.validation))
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,18 @@ class Method:
     Attributes:
         epoch_name: what its epochs are called.
         averages_samples: the model is the average of all samples so far. Then the last epoch's model is the one to
-            keep, and validation_rmse is that of the average; else the best epoch's model is kept.
+            keep, and the validation measure is that of the average; else the best epoch's model is kept.
         remedy: what to try where training diverges.
+        of_clicks: it learns from clicks; else from ratings.
+        train_measure, validation_measure: what an epoch is judged by on the training and on the validation part.
     """
 
     epoch_name: str
     averages_samples: bool
     remedy: str
+    of_clicks: bool = False
+    train_measure: Measure = RMSE
+    validation_measure: Measure = RMSE
 
 
 class Solver(ABC):
@@ -94,6 +103,9 @@ class Solver(ABC):
 
     method: Method
     epochs: int
+
+    @abstractmethod
+    def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None: ...
 
     @abstractmethod
     def run_epoch(self, tick: Tick) -> Epoch:

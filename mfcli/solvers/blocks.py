@@ -28,12 +28,14 @@ class Block:
         others: (r, s) int32 rows of the other side; its number of rows where a slot is padding.
         ratings: (r, s) float32, from which the mean has been taken; 0 where a slot is padding.
         counts: (r,) float32 ratings of each row.
+        root_weights: (r, s) float32 √w of each rating; 0 where a slot is padding. None where all weigh 1.
     """
 
     rows: Tensor
     others: Tensor
     ratings: Tensor
     counts: Tensor
+    root_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class Blocks:
     sizes: Int64s
 
 
-def cut_sides(train: Ratings, dimensions: int, mean: float, device: torch.device) -> Sides[Blocks]:
+def cut_sides(
+    train: Ratings, dimensions: int, mean: float, device: torch.device, weights: Float32s | None = None
+) -> Sides[Blocks]:
     """The ratings, less their mean, cut by user and by item.
 
     Args:
@@ -59,11 +63,12 @@ def cut_sides(train: Ratings, dimensions: int, mean: float, device: torch.device
         dimensions: d, length of a row's solution.
         mean: what to take from the ratings.
         device: where the blocks are to lie.
+        weights: (n,) of the ratings; None where all weigh 1.
     """
     targets = train.ratings - np.float32(mean)
     return Sides(
-        cut(train.users, train.items, targets, train.n_users, train.n_items, dimensions, device),
-        cut(train.items, train.users, targets, train.n_items, train.n_users, dimensions, device),
+        cut(train.users, train.items, targets, train.n_users, train.n_items, dimensions, device, weights),
+        cut(train.items, train.users, targets, train.n_items, train.n_users, dimensions, device, weights),
     )
 
 
@@ -75,6 +80,7 @@ def cut(
     n_others: int,
     dimensions: int,
     device: torch.device,
+    weights: Float32s | None = None,
 ) -> Blocks:
     """Cut n ratings by row.
 
@@ -82,11 +88,12 @@ def cut(
         rows, others: (n,) rows of this and of the other side.
         ratings: (n,) targets.
         n_rows, n_others: how many rows the sides have.
-        dimensions, device: as for :func:`cut_sides`.
+        dimensions, device, weights: as for :func:`cut_sides`.
     """
     counts = np.bincount(rows, minlength=n_rows)
     by_row = np.argsort(rows, kind="stable")
     others, ratings = others[by_row], ratings[by_row]
+    root_weights = None if weights is None else np.sqrt(weights[by_row])
     del by_row
     starts = np.cumsum(counts) - counts
     order = np.argsort(counts, kind="stable")
@@ -98,14 +105,21 @@ def cut(
         slots = np.arange(counts[chosen[-1]])
         real = slots < counts[chosen, None]
         at = (starts[chosen, None] + slots)[real]
-        padded_others = np.full(real.shape, n_others, np.int32)
-        padded_ratings = np.zeros(real.shape, np.float32)
-        padded_others[real], padded_ratings[real] = others[at], ratings[at]
-        arrays = chosen, padded_others, padded_ratings, counts[chosen].astype(np.float32)
+        arrays = [chosen, _padded(real, others[at], n_others), _padded(real, ratings[at])]
+        arrays.append(counts[chosen].astype(np.float32))
+        if root_weights is not None:
+            arrays.append(_padded(real, root_weights[at]))
         blocks.append(Block(*(torch.from_numpy(array).to(device) for array in arrays)))
         sizes.append(len(at))
         begin = end
     return Blocks(counts, blocks, np.array(sizes, np.int64))
+
+
+def _padded(real: npt.NDArray[np.bool_], values: npt.NDArray[Any], padding: int = 0) -> npt.NDArray[Any]:
+    """The values in the slots that are real."""
+    padded = np.full(real.shape, padding, values.dtype)
+    padded[real] = values
+    return padded
 
 
 def _end(counts: npt.NDArray[Any], order: npt.NDArray[Any], begin: int, most_rows: int, most_slots: int) -> int:

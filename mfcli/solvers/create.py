@@ -1,7 +1,5 @@
 """From the options to the solver that they name."""
 
-from collections.abc import Callable
-
 from mfcli.config import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.solvers.base import Solver
@@ -12,13 +10,13 @@ from mfcli.solvers.scaled import Scaled, divided, scale_of
 def create(config: TrainConfig, data: TrainingData, compute: Compute) -> Solver:
     """The solver of these options, ready for its first epoch, whatever unit the ratings have."""
     kind = solver_class(config.solver)
-    scale = scale_of(data.train)
+    scale = 1.0 if kind.method.of_clicks else scale_of(data.train)
     if scale == 1:
         return kind(config, data, compute)
     return Scaled(kind(config, divided(data, scale), compute), scale)
 
 
-def solver_class(name: str) -> Callable[[TrainConfig, TrainingData, Compute], Solver]:
+def solver_class(name: str) -> type[Solver]:
     """The class of that name. No other solver's module is imported."""
     match name:
         case "adam":
@@ -33,4 +31,8 @@ def solver_class(name: str) -> Callable[[TrainConfig, TrainingData, Compute], So
             from mfcli.solvers.gibbs import Gibbs
 
             return Gibbs
+        case "ials":
+            from mfcli.solvers.ials import Ials
+
+            return Ials
     raise ValueError(f"no solver is called '{name}'")

@@ -63,18 +63,22 @@ class Others:
         """
         step = max(LONGEST[block.others.device.type] // len(block.rows), 1)
         if block.others.shape[1] <= step:
-            return [self.slots(block.others, block.ratings)]
+            return [self.slots(block.others, block.ratings, block.root_weights)]
         return _Parts(self, block, step)
 
-    def slots(self, others: Tensor, ratings: Tensor) -> Slots:
-        """What is gathered for (r, s) rows of the other side and (r, s) ratings."""
+    def slots(self, others: Tensor, ratings: Tensor, own: Tensor | None) -> Slots:
+        """What is gathered for (r, s) rows of the other side, (r, s) ratings and, if any, their own (r, s) √w."""
         flat = others.reshape(-1)
         q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
         y = ratings if self.biases is None else ratings - self.biases.index_select(0, flat).view_as(ratings)
         if self.root_weights is None:
-            return Slots(q, y, (others < len(self.factors) - 1).to(y))
-        root_weights = self.root_weights.index_select(0, flat).view_as(y)
-        return Slots(q, y * root_weights, root_weights)
+            root_weights = (others < len(self.factors) - 1).to(y)
+        else:
+            root_weights = self.root_weights.index_select(0, flat).view_as(y)
+            y = y * root_weights
+        if own is not None:
+            q, y, root_weights = q * own[:, :, None], y * own, root_weights * own
+        return Slots(q, y, root_weights)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class _Parts:
     step: int
 
     def __iter__(self) -> Iterator[Slots]:
-        parts = (torch.split(x, self.step, 1) for x in (self.block.others, self.block.ratings))
-        for others, ratings in zip(*parts, strict=True):
-            yield self.others.slots(others, ratings)
+        block = self.block
+        for begin in range(0, block.others.shape[1], self.step):
+            part = slice(begin, begin + self.step)
+            own = None if block.root_weights is None else block.root_weights[:, part]
+            yield self.others.slots(block.others[:, part], block.ratings[:, part], own)

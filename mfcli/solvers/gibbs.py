@@ -143,8 +143,8 @@ class Gibbs(Solver):
                 self.posterior.add(self.last.users.rows, items, self.alpha, weights)
             sample_rmse, averaged_rmse = self._validate(items.means)
         return Epoch(
-            train_rmse=float(np.sqrt(max(current.tally.sums().items, 0.0) / len(self.data.train))),
-            validation_rmse=averaged_rmse,
+            train=float(np.sqrt(max(current.tally.sums().items, 0.0) / len(self.data.train))),
+            validation=averaged_rmse,
             batch_rmse=current.tally.rmse(),
             errors={} if sample_rmse is None else {"sample_rmse": sample_rmse},
             others={"alpha": self.alpha},

@@ -9,7 +9,7 @@ from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import Block, Blocks
 from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
-from mfcli.solvers.rows import Prior, Solutions, solve_block
+from mfcli.solvers.rows import AnyPrior, Prior, Solutions, solve_block
 
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 
@@ -81,7 +81,7 @@ class Round:
         self,
         blocks: Blocks,
         given: Tensor,
-        prior: Prior,
+        prior: AnyPrior,
         *,
         weights: Tensor | None = None,
         normals: Tensor | None = None,

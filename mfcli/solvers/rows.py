@@ -10,6 +10,7 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +54,64 @@ class Prior:
         root_counts = block.counts.clamp(min=1).sqrt()[:, None]
         return precision * root_counts[:, :, None], pull * root_counts
 
+    @property
+    def has_covariance(self) -> bool:
+        """Whether Λ⁻¹ is at hand."""
+        return self.covariance is not None
+
+    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
+        """(r, s, d) x of the block's rows times their Λ⁻¹."""
+        assert self.covariance is not None
+        return (x @ self.covariance) * self._shrink(block)[:, None, None]
+
+    def scatter(self, block: Block, normals: Tensor) -> Tensor:
+        """Draws of N(0, Λ⁻¹) from (r, d) draws of N(0, 1)."""
+        assert self.covariance is not None
+        return (normals @ cholesky(self.covariance[None])[0].T) * self._shrink(block).sqrt()[:, None]
+
+    def _shrink(self, block: Block) -> Tensor:
+        """What Λ⁻¹ is multiplied by, (r,), for rows with ratings."""
+        return block.counts.rsqrt() if self.by_root_count else torch.ones_like(block.counts)
+
+
+@dataclass(frozen=True)
+class DiagonalPrior:
+    """A prior N(0, Λ⁻¹) whose Λ is a diagonal of each row's own. It stands in for a :class:`Prior`; α is 1.
+
+    Attributes:
+        diagonals: (rows, d), above 0.
+    """
+
+    diagonals: Tensor
+    has_covariance: ClassVar[bool] = True
+
+    def of(self, block: Block) -> Tensor:
+        """The diagonals of the block's rows, (r, d)."""
+        return self.diagonals.index_select(0, block.rows)
+
+    def means(self, block: Block) -> Tensor:
+        """As for a :class:`Prior`."""
+        return self.diagonals.new_zeros(1, self.diagonals.shape[1])
+
+    def alphas(self, block: Block) -> float:
+        """As for a :class:`Prior`."""
+        return 1.0
+
+    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
+        """As for a :class:`Prior`."""
+        return torch.diag_embed(self.of(block)), self.means(block)
+
+    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
+        """As for a :class:`Prior`."""
+        return x / self.of(block)[:, None]
+
+    def scatter(self, block: Block, normals: Tensor) -> Tensor:
+        """As for a :class:`Prior`."""
+        return normals * self.of(block).rsqrt()
+
+
+AnyPrior = Prior | DiagonalPrior
+
 
 def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
     """L2 by the square root of a row's ratings as a prior of its factors, and of its bias if there is one.
@@ -77,6 +136,7 @@ def normal_equations(block: Block, others: Others, gathered: Iterable[Slots]) ->
         (r, d, d), (r, d) and (r,), where d is k, or k + 1 with biases.
     """
     r, k, d = len(block.rows), others.factors.shape[1], others.dimensions
+    weighted = others.root_weights is not None or block.root_weights is not None
     gram, moment = others.factors.new_zeros(r, d, d), others.factors.new_zeros(r, d)
     squares, weights = others.factors.new_zeros(r), others.factors.new_zeros(r)
     for slots in gathered:
@@ -90,11 +150,11 @@ def normal_equations(block: Block, others: Others, gathered: Iterable[Slots]) ->
             moment[:, k] += (slots.y * slots.root_weights).sum(1)
             gram[:, k, :k] += sums[:, 1]
         squares += slots.y.square().sum(1)
-        if others.root_weights is not None:
+        if weighted:
             weights += slots.root_weights.square().sum(1)
     if others.biases is not None:
         gram[:, :k, k] = gram[:, k, :k]
-        gram[:, k, k] = block.counts if others.root_weights is None else weights
+        gram[:, k, k] = weights if weighted else block.counts
     return gram, moment, squares
 
 
@@ -137,7 +197,7 @@ class Solutions:
     weighted_errors: Tensor
 
 
-def solve_block(block: Block, others: Others, prior: Prior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+def solve_block(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
     """Solve for, or sample, the rows of a block.
 
     Args:
@@ -151,12 +211,12 @@ def solve_block(block: Block, others: Others, prior: Prior, normals: Tensor | No
     """
     longest, short = block.others.shape[1], min(SHORT, others.dimensions // 2)
     drawn = None if normals is None else normals.index_select(0, block.rows)
-    if prior.covariance is not None and 0 < longest <= short:
-        return solve_short(block, others, prior, prior.covariance, drawn)
+    if prior.has_covariance and 0 < longest <= short:
+        return solve_short(block, others, prior, drawn)
     return solve_long(block, others, prior, drawn)
 
 
-def solve_long(block: Block, others: Others, prior: Prior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+def solve_long(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
@@ -177,7 +237,8 @@ def solve_long(block: Block, others: Others, prior: Prior, normals: Tensor | Non
     # Σw(y - x·z)² = Σwy² - 2z·Σwyx + zᵀ(Σwxxᵀ)z.
     # (A row times a matrix: the same with a column takes batched products several times as long on a CPU.)
     weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
-    plain = weighted_errors.sum() if others.root_weights is None else _plain_errors(z, others, gathered)
+    unweighted = others.root_weights is None and block.root_weights is None
+    plain = weighted_errors.sum() if unweighted else _plain_errors(z, others, gathered)
     return Solutions(z, means, weighted_errors), plain
 
 
@@ -192,9 +253,7 @@ def _plain_errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> Tenso
     return total
 
 
-def solve_short(
-    block: Block, others: Others, prior: Prior, covariance: Tensor, normals: Tensor | None
-) -> tuple[Solutions, Tensor]:
+def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
     """What :func:`solve_block` does, for rows with s ratings at the cost of s³ a row in place of d³.
 
     With C = Λ⁻¹ and X the (s, d) ratings' x, and G = CXᵀ(XCXᵀ + I/α)⁻¹, the solution is m + G(y - Xm).
@@ -205,8 +264,7 @@ def solve_short(
     x = slots.q if others.biases is None else torch.cat([slots.q, slots.root_weights[:, :, None]], 2)
     y, d = slots.y, others.dimensions
     alpha, mean = prior.alphas(block), prior.means(block).expand(len(y), -1)
-    shrink = block.counts.rsqrt() if prior.by_root_count else torch.ones_like(block.counts)  # of C
-    xc = (x @ covariance) * shrink[:, None, None]
+    xc = prior.times_covariance(block, x)
     inner = torch.bmm(xc, x.mT)
     inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
     lower = cholesky(inner)
@@ -221,7 +279,7 @@ def solve_short(
         gain = torch.cholesky_solve(residuals(mean, y)[:, :, None], lower)[:, :, 0]
         z = means = moved(mean, gain)
     else:
-        start = mean + (normals[:, :d] @ cholesky(covariance[None])[0].T) * shrink.sqrt()[:, None]
+        start = mean + prior.scatter(block, normals[:, :d])
         scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
         both = torch.stack([residuals(start, scattered), residuals(mean, y)], 2)
         of_start, of_mean = torch.cholesky_solve(both, lower).unbind(2)

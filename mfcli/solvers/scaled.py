@@ -45,8 +45,8 @@ class Scaled(Solver):
         epoch = self.solver.run_epoch(tick_in_points)
         return replace(
             epoch,
-            train_rmse=epoch.train_rmse * self.scale,
-            validation_rmse=None if epoch.validation_rmse is None else epoch.validation_rmse * self.scale,
+            train=epoch.train * self.scale,
+            validation=None if epoch.validation is None else epoch.validation * self.scale,
             batch_rmse=epoch.batch_rmse * np.float32(self.scale),
             errors=self._in_points(epoch.errors),
         )

@@ -1,0 +1,28 @@
+"""What an epoch is judged by, and what people and files call it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that says how good a model is.
+
+    Attributes:
+        name: what people call it.
+        key: what files call it, behind ``train_`` or ``validation_``.
+        rises: whether more is better.
+    """
+
+    name: str
+    key: str
+    rises: bool = False
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value is better than another; than None every value is."""
+        return than is None or (value > than if self.rises else value < than)
+
+
+RMSE = Measure("RMSE", "rmse")
+LOSS = Measure("loss", "loss")
+NDCG = Measure("NDCG@10", "ndcg", rises=True)
+MEASURES = {one.key: one for one in (RMSE, LOSS, NDCG)}

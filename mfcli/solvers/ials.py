@@ -1,0 +1,133 @@
+"""Implicit alternating least squares: for clicks, plays and purchases, which nobody has rated.
+
+(Hu, Koren and Volinsky, ICDM 2008.) Every pair of a user and an item weighs α₀ towards a score of 0, and a click weighs
+w towards a score of 1. The objective
+
+    Σ_clicks w(1 - p·q)² + α₀ Σ_pairs (p·q)² + Σ_rows λ_row‖z‖²,    λ_row = λ(n_row + α₀ n_others)
+
+never rises from one half of a round to the next. L2 grows with the weight of all of a row's pairs, so that one default
+serves every data set (Rendle, Krichene, Zhang and Koren, RecSys 2022).
+
+The sum over all pairs adds α₀QᵀQ to the equations of every row, with Q the rows of the other side. A half is solved in
+the basis of that matrix's eigenvectors. There α₀QᵀQ + λ_row I is a diagonal, so rows with few clicks are solved fast.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfcli.config import TrainConfig
+from mfcli.data.ratings import Sides, TrainingData
+from mfcli.models.clicks import confidences
+from mfcli.models.measures import LOSS, NDCG
+from mfcli.models.metrics import ndcg_at
+from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
+from mfcli.models.ranking import rank
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.blocks import Blocks, cut_sides
+from mfcli.solvers.compute import Compute
+from mfcli.solvers.fitted import factor_model
+from mfcli.solvers.halves import Round, initial_rows
+from mfcli.solvers.rows import DiagonalPrior
+from mfcli.solvers.seeds import mixed_seed
+
+LISTS = 2000  # of users of the validation part, looked at after a round, at the most
+LENGTH = 10  # of such a list
+
+
+class Ials(Solver):
+    """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
+
+    method = Method(
+        "round",
+        averages_samples=False,
+        remedy="raise --l2, or use fewer --factors",
+        of_clicks=True,
+        train_measure=LOSS,
+        validation_measure=NDCG,
+    )
+
+    def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
+        self.config, self.data, self.compute = config, data, compute
+        self.epochs = config.epochs
+        train, device = data.train, compute.device
+        self.typical = float(np.median(train.ratings))
+        alike = bool((train.ratings == train.ratings[0]).all())
+        weights = None if alike else confidences(train.ratings, self.typical)
+        ones = replace(train, ratings=np.ones_like(train.ratings))
+        self.blocks = cut_sides(ones, config.factors, 0.0, device, weights)
+        self.penalties = Sides(
+            self._penalties(self.blocks.users, train.n_items), self._penalties(self.blocks.items, train.n_users)
+        )
+        self.items = initial_rows(train.n_items, config.factors, False, mixed_seed(config.seed, -1), device)
+        self.users = torch.zeros(train.n_users, config.factors, device=device)
+        self.objective = float("inf")
+
+    def _penalties(self, blocks: Blocks, n_others: int) -> Tensor:
+        """(rows,) λ_row of a side."""
+        counts = self.compute.place(blocks.counts)
+        return (self.config.l2 * (counts + self.config.unclicked * n_others)).float()
+
+    def run_epoch(self, tick: Tick) -> Epoch:
+        with self.compute.one_core_each() as workers:
+            current = Round(self.blocks, False, workers, tick)
+            users, loss_users = self._half(current, self.blocks.users, self.items, self.penalties.users)
+            items, loss_items = self._half(current, self.blocks.items, users, self.penalties.items)
+        objective_users = loss_users + _penalty(self.items, self.penalties.items)
+        objective = loss_items + _penalty(users, self.penalties.users)
+        converged = self.objective - objective <= self.config.tolerance * objective
+        self.users, self.items, self.objective = users, items, objective
+        return Epoch(
+            train=objective / len(self.data.train),
+            validation=validation_ndcg(self.model(), self.data, self.config.seed),
+            batch_rmse=current.tally.rmse(),
+            others={"objective_users": objective_users, "objective": objective},
+            converged=converged,
+        )
+
+    def _half(self, current: Round, blocks: Blocks, given: Tensor, penalties: Tensor) -> tuple[Tensor, float]:
+        """The (n, k) rows of a side given the other's, and the objective without the other's L2."""
+        values, basis = torch.linalg.eigh(self.config.unclicked * (given.double().T @ given.double()))
+        diagonals = values.clamp(min=0).float() + penalties[:, None]
+        basis = basis.float()
+        found = current.half(blocks, given @ basis, DiagonalPrior(diagonals))
+        loss = found.weighted_errors.double().sum() + (found.rows.double().square() * diagonals).sum()
+        return found.rows @ basis.T, float(loss)
+
+    def model(self) -> FactorModel:
+        items = self.items.double().cpu().numpy()
+        newcomer = NewcomerPrior.of_clicks(items, self.config.unclicked, self.config.l2)
+        model = factor_model(self.data.train, Sides(self.users, self.items), None, newcomer=newcomer)
+        return replace(model, mean=0.0, minimum=0.0, maximum=1.0, typical_click=self.typical)
+
+    def state(self) -> State:
+        arrays = {"users": self.users.cpu().numpy(), "items": self.items.cpu().numpy()}
+        return State(arrays, {"objective": self.objective})
+
+    def load_state(self, state: State) -> None:
+        self.users, self.items = (self.compute.place(state.arrays[name]) for name in ("users", "items"))
+        self.objective = state.values["objective"]
+
+
+def _penalty(rows: Tensor, penalties: Tensor) -> float:
+    """L2 of one side's (n, k) rows."""
+    return float((rows.double().square().sum(1) * penalties).sum())
+
+
+def validation_ndcg(model: FactorModel, data: TrainingData, seed: int) -> float | None:
+    """Mean NDCG@10 of lists without the training clicks, the validation clicks being relevant; None without those."""
+    if data.validation is None:
+        return None
+    relevant = data.validation.by_user()
+    users = np.flatnonzero(np.diff(relevant.starts))
+    if len(users) > LISTS:
+        users = np.sort(np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False))
+    found = [
+        ndcg_at(np.isin(items, relevant.for_user(user)), LENGTH, len(relevant.for_user(user)))
+        for ranked in rank(model, users, LENGTH, hidden=data.train.by_user())
+        for user, items in zip(ranked.users, ranked.items, strict=True)
+    ]
+    return float(np.mean(found))
