@@ -94,7 +94,7 @@ class DownloadConfig(Config):
 
 
 OF_OWN_FILES = (
-    *("items", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
+    *("items", "users", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
     *("decimal", "missing", "wide"),
 )
 """Options that say how one's own files are to be read."""
@@ -120,7 +120,22 @@ class PrepareConfig(Config):
     ] = ()
     items: Annotated[
         Path | None,
-        Opt("Titles and genres of your items: columns item, title, genres.", metavar="FILE"),
+        Opt("Your items: columns item, title, genres; any other column makes features too.", metavar="FILE"),
+    ] = None
+    users: Annotated[
+        Path | None, Opt("Your users: a column of their ids; any other column makes features.", metavar="FILE")
+    ] = None
+    item_features: Annotated[
+        str | None,
+        Opt(
+            "The columns of the items to make features of, 'year' for that of the title; none for no features. "
+            "Default: all.",
+            metavar="NAME[,NAME]",
+        ),
+    ] = None
+    user_features: Annotated[
+        str | None,
+        Opt("The columns of the users to make features of; none for no features. Default: all.", metavar="NAME[,NAME]"),
     ] = None
     columns: Annotated[
         str | None,
@@ -191,7 +206,7 @@ class PrepareConfig(Config):
             raise UsageError("--item-columns goes with --items FILE")
         if self.wide and self.columns is not None:
             raise UsageError("--wide and --columns exclude each other")
-        if [*self.ratings, self.items, self.test].count(Path("-")) > 1:
+        if [*self.ratings, self.items, self.users, self.test].count(Path("-")) > 1:
             raise UsageError("standard input can be read but once: give - once")
         if self.encoding is not None:
             try:

@@ -11,16 +11,19 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts
 from mfcli.config import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalog import CATALOG, CSV, SYNTHETIC, find
+from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
+from mfcli.data.describe import MOST, describe
 from mfcli.data.files import find_source, find_sources
 from mfcli.data.form import Reading
 from mfcli.data.oddities import odd_values
+from mfcli.data.people import USERS_FILES, read_users
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
 from mfcli.data.readers import RATINGS_FILES, read_ratings
+from mfcli.data.sheet import Sheet
 from mfcli.data.split import split
 from mfcli.data.table import Table, join
-from mfcli.data.titles import ITEMS_FILES, Titles, read_items, read_own_items
+from mfcli.data.titles import ITEMS_FILES, read_items, read_own_items
 from mfcli.data.wide import read_wide
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.progress import Progress
@@ -42,6 +45,8 @@ class PreparedSummary:
         test_ratings_unseen: test ratings of such a user or item.
         dropped: ratings left out by --min-user-ratings, --min-item-ratings or as duplicates.
         user_ids, item_ids: ``integer`` or ``string``.
+        user_features, item_features: attribute -> how many features it has.
+        users_described, items_described: those with a feature at all.
         oracle_rmse: of the true model, for synthetic data.
     """
 
@@ -64,6 +69,10 @@ class PreparedSummary:
     dropped: int
     user_ids: str
     item_ids: str
+    user_features: dict[str, int]
+    item_features: dict[str, int]
+    users_described: int
+    items_described: int
     oracle_rmse: float | None = None
 
 
@@ -74,14 +83,14 @@ class _Source:
     Attributes:
         dataset: its name.
         table: the ratings; one's own test ratings are among them, and marked.
-        titles: of the items.
+        sheets: what is known of the users and of the items.
         inputs: name -> SHA-256 of what was read.
         oracle_rmse: of the true model, for synthetic data.
     """
 
     dataset: str
     table: Table
-    titles: Titles
+    sheets: Sides[Sheet]
     inputs: dict[str, str]
     oracle_rmse: float | None = None
 
@@ -107,18 +116,57 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         leaked = table.leaked()
         if leaked:
             progress.warn(f"{leaked:,} of the {len(rows.test):,} test ratings are also given to train on")
-        if source.titles and not any(str(one) in source.titles for one in ids.items):
-            progress.warn("the items file has no title for any item of the ratings")
+        texts = Sides(*([str(one) for one in side] for side in ids))
+        described = _described(source.sheets, texts, config, progress)
         values, counts = np.unique(ratings.ratings, return_counts=True)
         for warning in odd_values(values, counts):
             progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
-        results = _results(source, ratings, parts, ids) | {"histogram": histogram(values, counts)}
+        results = _results(source, ratings, parts, ids) | _told(described) | {"histogram": histogram(values, counts)}
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
-            nothing = Sides(*(Described((), [[] for _ in one], {}) for one in ids))
-            write(draft.path, parts, ids, source.titles, nothing)
+            names = {role: source.sheets.items.column(role, texts.items) for role in ("title", "genres")}
+            write(draft.path, parts, ids, names, described)
             draft.results.update(results)
     return PreparedSummary(path=stage.path, **results)
+
+
+def _described(
+    sheets: Sides[Sheet], ids: Sides[list[str]], config: PrepareConfig, progress: Progress
+) -> Sides[Described]:
+    """The features of the users and of the items. Raises DataError if one that is asked for is not there."""
+    wanted = Sides(config.user_features, config.item_features)
+    if sheets.items.rows and not any(one in sheets.items.rows for one in ids.items):
+        progress.warn("the items file has no title for any item of the ratings")
+    if sheets.users.rows and not any(one in sheets.users.rows for one in ids.users):
+        progress.warn("the users file says nothing of any user of the ratings")
+    made = []
+    for sheet, of_side, names, what in zip(sheets, ids, wanted, ("user", "item"), strict=True):
+        described = describe(sheet, of_side, _names(names))
+        odd = ", ".join(f"{name} ({why})" for name, why in described.left_out.items())
+        if odd:
+            progress.note(f"no {what} features are made of {odd}")
+        if described.dropped:
+            progress.note(f"of the {what} features the {MOST:,} most frequent are kept, {described.dropped:,} are not")
+        made.append(described)
+    return Sides(*made)
+
+
+def _names(option: str | None) -> list[str] | None:
+    """What --item-features and --user-features name; None for all."""
+    if option is None:
+        return None
+    return [] if option.strip().lower() == "none" else [name.strip() for name in option.split(",")]
+
+
+def _told(described: Sides[Described]) -> dict[str, Any]:
+    """What the stage records of features."""
+    counts = [{one.name: len(one.values) for one in side.attributes} for side in described]
+    return {
+        "user_features": counts[0],
+        "item_features": counts[1],
+        "users_described": described.users.rows,
+        "items_described": described.items.rows,
+    }
 
 
 def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
@@ -157,28 +205,36 @@ def _own(config: PrepareConfig) -> _Source:
     if config.test is not None:
         test = read([config.test], "test")
         table = join([table, replace(test, own_test=np.ones(len(test), bool))])
-    titles: Titles = {}
+    sheets = Sides(Sheet(), Sheet())
+    how = replace(how, columns=None, separator=None, header=None)
     if config.items is not None:
         items = find_source(config.items, ITEMS_FILES)
         inputs["items"] = items.sha256()
-        titles = read_own_items(items, replace(how, columns=config.item_columns, separator=None, header=None))
+        sheets = sheets._replace(items=read_own_items(items, replace(how, columns=config.item_columns)))
+    if config.users is not None:
+        users = find_source(config.users, USERS_FILES)
+        inputs["users"] = users.sha256()
+        sheets = sheets._replace(users=read_users(users, how))
     names = ["standard input" if str(path) == "-" else path.name for path in config.ratings]
-    return _Source(" and ".join(names), table, titles, inputs)
+    return _Source(" and ".join(names), table, sheets, inputs)
 
 
 def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     name = config.name or _only(artifacts)
     if name not in CATALOG and Path(name).exists():
         raise UsageError(f"no data set is called '{name}': a file of your own is given by --ratings {name}")
-    layout = CSV if name == SYNTHETIC else find(name).layout
+    layout = PLANTED if name == SYNTHETIC else find(name).layout
     record = artifacts.raw(name).record()
     record.check()
-    ratings, items = (find_source(record.stage.path / file) for file in (layout.ratings, layout.items))
+    folder = record.stage.path
+    ratings, items = (find_source(folder / file) for file in (layout.ratings, layout.items))
+    users = Sheet()
+    if layout.users is not None and (folder / layout.users).exists():  # a folder of one's own may be without
+        users = read_users(find_source(folder / layout.users))
     how = Reading(separator=layout.separator, header=None if layout.header else False)
     inputs = {f"raw/{name}": record.fingerprint}
-    return _Source(
-        name, read_ratings(ratings, how), read_items(items, layout), inputs, record.results.get("oracle_rmse")
-    )
+    sheets = Sides(users, read_items(items, layout))
+    return _Source(name, read_ratings(ratings, how), sheets, inputs, record.results.get("oracle_rmse"))
 
 
 def _only(artifacts: Artifacts) -> str:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from mfcli.config import PrepareConfig
+from mfcli.config import DownloadConfig, PrepareConfig
+from mfcli.download import download
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import PreparedSummary, histogram, prepare
 from mfcli.progress import Progress
@@ -30,6 +31,10 @@ class Listening(Progress):
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -123,6 +128,112 @@ def test_the_histogram_counts_every_rating(values: list[float], expected: dict[s
     counts = histogram(*np.unique(np.array(values, np.float32), return_counts=True))
     assert sum(counts.values()) == len(values)
     assert expected is None or counts == expected
+
+
+# ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ITEMS = "item,title,genres,pages,blurb\n5,A (1990),Drama|War,10,a\n7,B (1990),War,10,b\n8,C,Drama,,c\n6,D,Opera,20,d\n"
+USERS = "user,gender,age\n1,F,20\n3,M,20\n20,F,30\n21,M,30\n"
+
+
+def features(folder: Path, side: str) -> dict[Any, list[str]]:
+    """Original id -> features, as plain pyarrow reads them."""
+    table = pq.read_table(folder / "artifacts" / "data" / f"{side}.parquet")
+    return dict(zip(table["id"].to_pylist(), table["features"].to_pylist(), strict=True))
+
+
+def test_any_further_column_of_items_and_users_makes_features(tmp_path: Path) -> None:
+    heard = Listening()
+    done = run(tmp_path, items=put(tmp_path, ITEMS, "items.csv"), users=put(tmp_path, USERS, "u.csv"), progress=heard)
+    assert features(tmp_path, "items") == {
+        5: ["genres=Drama", "genres=War", "pages=10", "year=1990"],
+        7: ["genres=War", "pages=10", "year=1990"],
+        8: ["genres=Drama"],
+        9: [],
+    }
+    assert features(tmp_path, "users") == {1: ["gender=F", "age=20"], 3: ["age=20"], 20: ["gender=F"]}
+    assert (done.item_features, done.items_described) == ({"genres": 2, "pages": 1, "year": 1}, 3)
+    assert (done.user_features, done.users_described) == ({"gender": 1, "age": 1}, 3)
+    assert "no item features are made of blurb (nearly every row has its own)" in heard.notes
+    assert not heard.warnings
+    stage = json.loads((tmp_path / "artifacts" / "data" / "stage.json").read_text())
+    assert stage["results"]["item_features"] == done.item_features
+    assert set(stage["inputs"]) == {"ratings", "items", "users"}
+
+
+def test_features_are_chosen_by_the_names_of_their_columns(tmp_path: Path) -> None:
+    files = {"items": put(tmp_path, ITEMS, "items.csv"), "users": put(tmp_path, USERS, "users.csv")}
+    done = run(tmp_path, **files, item_features="pages, Year", user_features="none")
+    assert (done.item_features, done.user_features) == ({"pages": 1, "year": 1}, {})
+    assert features(tmp_path, "items")[5] == ["pages=10", "year=1990"]
+    assert pq.read_table(tmp_path / "artifacts/data/items.parquet")["genres"].to_pylist()[0] == "Drama|War"
+    with pytest.raises(DataError, match="no features can be made of 'actor': the columns are genres, pages"):
+        run(tmp_path, **files, item_features="actor")
+
+
+def test_features_change_nothing_of_the_ratings_and_see_none_of_them(tmp_path: Path) -> None:
+    """The parts are the same bytes with and without; the features are the same for other ratings and another split."""
+    files = {"items": put(tmp_path, ITEMS, "items.csv"), "users": put(tmp_path, USERS, "users.csv")}
+    names = [f"artifacts/data/{part}.parquet" for part in PARTS]
+    run(tmp_path, validation_fraction=0.2)
+    without = [(tmp_path / name).read_bytes() for name in names]
+    run(tmp_path, validation_fraction=0.2, **files)
+    assert [(tmp_path / name).read_bytes() for name in names] == without
+    made = [features(tmp_path, side) for side in ("users", "items")]
+    other = "".join(f"{u},{i},{(3 * u + i) % 7}\n" for u in (20, 3, 1) for i in (8, 5, 9, 7))
+    run(tmp_path, f"user,item,rating\n{other}", seed=7, test_fraction=0.5, **files)
+    assert [features(tmp_path, side) for side in ("users", "items")] == made
+
+
+def test_users_that_nobody_knows_draw_a_warning(tmp_path: Path) -> None:
+    heard = Listening()
+    run(tmp_path, users=put(tmp_path, "user,age\nx,1\ny,1\n", "users.csv"), progress=heard)
+    assert heard.warnings == ["the users file says nothing of any user of the ratings"]
+
+
+def test_synthetic_data_have_the_features_that_were_planted(artifacts: Path) -> None:
+    results = json.loads((artifacts / "data" / "stage.json").read_text())["results"]
+    assert results["user_features"] == {"age": 6, "gender": 2}
+    assert results["item_features"]["genres"] == 12
+    assert results["users_described"] == results["users"]
+    assert results["items_described"] == results["items"]
+
+
+ML_100K = {
+    "u.data": "1\t1\t3\t9\n2\t2\t4\t9\n3\t1\t5\t9\n4\t2\t5\t9\n",
+    "u.genre": "Drama|0\nWar|1\n",
+    "u.item": "1|A (1995)|01-Jan-1995||x|0|1\n2|B (1995)|01-Jan-1995||x|1|1\n",
+    "u.user": "1|24|M|writer|85711\n2|24|F|writer|85999\n3|53|F|other|01234\n4|53|M|other|01299\n",
+}
+ML_1M = {
+    "ratings.dat": "1::1::3::9\n2::2::4::9\n3::1::5::9\n4::2::5::9\n",
+    "movies.dat": "1::A (1995)::War\n2::B (1995)::Drama|War\n",
+    "users.dat": "1::M::25::12::85711\n2::F::25::12::85999\n3::F::50::0::01234\n4::M::50::0::01299\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "users", "first"),
+    [
+        ("ml-100k", ML_100K, "u.user", ["age=24-52", "gender=M", "occupation=writer", "zip=8"]),
+        ("ml-1m", ML_1M, "users.dat", ["gender=M", "age=25-49", "occupation=12", "zip=8"]),
+    ],
+)
+def test_movielens_as_published_has_users(
+    name: str, files: dict[str, str], users: str, first: list[str], tmp_path: Path
+) -> None:
+    """They may be absent from a folder of one's own."""
+    for file, text in files.items():
+        put(tmp_path, text, file)
+    again = {"dir": tmp_path / "artifacts", "name": name, "source": tmp_path, "force": True}
+    download(DownloadConfig(**again))
+    config = PrepareConfig(dir=tmp_path / "artifacts", name=name, validation_fraction=0.0)
+    done = prepare(config)
+    assert features(tmp_path, "users")[1] == first
+    assert (done.user_features["occupation"], done.users_described) == (2, 4)
+    (tmp_path / users).unlink()
+    download(DownloadConfig(**again))
+    assert prepare(config).user_features == {}
 
 
 # ── duplicates and minimums ──────────────────────────────────────────────────────────────────────────────────────────

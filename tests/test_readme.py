@@ -70,6 +70,15 @@ def test_the_chain_on_ones_own_ratings(tmp_path: Path, finished: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_features_of_ones_own_files(tmp_path: Path, finished: Path) -> None:
+    for name, ours in (("ratings", "ratings"), ("movies", "items"), ("users", "users")):
+        shutil.copy(finished / f"raw/synthetic/{name}.csv", tmp_path / f"{ours}.csv")
+    done = shell(block("features"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"user features +age 6, gender 2 \(\d+ of \d+ users\)", done.stdout)
+    assert re.search(r"item features +genres 12, year \d+ \(", done.stdout)
+
+
 def test_the_cron_line(tmp_path: Path, finished: Path) -> None:
     minute, hour, *rest, command = block("cron").strip().split(maxsplit=5)
     assert (minute.isdigit(), hour.isdigit(), rest) == (True, True, ["*", "*", "*"])

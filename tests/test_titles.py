@@ -11,9 +11,11 @@ import pytest
 from mfcli.data.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
-from mfcli.data.titles import Titles, read_items, read_own_items, upright
+from mfcli.data.sheet import Sheet
+from mfcli.data.titles import read_items, read_own_items, upright
 from mfcli.errors import DataError
 
+Titles = dict[str, tuple[str, str]]  # id -> title, genres
 TWO: Titles = {"1": ("Les Misérables (1995)", "Drama|War"), "7": ("Toy Story (1995)", "")}
 AS_CSV = 'movieId,title,genres\n1,"Misérables, Les (1995)",Drama|War\n\n7,Toy Story (1995),(no genres listed)\n'
 AS_DAT = "1::Misérables, Les (1995)::Drama|War\n\n7::Toy Story (1995)::\n"
@@ -28,11 +30,16 @@ def put(folder: Path, name: str, content: bytes | str) -> Path:
 
 
 def items_of(path: Path, layout: Layout) -> Titles:
-    return read_items(find_source(path), layout)
+    return titles(read_items(find_source(path), layout))
 
 
 def own_items(path: Path, **how: Any) -> Titles:
-    return read_own_items(find_source(path), Reading(**how))
+    return titles(read_own_items(find_source(path), Reading(**how)))
+
+
+def titles(sheet: Sheet) -> Titles:
+    ids = list(sheet.rows)
+    return dict(zip(ids, zip(sheet.column("title", ids), sheet.column("genres", ids), strict=True), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -186,3 +193,14 @@ def test_the_real_titles_of_ml_1m(real_data: Path) -> None:
     assert len(items) == 3883
     assert items["1"] == ("Toy Story (1995)", "Animation|Children's|Comedy")
     assert items["73"] == ("Les Misérables (1995)", "Drama|Musical")
+
+
+def test_other_columns_are_kept_by_name(tmp_path: Path) -> None:
+    """The number of a row, which pandas leaves in a column without a name, says nothing."""
+    text = ',Name,pages,id,Genre,pages,Unnamed: 6\n0,"Net, The",310,n,Crime|Drama,9,x\n'
+    sheet = read_own_items(find_source(put(tmp_path, "items.csv", text)))
+    assert sheet.columns == ("Name", "pages", "Genre")
+    assert sheet.rows == {"n": ("The Net", "310", "Crime|Drama")}
+    assert sheet.roles == {"title": "Name", "genres": "Genre"}
+    assert sheet.column("pages", ["n", "other"]) == ["310", ""]
+    assert sheet.column("weight", ["n"]) == [""]

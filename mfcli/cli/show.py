@@ -43,6 +43,13 @@ def prepared(done: "PreparedSummary") -> str:
     }
     if done.dropped:
         values["left out"] = f"{done.dropped:,} ratings (duplicates or below the minimum)"
+    for what, counts, described, rows in (
+        ("user", done.user_features, done.users_described, done.users),
+        ("item", done.item_features, done.items_described, done.items),
+    ):
+        if counts:
+            of_each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+            values[f"{what} features"] = f"{of_each} ({described:,} of {rows:,} {what}s)"
     values["test, unseen"] = (
         f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training rating "
         f"({done.test_ratings_unseen:,} ratings)"

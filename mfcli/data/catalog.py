@@ -21,6 +21,7 @@ class Layout:
         header: whether the ratings' first line names the columns.
         items_style: ``csv`` (movieId,title,genres), ``dat`` (id::title::genres) or ``u.item`` (ml-100k).
         items_encoding: character encoding of the items file.
+        users: file of users, where there is one.
     """
 
     ratings: str
@@ -29,12 +30,14 @@ class Layout:
     header: bool
     items_style: str
     items_encoding: str = "utf-8"
+    users: str | None = None
 
 
 CSV = Layout("ratings.csv", "movies.csv", ",", True, "csv")
 DAT = Layout("ratings.dat", "movies.dat", "::", False, "dat")
-DAT_LATIN = Layout("ratings.dat", "movies.dat", "::", False, "dat", "latin-1")
-ML100K = Layout("u.data", "u.item", "\t", False, "u.item", "latin-1")
+DAT_LATIN = Layout("ratings.dat", "movies.dat", "::", False, "dat", "latin-1", "users.dat")
+PLANTED = Layout("ratings.csv", "movies.csv", ",", True, "csv", users="users.csv")
+ML100K = Layout("u.data", "u.item", "\t", False, "u.item", "latin-1", "u.user")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ RATINGS = Wanted(
     {"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 3, "--columns", "USER,ITEM,RATING[,TIMESTAMP]"
 )
 ONE_PERSON = Wanted({"item": ITEM, "rating": RATING}, 2, "a header", "item,rating")
+USERS = Wanted({"user": (*USER, "id")}, 1, "a header", "userId,age,gender")
 ITEMS = Wanted(
     {
         "item": (*ITEM, "id"),

@@ -40,9 +40,9 @@ class Features:
         """
         attributes = _from_json((table.schema.field("features").metadata or {})[ATTRIBUTES])
         names = [name for attribute in attributes for name in attribute.features]
+        sizes, columns = _indices(table["features"], names)
         if not names:
             return None
-        sizes, columns = _indices(table["features"], names)
         blocks = np.repeat(np.arange(len(attributes)), [len(one.values) for one in attributes])
         return cls(_matrix(sizes, columns, blocks), names, attributes)
 

@@ -169,10 +169,10 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
     separators = [one for one in SEPARATORS if one != " " or "title" not in wanted.roles]
     for separator in separators:
         widths = {_width(line, separator, quotes) for line in lines}
-        if len(widths) == 1 and widths.pop() >= wanted.needed:
+        if len(widths) == 1 and widths.pop() >= max(wanted.needed, 2):
             return separator
     for separator in separators:  # a faulty line further down is reported later, by number
-        if _width(lines[0], separator, quotes) >= wanted.needed:
+        if _width(lines[0], separator, quotes) >= max(wanted.needed, 2):
             return separator
     raise DataError(
         f"{name}, line 1: no separator cuts it into {wanted.needed_text}: give --separator, or mend the file"

@@ -23,7 +23,7 @@ def write(
     folder: Path,
     parts: Parts[Ratings],
     ids: Sides[npt.NDArray[Any]],
-    titles: dict[str, tuple[str, str]],
+    names: dict[str, list[str]],
     described: Sides[Described],
 ) -> None:
     """Write the parts of the ratings and the tables of users and items.
@@ -32,14 +32,12 @@ def write(
         folder: where.
         parts: of the ratings; an empty one has no file.
         ids: original ids of the users and of the items, by row.
-        titles: id as text -> title and genres; of items without an entry both are empty.
+        names: ``title`` and ``genres`` of the items, by row; empty where there are none.
         described: the features of the users and of the items.
     """
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
             _write_table(part.to_arrow(), folder / f"{name}.parquet")
-    named = [titles.get(str(one), ("", "")) for one in ids.items]
-    names = {"title": [title for title, _ in named], "genres": [genres for _, genres in named]}
     counts = Sides(
         users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
     )

@@ -24,6 +24,7 @@ Row = tuple[int, list[str]]
 
 BLOCK = 1 << 24  # bytes
 LONGEST_LINE = 1 << 28  # bytes
+ENCODINGS = ("utf-8", "cp1252", "latin-1")  # those that are tried; the last fits everything
 STAND_IN = "\x1f"  # in place of a separator that is not one ASCII character
 
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | {
@@ -281,6 +282,12 @@ def find_encoding(source: Source, wanted: str | None) -> str:
     if encoding == "utf-8" and b"\0" in source.head[:4096]:
         raise DataError(f"{source.name}, line 1: there are NUL characters in it: it is no text, or --encoding utf-16")
     return encoding
+
+
+def guess_encoding(source: Source, wanted: str | None) -> str:
+    """As :func:`find_encoding`; where nobody tells, the first of :data:`ENCODINGS` that fits. Raises DataError."""
+    encoding = find_encoding(source, wanted)
+    return decode(source, ENCODINGS) if encoding == "utf-8" and wanted is None else encoding
 
 
 def decode(source: Source, encodings: tuple[str, ...]) -> str:

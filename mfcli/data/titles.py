@@ -1,22 +1,19 @@
-"""Reading what the items are called: titles and genres, in every layout of the catalogue and in anybody's own."""
+"""Reading what is known of items: titles, genres and more, in every layout of the catalogue and in anybody's own."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mfcli.data.catalog import DAT, ML100K, Layout
 from mfcli.data.columns import ITEMS, find_places, plain_name
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form, find_text
 from mfcli.data.frames import read_all
-from mfcli.data.table import INTEGER, plain_id
-from mfcli.data.text import Row, Text, decode, find_encoding
+from mfcli.data.sheet import Sheet, rows_of_frame, sheet_of
+from mfcli.data.table import INTEGER
+from mfcli.data.text import Row, Text, guess_encoding
 from mfcli.errors import DataError
-
-Titles = dict[str, tuple[str, str]]
-"""Id as text -> title, genres with '|' between them."""
 
 ITEMS_FILES = ("movies.csv", "movies.dat", "u.item")
 """What the items are called in the folder or archive of a whole data set."""
@@ -26,9 +23,6 @@ ML100K_GENRES = (
     *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 """Of u.item's flags, where no u.genre lies beside it."""
-
-ENCODINGS = ("utf-8", "cp1252", "latin-1")
-"""Those that are tried; the last fits everything."""
 
 ARTICLES = (
     "The A An La Le Les L' El Los Las Lo Il I Gli Un Une Una Der Die Das Ein Eine De Het Den Det En Et O Os As Um Uma"
@@ -54,14 +48,12 @@ def _genres(text: str) -> str:
     return "" if text in ("(no genres listed)", "\\N") else text
 
 
-def read_items(source: Source, layout: Layout) -> Titles:
+def read_items(source: Source, layout: Layout) -> Sheet:
     """The items file of a data set of the catalogue. Raises DataError.
 
     What is not UTF-8, though the layout says so, is taken as Windows and old Unix wrote it.
     """
-    encoding = find_encoding(source, None) if layout.items_encoding == "utf-8" else layout.items_encoding
-    if encoding == "utf-8":
-        encoding = decode(source, ENCODINGS)
+    encoding = guess_encoding(source, None) if layout.items_encoding == "utf-8" else layout.items_encoding
     separator = {"csv": ",", "dat": "::", "u.item": "|"}[layout.items_style]
     text = Text(source, encoding, separator, "double" if layout.items_style == "csv" else "none")
     rows = ((number, row) for number, row in text.rows() if any(row))
@@ -71,8 +63,8 @@ def read_items(source: Source, layout: Layout) -> Titles:
         raise DataError(f"{source.name}: {one_line(error)}") from None
 
 
-def read_own_items(source: Source, how: Reading | None = None) -> Titles:
-    """Anybody's items: columns id, title[, genres] by name or by number. Raises DataError, UsageError.
+def read_own_items(source: Source, how: Reading | None = None) -> Sheet:
+    """Anybody's items: columns id, title[, genres] by name or by number, and any others. Raises DataError, UsageError.
 
     Two files without a header are known too: a '::' file is taken as ml-1m's movies.dat, and u.item as ml-100k's.
     """
@@ -80,12 +72,8 @@ def read_own_items(source: Source, how: Reading | None = None) -> Titles:
     if source.kind != "text":
         table = read_all(source)
         places = find_places(table.column_names, how.columns, ITEMS, source.name)
-        columns = [map(_text, column.to_pylist()) for column in table.columns]
-        return _titles(map(list, zip(*columns, strict=True)), places)
-    encoding = find_encoding(source, how.encoding)
-    if encoding == "utf-8" and how.encoding is None:
-        encoding = decode(source, ENCODINGS)
-    how = replace(how, encoding=encoding)
+        return _items(rows_of_frame(table), table.column_names, places)
+    how = replace(how, encoding=guess_encoding(source, how.encoding))
     text, lines = find_text(source, how, ITEMS)
     if how.columns is None and text.separator == DAT.separator:
         return read_items(source, DAT)
@@ -98,15 +86,15 @@ def read_own_items(source: Source, how: Reading | None = None) -> Titles:
         return read_items(source, ML100K)
     form = find_form(source, how, ITEMS)
     try:
-        return _titles(_own_rows(form), form.places, commas=_is_imdbs(form))
+        return _items(_own_rows(form), form.header, form.places, commas=_is_imdbs(form))
     except UNREADABLE as error:
         raise DataError(f"{source.name}: {one_line(error)}") from None
 
 
-def _by_place(name: str, rows: Iterable[Row], style: str) -> Titles:
+def _by_place(name: str, rows: Iterable[Row], style: str) -> Sheet:
     """Id first, then the title; the genres are last, or flags from the sixth column on."""
     flags = _u_genre(Path(name).with_name("u.genre")) if style == "u.item" else ()
-    items: Titles = {}
+    items = []
     for number, row in rows:
         if style == "csv" and number == 1:
             continue
@@ -119,8 +107,8 @@ def _by_place(name: str, rows: Iterable[Row], style: str) -> Titles:
         else:
             genres = _genres(row[-1])
         title = "::".join(row[1:-1]) if style == "dat" else row[1]
-        items[plain_id(row[0])] = (upright(title.strip()), genres)
-    return items
+        items.append([row[0], title, genres])
+    return _items(items, None, {"item": 0, "title": 1, "genres": 2})
 
 
 def _u_genre(path: Path) -> tuple[str, ...]:
@@ -154,17 +142,19 @@ def _is_imdbs(form: Form) -> bool:
     return form.header is not None and plain_name(form.header[form.places["item"]]) == "tconst"
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
-    return "" if value is None else str(value)
+def _items(
+    rows: Iterable[list[str]], header: list[str] | None, places: dict[str, int], *, commas: bool = False
+) -> Sheet:
+    """The sheet of rows of which the columns in ``places`` are known. ``commas``: they stand between genres."""
+    title, genres = places["title"], places.get("genres")
+    width = len(header) if header is not None else max(places.values()) + 1
+    names = header or [{place: role for role, place in places.items()}.get(place, "") for place in range(width)]
 
+    def cells(row: list[str]) -> list[str]:
+        row[title] = upright(row[title].strip())
+        if genres is not None:
+            row[genres] = _genres(row[genres].replace(",", "|") if commas else row[genres])
+        return row
 
-def _titles(rows: Iterable[list[str]], places: dict[str, int], *, commas: bool = False) -> Titles:
-    """Titles of rows whose columns are known. ``commas``: they stand between genres."""
-    items: Titles = {}
-    for row in rows:
-        genres = _genres(row[places["genres"]]) if "genres" in places else ""
-        genres = genres.replace(",", "|") if commas else genres
-        items[plain_id(row[places["item"]])] = (upright(row[places["title"]].strip()), genres)
-    return items
+    roles = {role: names[place].strip() for role, place in places.items() if role != "item"}
+    return sheet_of(map(cells, rows), names, places["item"], kinds={roles["title"]: "title"}, roles=roles)
