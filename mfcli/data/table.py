@@ -99,11 +99,14 @@ class Table(Ratings):
         """
         pairs = self._pairs() * 2 + self.own_test
         ordered = np.sort(pairs)
-        if not (ordered[1:] == ordered[:-1]).any():
+        repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if not len(repeated):
             return self
         del ordered
-        by_time = () if self.timestamps is None or policy == "error" else (self.timestamps,)
-        order = np.lexsort((*by_time, pairs))  # stable: by pair, then time, then place in the file
+        among = repeated[np.minimum(np.searchsorted(repeated, pairs), len(repeated) - 1)] == pairs
+        rows = np.flatnonzero(among)
+        by_time = () if self.timestamps is None or policy == "error" else (self.timestamps[rows],)
+        order = rows[np.lexsort((*by_time, pairs[rows]))]  # stable: by pair, then time, then place in the file
         is_first = np.append(True, np.diff(pairs[order]) != 0)
         if policy == "error":
             row = int(order[~is_first].min())
@@ -120,7 +123,8 @@ class Table(Ratings):
             sums = np.add.reduceat(ratings[order].astype(np.float64), starts)
             ratings = ratings.copy()
             ratings[last] = sums / np.diff(np.append(starts, len(order)))
-        return replace(self, ratings=ratings).take(np.sort(last))
+        among[last] = False
+        return replace(self, ratings=ratings).take(~among)
 
     def with_at_least(self, of_user: int, of_item: int) -> "Table":
         """Drop users and items with fewer ratings than that, again and again until none is left. Raises DataError."""

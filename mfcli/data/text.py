@@ -22,7 +22,8 @@ from mfcli.errors import DataError
 Row = tuple[int, list[str]]
 """The number of the line that a row begins on, and its columns."""
 
-BLOCK = 1 << 24  # bytes
+BLOCK = 1 << 24  # bytes, for pyarrow
+SMALL_BLOCK = 1 << 16  # bytes, to read line by line
 LONGEST_LINE = 1 << 28  # bytes
 ENCODINGS = ("utf-8", "cp1252", "latin-1")  # those that are tried; the last fits everything
 STAND_IN = "\x1f"  # in place of a separator that is not one ASCII character
@@ -75,11 +76,12 @@ class Text:
         """Whether a column may stand in quotes. A separator of several characters is not looked for within them."""
         return self.quoting != "none" and self.delimiter == self.separator
 
-    def open(self, *, clean: bool) -> "Lines":
+    def open(self, *, clean: bool, block: int = BLOCK) -> "Lines":
         """The text in UTF-8, changed as the attributes say.
 
         Args:
             clean: also without characters that have no width, and with nothing in lines of blanks.
+            block: bytes to read and change at a time.
         """
         changes: list[Callable[[bytes], bytes]] = []
         if clean:
@@ -94,12 +96,15 @@ class Text:
         elif self.delimiter == STAND_IN:
             separator = self.separator.encode()
             changes.append(lambda block: block.replace(separator, STAND_IN.encode()))
-        return Lines(self, changes)
+        return Lines(self, changes, block)
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends; what is not UTF-8 is escaped by surrogates. Raises UNREADABLE, DataError."""
         with io.TextIOWrapper(
-            io.BufferedReader(self.open(clean=True), 1 << 16), "utf-8", errors="surrogateescape", newline=""
+            io.BufferedReader(self.open(clean=True, block=SMALL_BLOCK), SMALL_BLOCK),
+            "utf-8",
+            errors="surrogateescape",
+            newline="",
         ) as file:
             yield from file
 
@@ -168,10 +173,10 @@ class Lines(io.RawIOBase):
         last_line: that was read.
     """
 
-    def __init__(self, text: Text, changes: list[Callable[[bytes], bytes]]) -> None:
+    def __init__(self, text: Text, changes: list[Callable[[bytes], bytes]], block: int) -> None:
         super().__init__()
         self.count, self.any_quote, self.last_line = 0, False, b""
-        self._text, self._changes, self._file = text, changes, text.source.open()
+        self._text, self._changes, self._block, self._file = text, changes, block, text.source.open()
         recode = text.encoding != "utf-8"
         self._decoder = codecs.getincrementaldecoder(text.encoding)() if recode else None
         self._rest, self._ready, self._last, self._begun = b"", memoryview(b""), b"\n", False
@@ -197,7 +202,7 @@ class Lines(io.RawIOBase):
     def _next_block(self) -> bytes:
         """The next changed lines; nothing at the end."""
         while True:
-            read = self._file.read(BLOCK)
+            read = self._file.read(self._block)
             block = self._decoded(read)
             if self._changes:
                 block = self._rest + block
