@@ -15,7 +15,7 @@ from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
 from mfcli.data.describe import MOST, describe
 from mfcli.data.files import find_source, find_sources
 from mfcli.data.form import Reading
-from mfcli.data.oddities import odd_values
+from mfcli.data.oddities import odd_ids, odd_values
 from mfcli.data.people import USERS_FILES, read_users
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
@@ -119,7 +119,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         texts = Sides(*([str(one) for one in side] for side in ids))
         described = _described(source.sheets, texts, config, progress)
         values, counts = np.unique(ratings.ratings, return_counts=True)
-        for warning in odd_values(values, counts):
+        for warning in (*odd_values(values, counts), *odd_ids(ids)):
             progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
         results = _results(source, ratings, parts, ids) | _told(described) | {"histogram": histogram(values, counts)}

@@ -149,6 +149,33 @@ def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
     assert rows_of(read(put(tmp_path, content), separator=" ")) == [(24, 14, 5.0), (3, 20, 3.0)]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"user" "item" "rating"\n"1" 10 20 4\n"2" 11 20 5\n',  # R's write.table: every row begins with its name
+        "user,item,rating\n10,20,4,\n11,20,5,\n",  # a separator after the last column too
+        ",user,item,rating\n0,10,20,4\n1,11,20,5\n",  # the index of a pandas frame
+        "user,item,rating\n10,20,4\n11,20,5\n,,\n,,\n\x1a",  # what spreadsheets and old systems leave at the end
+        "user, item, rating\n10, 20, +4\n 11 ,20 , 5.\n",
+    ],
+)
+def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
+    assert rows_of(read(put(tmp_path, content))) == [(10, 20, 4.0), (11, 20, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user,item,rating\n1,2,3\nuser,item,rating\n3,4,5\n", "line 3: .*: the header again: .*each by --ratings"),
+        ("u1\tm1\tsome artist\t2137\n", "line 1: the rating 'some artist' is not a number: --columns says which"),
+        ("1:\n30878\n2647871\n", "lines with an item and a colon, but no ratings after them"),
+    ],
+)
+def test_what_is_no_table_of_ratings_comes_with_a_remedy(content: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        read(put(tmp_path, content))
+
+
 # ── what one person thinks ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -159,3 +186,10 @@ def test_the_export_of_movielens_is_one_persons(tmp_path: Path) -> None:
     assert (ids, ratings.tolist()) == (["1", "7"], [3.5, 4.0])
     with pytest.raises(DataError, match=r"no column looks like the user .*`mfcli recommend --ratings`"):
         read(path)
+
+
+def test_the_ratings_of_several_people_are_not_one_persons(tmp_path: Path) -> None:
+    path = put(tmp_path, "userId,movieId,rating\n42,1,5\n42,2,4\n77,3,1\n")
+    with pytest.raises(DataError, match=r"ratings of 2 people \(42, 77\), not of one"):
+        read_item_ratings(path)
+    assert read_item_ratings(put(tmp_path, "userId,movieId,rating\n42,1,5\n42,2,4\n"))[0] == ["1", "2"]

@@ -221,3 +221,8 @@ def test_how_to_read_is_said_once_for_all_files(tmp_path: Path) -> None:
     source = find_source(put(tmp_path / "r.csv", b"1;4,5;2\n"))
     table = read_ratings(source, Reading(columns="3,1,2", separator=";", header=False, decimal=","))
     assert (table.ids.users.tolist(), table.ids.items.tolist(), table.ratings.tolist()) == ([2], [1], [4.5])
+
+
+def test_an_address_is_no_file() -> None:
+    with pytest.raises(DataError, match="an address, not a file: download it first"):
+        find_source(Path("https://example.org/ratings.csv"))

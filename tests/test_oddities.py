@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from mfcli.data.oddities import odd_values
+from mfcli.data.oddities import odd_ids, odd_values
+from mfcli.data.ratings import Sides
 
 TEN = dict.fromkeys(range(1, 11), 100)
 
@@ -17,6 +18,7 @@ TEN = dict.fromkeys(range(1, 11), 100)
         (TEN | {99: 300}, "23% of the ratings are 99, the others 1 to 10: .*--missing 99 leaves it out"),
         (TEN | {-1: 180}, "15% of the ratings are -1, the others 1 to 10: .*--missing -1"),
         (TEN | {0: 1600}, "62% of the ratings are 0, the others 1 to 10: .*--missing 0"),
+        ({964982703: 1, 964981247: 1}, "like times: --columns says which column is what"),
         ({value / 2: 9 for value in range(-14, 19)} | {99: 40}, "--missing 99"),
     ],
 )
@@ -43,3 +45,10 @@ def test_a_value_that_may_stand_for_no_rating_is_told(histogram: dict[float, int
 def test_usual_scales_are_not_odd(histogram: dict[float, int]) -> None:
     values = sorted(histogram)
     assert odd_values(np.array(values), np.array([histogram[value] for value in values])) == []
+
+
+def test_ids_that_a_spreadsheet_has_shortened_are_told() -> None:
+    good, bad = np.array([1, 2]), np.array(["1.23457E+12", "1.23458E+12", "B00E5"], object)
+    (warning,) = odd_ids(Sides(good, bad))
+    assert warning.startswith("2 ids of items are like 1.23457E+12")
+    assert odd_ids(Sides(good, np.array(["a", "1e5x"], object))) == []

@@ -32,6 +32,9 @@ WAYS: dict[str, tuple[Any, list[int]]] = {
     "as Amazon writes": (["01 2, 1970", "01 1, 2000"], [DAY, 946684800]),
     "day first": (["02/01/1970", "31/12/1999"], [DAY, 946684800 - DAY]),
     "month first": (["01/02/1970", "12/31/1999"], [DAY, 946684800 - DAY]),
+    "day first, with dashes": (["02-01-1970", "31-12-1999"], [DAY, 946684800 - DAY]),
+    "twelve hours": (["1/2/1970 3:45 PM", "12/31/1999 12:00 AM"], [DAY + 56_700, 946684800 - DAY]),
+    "nanoseconds as text": (["1970-01-02T00:00:00.123456789Z"], [DAY]),
     "arrow times": (pa.array([DAY * 1000 + 999, -1], pa.timestamp("ms")), [DAY, -1]),
     "arrow times with a zone": (pa.array([DAY * 10**9], pa.timestamp("ns", tz="Asia/Seoul")), [DAY]),
     "arrow dates": ([datetime.date(1970, 1, 2)], [DAY]),
@@ -52,7 +55,7 @@ def test_times_in_any_usual_way(values: Any, seconds: list[int]) -> None:
         (["2000-01-01", None], 1, "the timestamp is empty"),
         (["2000-01-01", "  "], 1, "the timestamp is empty"),
         ([1.0, None], 1, "the timestamp is empty"),
-        (["2000-01-01", "2000-01-02", "soon"], 2, "the timestamp 'soon' is not seconds, a date or a time"),
+        (["2000-01-01", "2000-01-02", "soon"], 2, "the timestamp 'soon' is not written like those before it"),
         (["soon", "2000-01-02"], 0, "the timestamp 'soon' is not"),
         (["01/02/2000", "03/04/2000"], 0, "may have the day or the month first"),
         ([1.0, 1e30], 1, "the timestamp '1e.30' is too large"),
@@ -70,7 +73,7 @@ def test_the_first_time_that_cannot_be_used_is_named(values: list[Any], row: int
     ("times", "fault"),
     [
         (["", "2"], "line 2: the timestamp is empty"),
-        (["1", "N/A"], "line 3: the timestamp 'N/A' is not seconds, a date or a time"),
+        (["1", "N/A"], "line 3: the timestamp 'N/A' is not written like those before it"),
         (["2018-09-26", "2018-09-27x"], "line 3: the timestamp '2018-09-27x' is not"),
     ],
 )

@@ -49,7 +49,18 @@ ITEM = (
     *("movieid", "itemid", "item", "movie", "iid", "bookid", "isbn", "parentasin", "asin", "productid", "product"),
     *("animeid", "artistid", "songid", "trackid", "gameid", "jokeid", "recipeid", "businessid", "tconst", "const"),
 )
-RATING = ("rating", "ratings", "score", "stars", "overall", "bookrating", "userrating", "yourrating", "starrating")
+RATING = (
+    "rating",
+    "ratings",
+    "score",
+    "stars",
+    "overall",
+    "bookrating",
+    "userrating",
+    "yourrating",
+    "myrating",
+    "starrating",
+)
 TIME = (
     *("timestamp", "time", "ts", "unixtimestamp", "unixreviewtime", "datetime", "date", "ratedat", "ratingdate"),
     *("reviewdate", "reviewtime", "daterated", "createdat", "updatedat"),

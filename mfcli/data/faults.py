@@ -28,16 +28,25 @@ def text_fault(form: Form, missing: tuple[str, ...] = (), otherwise: str = "a va
     name, number, seen = form.text.name, form.skip, False
     try:
         for number, row in form.rows(lambda row: row_fault(row, form, missing) is None):
-            seen = True
             fault = row_fault(row, form, missing)
             if fault:
-                header = form.header is None and number == 1 and not any(map(_number, row))
-                return DataError(f"{name}, line {number}: {fault}{': is it a header? No --no-header then' * header}")
+                return DataError(f"{name}, line {number}: {fault}{_hint(row, form, seen)}")
+            seen = True
     except UNREADABLE as error:
         return DataError(f"{name}, line {number + 1} or soon after: {one_line(error)}")
     except DataError as error:
         return error
     return DataError(f"{name}: {otherwise if seen else NO_RATINGS}")
+
+
+def _hint(row: list[str], form: Form, seen: bool) -> str:
+    """What a faulty row may be, if it is no row of ratings at all."""
+    if form.header is not None:
+        again = [field.strip() for field in row] == form.header
+        return ": the header again: give files that were put together apart, each by --ratings" if again else ""
+    if not seen and not any(map(_number, row)):
+        return ": is it a header? Leave out --no-header then"
+    return "" if seen else ": --columns says which column is what"
 
 
 def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> str | None:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import lzma
+import re
 import stat
 import sys
 import zipfile
@@ -224,6 +225,8 @@ def find_sources(path: Path, usual: tuple[str, ...] = ()) -> list[Source]:
     """
     if str(path) == "-":
         return [_held("standard input", sys.stdin.buffer, usual)]
+    if re.match(r"[a-z0-9]+:/[^/]", str(path)):  # a Path makes one slash of two
+        raise DataError(f"{path}: an address, not a file: download it first")
     try:
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):

@@ -119,10 +119,13 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     if header is not None:
         places, skip = find_places(header, how.columns, wanted, where), number
     sample = [text.split(line) for at, line in filled if at > skip]
+    if header is not None and {len(row) for row in sample} == {len(header) + 1}:
+        header = _with_another(header, sample, wanted)
+        places = find_places(header, how.columns, wanted, where)
     if header is None and how.columns is None and _is_amazons(sample):
         places = {"item": 0, "user": 1, "rating": 2, "timestamp": 3}
     assert places is not None
-    return Form(text, header, places, len(fields), skip, how.decimal, sample)
+    return Form(text, header, places, len(header or fields), skip, how.decimal, sample)
 
 
 def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[tuple[int, str]]]:
@@ -164,6 +167,15 @@ def _first_lines(text: Text) -> list[tuple[int, str]]:
     return lines
 
 
+def _with_another(header: list[str], sample: list[list[str]], wanted: Wanted) -> list[str]:
+    """Names for rows of one column more, if we know why: a separator too many at the end, or rows numbered by R."""
+    if not any(row[-1].strip() for row in sample):
+        return [*header, ""]
+    numbers = [str(number) for number in range(1, len(sample) + 1)]
+    numbered = wanted is RATINGS and len(sample) > 1 and [row[0].strip() for row in sample] == numbers
+    return ["", *header] if numbered else header
+
+
 def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) -> str:
     """The separator that cuts each of the lines into as many columns, at least those needed. Raises DataError."""
     separators = [one for one in SEPARATORS if one != " " or "title" not in wanted.roles]
@@ -196,6 +208,8 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
         UsageError: names are given for columns without names.
     """
     where = f"{text.name}, line 1"
+    if text.by_item and len(fields) < wanted.needed:
+        raise DataError(f"{where}: lines with an item and a colon, but no ratings after them")
     if text.by_item:
         return dict(zip(("item", "user", "rating", "timestamp"), range(len(fields)), strict=False))
     numbered = None

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from mfcli.data.columns import RATINGS, find_places
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Reading
+from mfcli.data.text import BLOCK
 from mfcli.errors import DataError
 
 
@@ -48,7 +49,7 @@ def read_all(source: Source) -> Any:
             if source.kind == "feather":
                 return feather.read_table(file)
             if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-                return pajson.read_json(file)
+                return pajson.read_json(file, pajson.ReadOptions(block_size=BLOCK))
             return _listed(json.loads(bytes(file.read()).decode("utf-8-sig")), source.name)
     except (*UNREADABLE, ValueError) as error:
         raise DataError(f"{source.name}: not a {source.kind} file that can be read ({one_line(error)})") from None

@@ -1,11 +1,17 @@
 """What is odd about ratings that can be used: it may not be what their owner means."""
 
+import re
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
+
+from mfcli.data.ratings import Sides
 
 COMMON = 0.05  # share of the ratings from which a value that does not fit the others is told of
 COMMON_ZERO = 0.2
+TIMES_FROM = 1e8  # ratings that are all larger look like seconds since 1970
+SHORTENED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")  # a long number in a spreadsheet
 FEWEST_OTHERS = 4  # different values, to speak of a scale
 
 
@@ -18,6 +24,8 @@ def odd_values(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[str]:
     """
     if len(values) == 1:
         return [f"all ratings are {values[0]:g}: they say who met what, but not who liked what"]
+    if values[0] >= TIMES_FROM:
+        return [f"all ratings are above {TIMES_FROM:,.0f}, like times: --columns says which column is what"]
     found = []
     for at, others in ((0, values[1:]), (-1, values[:-1])):
         share = float(counts[at] / counts.sum())
@@ -27,6 +35,23 @@ def odd_values(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[str]:
             found.append(
                 f"{share:.0%} of the ratings are {values[at]:g}, the others {others[0]:g} to {others[-1]:g}: "
                 f"if it stands for no rating, --missing {values[at]:g} leaves it out"
+            )
+    return found
+
+
+def odd_ids(ids: Sides[npt.NDArray[Any]]) -> list[str]:
+    """Warnings of ids that a spreadsheet has shortened, so that several users or items may have become one.
+
+    Args:
+        ids: of the users and of the items; int64, or object arrays of str.
+    """
+    found = []
+    for side, some in zip(ids._fields, ids, strict=True):
+        bad = [] if some.dtype == np.int64 else [one for one in some if SHORTENED.fullmatch(one)]
+        if bad:
+            found.append(
+                f"{len(bad):,} ids of {side} are like {bad[0]}, as spreadsheets shorten long numbers: "
+                "different ones may have become the same"
             )
     return found
 

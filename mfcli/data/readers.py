@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from mfcli.data.columns import ONE_PERSON, RATINGS
+from mfcli.data.columns import ONE_PERSON, RATINGS, by_usual_names
 from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault, table_fault, text_fault
-from mfcli.data.files import UNREADABLE, Source, find_source, one_line
+from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
 from mfcli.data.ratings import Float32s, Int32s, Sides
@@ -200,16 +200,22 @@ def read_item_ratings(path: Path) -> tuple[list[str], Float32s]:
     if source.kind != "text":
         raise DataError(f"{path}: this is a {source.kind} file: one person's ratings are read from text")
     form = find_form(source, Reading(), ONE_PERSON)
+    person = by_usual_names(form.header or [], RATINGS).get("user")
+    people: set[str] = set()
     ids, ratings = [], []
     try:
         for number, row in form.rows(lambda row: row_fault(row, form) is None):
             fault = row_fault(row, form)
             if fault:
                 raise DataError(f"{path}, line {number}: {fault}")
+            if person is not None:
+                people.add(row[person].strip())
             ids.append(plain_id(row[form.places["item"]]))
             ratings.append(float(row[form.places["rating"]]))
     except UNREADABLE as error:
         raise DataError(f"{path}: {one_line(error)}") from None
     if not ids:
         raise DataError(f"{path}: {NO_RATINGS}")
+    if len(people) > 1:
+        raise DataError(f"{path}: ratings of {len(people)} people ({short(', '.join(sorted(people)))}), not of one")
     return ids, np.array(ratings, np.float32)

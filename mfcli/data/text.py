@@ -38,7 +38,6 @@ INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\uf
 """Characters without width: marks of direction, joiners, byte order marks."""
 
 INVISIBLE_BYTES = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xaf]|\xef\xbb\xbf")
-BLANK_LINE = re.compile(rb"^[ \t\f\v]+(?=[\r\n]|\Z)", re.MULTILINE)
 NETFLIX_ITEM = re.compile(rb"^(\d+):[ \t]*(?=\r?\n|\Z)", re.MULTILINE)
 
 
@@ -80,12 +79,15 @@ class Text:
         """The text in UTF-8, changed as the attributes say.
 
         Args:
-            clean: also without characters that have no width, and with nothing in lines of blanks.
+            clean: also without characters that have no width, and with nothing in lines of blanks or separators alone.
             block: bytes to read and change at a time.
         """
         changes: list[Callable[[bytes], bytes]] = []
         if clean:
-            changes += [lambda block: INVISIBLE_BYTES.sub(b"", block), lambda block: BLANK_LINE.sub(b"", block)]
+            blank = re.compile(
+                rb"^[ \t\f\v\x1a" + re.escape(self.separator.encode()) + rb"]+(?=[\r\n]|\Z)", re.MULTILINE
+            )
+            changes += [lambda block: INVISIBLE_BYTES.sub(b"", block), lambda block: blank.sub(b"", block)]
         if self.comment:
             start = re.compile(rb"^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))

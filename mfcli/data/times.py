@@ -14,6 +14,8 @@ LARGEST = 2.0**62
 LATEST_SECOND = 1e11  # of the year 5138: larger numbers count milliseconds, microseconds or nanoseconds
 DAYS = 19_000_101, 21_001_231  # numbers within are dates written as YYYYMMDD
 
+ISO = tuple(pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC"))
+
 FORMATS = (
     *("%Y%m%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m %d, %Y"),
@@ -22,7 +24,11 @@ FORMATS = (
 )
 """Of dates and times that are not ISO 8601. ``%b`` takes a month's name in full too."""
 
-EITHER_WAY = tuple((f"%d/%m/%Y{time}", f"%m/%d/%Y{time}") for time in ("", " %H:%M", " %H:%M:%S"))
+EITHER_WAY = tuple(
+    (f"%d{mark}%m{mark}%Y{time}", f"%m{mark}%d{mark}%Y{time}")
+    for mark in "/-"
+    for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+)
 """Forms that a date alone cannot tell apart: all dates of a file together may."""
 
 
@@ -88,13 +94,14 @@ def _of_texts(texts: Any) -> Any:
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if _parsed(texts[:middle]) is not None else (good, middle)
-    raise NoTimes(good, f"the timestamp '{short(texts[good].as_py())}' is not seconds, a date or a time")
+    wrong = "is not written like those before it" if good else "is not seconds, a date or a time"
+    raise NoTimes(good, f"the timestamp '{short(texts[good].as_py())}' {wrong}")
 
 
 def _parsed(texts: Any) -> Any | None:
     """Numbers or times, if all the texts are written in one of the ways that we know. Raises NoTimes."""
     if not pc.all(pc.match_substring_regex(texts, r"^(19|20)\d{6}$")).as_py():
-        for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        for kind in (pa.float64(), *ISO):
             with contextlib.suppress(pa.ArrowException):
                 return texts.cast(kind)
     for form in FORMATS:
