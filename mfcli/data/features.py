@@ -84,15 +84,14 @@ class Features:
 
 def _indices(column: Any, names: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """How many features every row has, and which ones, row by row. Raises ValueError if one has no name."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     lists = column.combine_chunks()
-    found = pc.fill_null(pc.index_in(lists.flatten(), value_set=pa.array(names, pa.string())), -1)
-    indices = np.from_dlpack(found).astype(np.int64)
-    if (indices < 0).any():
+    coded = lists.flatten().dictionary_encode()  # not pyarrow.compute.index_in, whose value set would import pandas
+    places = {name: place for place, name in enumerate(names)}
+    known = np.array([places.get(word, -1) for word in coded.dictionary.to_pylist()], np.int64)
+    if (known < 0).any():
         raise ValueError("a row has a feature that no attribute has")
-    return np.from_dlpack(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64), indices
+    starts = np.from_dlpack(lists.offsets).astype(np.int64)
+    return starts[1:] - starts[:-1], known[np.from_dlpack(coded.indices)]
 
 
 def _matrix(sizes: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], blocks: npt.NDArray[np.int64]) -> Any:
