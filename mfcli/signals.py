@@ -8,19 +8,19 @@ from typing import Any, Self
 from mfcli.errors import Stopped, StoppedAtOnce
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-_swallowed: list[int] = []
-"""Signals that have raised Stopped. The exception can be lost, as in C code that clears errors; SafePoints, which
-begin later, then find the signal here."""
+_raised: list[int] = []
+"""Signals that have raised Stopped. The exception can be lost, as in C code that clears errors; SafePoints, which begin
+later, then find the signal here."""
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
-    _swallowed.append(signum)
+    _raised.append(signum)
     raise Stopped(signum)
 
 
 def raise_on_stop() -> None:
     """From now on SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
-    _swallowed.clear()
+    _raised.clear()
     for signum in STOPPING:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup and background jobs of a shell ignore SIGINT
             signal.signal(signum, _raise)
@@ -29,11 +29,12 @@ def raise_on_stop() -> None:
 class SafePoints:
     """Within this block the first signal only leaves a mark, and :meth:`check` raises; a second one raises at once.
 
-    Outside the main thread, where Python handles no signals, it does nothing.
+    A signal whose Stopped was lost before the block counts as the first. Outside the main thread, where Python handles
+    no signals, nothing happens.
     """
 
     def __init__(self) -> None:
-        self.signum: int | None = _swallowed[-1] if _swallowed else None
+        self.signum: int | None = _raised[-1] if _raised else None
         self.before: dict[int, Any] = {}
 
     def _mark(self, signum: int, frame: FrameType | None) -> None:

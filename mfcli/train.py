@@ -18,14 +18,13 @@ from mfcli.errors import ArtifactError, DataError, DivergedError, Stopped, Usage
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.model import FILE as MODEL
-from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
-from mfcli.solvers.base import Epoch, State, Tick
+from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, pick_device, torch_threads
 from mfcli.solvers.create import create, solver_class
+from mfcli.solvers.fit import Fit
 
-HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 
 
@@ -95,7 +94,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
     stage = artifacts.run(config.run)
     path = stage.path / CHECKPOINT
     with stage.lock(config.lock_timeout):
-        prepared = artifacts.data.consistent(lambda record: _loaded(Prepared(record)))
+        prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record)))
         inputs, begun = {"data": prepared.fingerprint}, None
         if not config.resume:
             if path.exists():
@@ -111,8 +110,9 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
                 return finished
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             config = replace(config, resume=False)
+        _check_fits(config.solver, prepared.feedback, data.train)
         with torch_threads(compute.cores):
-            run = _Run(config, stage, prepared, compute, progress)
+            run = _Run(config, stage, data, inputs, compute, progress)
             if begun is not None:
                 run.load_state(begun)
             return run.go()
@@ -139,12 +139,10 @@ def _compute(config: TrainConfig) -> Compute:
     return Compute(pick_device(config.device), config.threads)
 
 
-def _loaded(prepared: Prepared) -> Prepared:
-    prepared.part("train")
-    if prepared.has("val"):
-        prepared.part("val")
-    prepared.features()
-    return prepared
+def _read(prepared: Prepared) -> tuple[Prepared, TrainingData]:
+    """The prepared data, and what the solver is built from: all that is read of them."""
+    validation = prepared.part("val") if prepared.has("val") else None
+    return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
 
 
 def _begun(path: Path, config: TrainConfig, inputs: dict[str, str]) -> State:
@@ -182,47 +180,24 @@ def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trai
     )
 
 
-@dataclass
-class Best:
-    """The model that is the best so far on the validation part; without that part, nothing."""
-
-    epoch: int = 0
-    validation: float | None = None
-    model: FactorModel | None = None
-
-    def state(self) -> State:
-        """What :meth:`from_state` needs: the model as the bytes of its file."""
-        if self.model is None:
-            return State()
-        content = np.frombuffer(self.model.to_bytes(), np.uint8)
-        return State({"model": content}, {"epoch": self.epoch, "validation": self.validation})
-
-    @classmethod
-    def from_state(cls, state: State) -> "Best":
-        if not state.arrays:
-            return cls()
-        model = FactorModel.from_bytes(state.arrays["model"].tobytes())
-        return cls(state.values["epoch"], state.values["validation"], model)
-
-
 class _Run:
     """One training run, from the data in memory to the model on disk."""
 
     def __init__(
-        self, config: TrainConfig, stage: Stage, prepared: Prepared, compute: Compute, progress: Progress
+        self,
+        config: TrainConfig,
+        stage: Stage,
+        data: TrainingData,
+        inputs: dict[str, str],
+        compute: Compute,
+        progress: Progress,
     ) -> None:
-        self.config, self.stage, self.device, self.progress = config, stage, compute.device, progress
-        self.train = prepared.part("train")
-        validation = prepared.part("val") if prepared.has("val") else None
-        data = TrainingData(self.train, validation, prepared.features())
-        self.inputs = {"data": prepared.fingerprint}
+        self.config, self.stage, self.inputs = config, stage, inputs
+        self.device, self.progress = compute.device, progress
         self.started = time.perf_counter()
-        _check_fits(config.solver, prepared.feedback, self.train)
+        self.train = data.train
         self.solver = create(config, data, compute)
-        self.method = self.solver.method
-        self.epoch_name = self.method.epoch_name
-        self.history: list[dict[str, Any]] = []
-        self.best = Best()
+        self.fit = Fit(self.solver, config.patience, float(np.abs(self.train.ratings).max()))
         self.resumed_at = 0
         self.saved = float("-inf")
 
@@ -230,37 +205,43 @@ class _Run:
     def checkpoint(self) -> Path:
         return self.stage.path / CHECKPOINT
 
+    @property
+    def done(self) -> int:
+        """Epochs that are done."""
+        return len(self.fit.history)
+
     def state(self) -> State:
         """What :meth:`load_state` needs."""
         made_from = {"config": self.config.recorded(), "inputs": self.inputs, "device": self.device.type}
-        run = State({}, made_from | {"history": self.history})
-        return State.joined(run=run, solver=self.solver.state(), best=self.best.state())
+        return State.joined(run=State({}, made_from), fit=self.fit.state())
 
     def load_state(self, state: State) -> None:
         """Go on from that state. Raises ArtifactError if it is of another kind of device."""
-        run = state.part("run").values
-        if run["device"] != self.device.type:
+        device = state.part("run").values["device"]
+        if device != self.device.type:
             raise ArtifactError(
-                f"{self.checkpoint} was begun on {run['device']} and this is {self.device.type}, where other bytes "
-                "would come of it: go on there, or train without --resume"
+                f"{self.checkpoint} was begun on {device} and this is {self.device.type}, where other bytes would come "
+                "of it: go on there, or train without --resume"
             )
-        self.solver.load_state(state.part("solver"))
-        self.history, self.best = run["history"], Best.from_state(state.part("best"))
-        self.resumed_at = len(self.history)
+        self.fit.load_state(state.part("fit"))
+        self.resumed_at = self.done
 
     def go(self) -> Trained:
         """Run the epochs that are left and commit the model."""
-        epochs = self.solver.epochs
-        with SafePoints() as signals, self.progress.training(self.epoch_name, epochs, self.resumed_at) as bars:
+        method, epochs = self.solver.method, self.solver.epochs
+        with SafePoints() as signals, self.progress.training(method.epoch_name, epochs, self.resumed_at) as bars:
             try:
                 self._epochs(signals, bars)
             except Stopped as stop:
                 self._save()
                 raise Stopped(
                     stop.exit_code - 128,
-                    f"stopped in {self.epoch_name} {len(self.history) + 1}; "
+                    f"stopped in {method.epoch_name} {self.done + 1}; "
                     f"`{self.stage.command} --resume` goes on from there",
                 ) from None
+            except DivergedError:
+                self.checkpoint.unlink(missing_ok=True)  # from there it would only diverge again
+                raise
             seconds = time.perf_counter() - self.started
         return self._commit(seconds)
 
@@ -269,63 +250,25 @@ class _Run:
             bars.batch(done, total, rmse)
             signals.check()
 
-        epochs, begin = self.solver.epochs, time.perf_counter()
-        while not self._finished():
+        begin = time.perf_counter()
+        while not self.fit.finished:
             before = time.perf_counter()
-            result = self._next_epoch(tick)
-            better = self._remember(result)
+            epoch = self.fit.run_epoch(tick)
             now = time.perf_counter()
-            done, speed = len(self.history), len(self.train) / (now - before)
-            left = (now - begin) / (done - self.resumed_at) * (epochs - done)
-            measures = {f"train {self.method.train_measure.name}": result.train}
-            if result.validation is not None:
-                measures[f"val {self.method.validation_measure.name}"] = result.validation
-            measures |= {name.replace("_rmse", " RMSE"): error for name, error in result.errors.items()}
-            bars.epoch(EpochLine(done, epochs, measures, better, speed, left))
-            if not self._finished() and now - self.saved >= SAVE_EVERY:
+            begun, left = self.done - self.resumed_at, self.solver.epochs - self.done
+            bars.epoch(
+                EpochLine(
+                    epoch=self.done,
+                    epochs=self.solver.epochs,
+                    measures=self.fit.measures(epoch),
+                    best=self.fit.best.epoch == self.done,
+                    ratings_per_second=len(self.train) / (now - before),
+                    seconds_left=(now - begin) / begun * left,
+                )
+            )
+            if not self.fit.finished and now - self.saved >= SAVE_EVERY:
                 self._save()
             signals.check()
-
-    def _next_epoch(self, tick: Tick) -> Epoch:
-        """One more epoch. Raises DivergedError, with the checkpoint gone: from there it would only diverge again."""
-        try:
-            result = self.solver.run_epoch(tick)
-            if not result.finite or result.train > HOPELESS * max(1.0, float(np.abs(self.train.ratings).max())):
-                raise DivergedError(f"{self.method.train_measure.name} {result.train:g}")
-        except DivergedError as error:
-            self.checkpoint.unlink(missing_ok=True)
-            raise DivergedError(
-                f"training diverged in {self.epoch_name} {len(self.history) + 1} ({error}): "
-                f"{self.solver.method.remedy}; the previous model is untouched"
-            ) from None
-        return result
-
-    def _remember(self, result: Epoch) -> bool:
-        """Add to the history; keep the model if it is the best yet, and say whether it is."""
-        self.history.append(
-            {
-                "epoch": len(self.history) + 1,
-                f"train_{self.method.train_measure.key}": result.train,
-                f"validation_{self.method.validation_measure.key}": result.validation,
-                **result.errors,
-                "converged": result.converged,
-                **result.others,
-                "batch_rmse": [round(float(x), 6) for x in result.batch_rmse],
-            }
-        )
-        if self.method.averages_samples or result.validation is None:
-            return False
-        if not self.method.validation_measure.better(result.validation, self.best.validation):
-            return False
-        self.best = Best(len(self.history), result.validation, self.solver.model())
-        return True
-
-    def _finished(self) -> bool:
-        """Whether all epochs are done, more would change nothing, or early stopping says so."""
-        if len(self.history) == self.solver.epochs or (self.history and self.history[-1]["converged"]):
-            return True
-        patience = self.config.patience
-        return self.best.model is not None and patience > 0 and len(self.history) - self.best.epoch >= patience
 
     def _save(self) -> None:
         self.saved = time.perf_counter()
@@ -342,17 +285,14 @@ class _Run:
     def _commit(self, seconds: float) -> Trained:
         self._save()  # the epochs are not lost if the exposure is not waited for
         exposure, exposure_seconds = self._exposure()
-        model: FactorModel = self.best.model or self.solver.model()
-        epoch = self.history[(self.best.epoch or len(self.history)) - 1]
-        measures = {"train": self.method.train_measure.key, "validation": self.method.validation_measure.key}
+        model, epoch = self.fit.kept()
         results = {
             "factors": model.n_factors,
-            "epochs": len(self.history),
+            "epochs": self.done,
             "best_epoch": epoch["epoch"],
-            **{f"{part}_measure": key for part, key in measures.items()},
-            **{f"{part}_{key}": epoch[f"{part}_{key}"] for part, key in measures.items()},
-            "epoch_name": self.epoch_name,
-            "averages_samples": self.method.averages_samples,
+            **self.fit.judged(epoch),
+            "epoch_name": self.solver.method.epoch_name,
+            "averages_samples": self.solver.method.averages_samples,
             "exposure_rank": exposure.rank,
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),
@@ -362,9 +302,9 @@ class _Run:
             (draft.path / MODEL).write_bytes(model.to_bytes())
             (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
             with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in self.history)
+                file.writelines(json.dumps(record) + "\n" for record in self.fit.history)
             draft.results.update(results)
-        run = len(self.history) - self.resumed_at
+        run = self.done - self.resumed_at
         return Trained(
             run=self.config.run,
             path=self.stage.path / MODEL,

@@ -28,6 +28,19 @@ def full_matrix(n_users: int, n_items: int, rank: int, noise: float, seed: int =
     return Ratings(users, items, table.ravel().astype(np.float32), n_users, n_items)
 
 
+def planted_biases_and_factors() -> tuple[Ratings, Ratings, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Training and test ratings of planted factors and biases with noise of 0.3, and the truth of the test part."""
+    rng = np.random.default_rng(0)
+    users, items, rank = 150, 120, 2
+    p, q = rng.normal(0, 0.8, (users, rank)), rng.normal(0, 0.8, (items, rank))
+    b, c = rng.normal(0, 0.4, users), rng.normal(0, 0.4, items)
+    u, i = np.divmod(rng.permutation(users * items)[:9000], items)
+    truth = 3.5 + b[u] + c[i] + (p[u] * q[i]).sum(1)
+    ratings = (truth + rng.normal(0, 0.3, len(u))).astype(np.float32)
+    whole = Ratings(u.astype(np.int32), i.astype(np.int32), ratings, users, items)
+    return whole.take(np.arange(7500)), whole.take(np.arange(7500, 9000)), truth[7500:]
+
+
 def some_of(ratings: Ratings, share: float, seed: int = 1) -> tuple[Ratings, Ratings]:
     """A random share of the ratings, and the others."""
     chosen = np.random.default_rng(seed).random(len(ratings)) < share

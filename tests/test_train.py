@@ -1,4 +1,4 @@
-"""Training as a whole: what every solver promises, and what the stage writes."""
+"""Training as a stage: what it writes, how it stops and goes on, and what it says. (Solvers: test_solver_contract.)"""
 
 import json
 import math
@@ -19,14 +19,14 @@ from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
 from mfcli.config import PRESETS, TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.solvers.adam import Adam
-from mfcli.solvers.base import Epoch, Solver, State, Tick
+from mfcli.solvers.base import Epoch, Tick
 from mfcli.solvers.compute import pick_device
 from mfcli.solvers.create import create
 from mfcli.train import train
@@ -76,133 +76,6 @@ def history(folder: Path, run: str = "default") -> list[dict[str, Any]]:
 
 def files(folder: Path, run: str = "default") -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (folder / "runs" / run).iterdir()}
-
-
-def planted(seed: int = 0) -> tuple[Ratings, Ratings, float]:
-    """Training and test ratings of planted factors and biases with noise of 0.3, and the truth's RMSE on the test."""
-    rng = np.random.default_rng(seed)
-    users, items, rank = 150, 120, 2
-    p, q = rng.normal(0, 0.8, (users, rank)), rng.normal(0, 0.8, (items, rank))
-    b, c = rng.normal(0, 0.4, users), rng.normal(0, 0.4, items)
-    u, i = np.divmod(rng.permutation(users * items)[:9000], items)
-    truth = 3.5 + b[u] + c[i] + (p[u] * q[i]).sum(1)
-    ratings = (truth + rng.normal(0, 0.3, len(u))).astype(np.float32)
-    whole = Ratings(u.astype(np.int32), i.astype(np.int32), ratings, users, items)
-    head, tail = np.arange(7500), np.arange(7500, 9000)
-    return whole.take(head), whole.take(tail), rmse(ratings[tail], truth[tail])
-
-
-# ── what every solver promises ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_planted_factors_are_recovered(name: str) -> None:
-    known, unknown, oracle = planted()
-    tuned: dict[str, Any] = {
-        "adam": {"lr": 0.03, "l2": 0.1},
-        "als": {"l2": 0.3},
-        "gibbs": {"burn_in": 15, "samples": 25},
-    }
-    config = TrainConfig(**options(name, 20) | tuned[name])
-    solver = create(config, TrainingData(known), CPU)
-    run_to_the_end(solver, solver.epochs)
-    found = rmse(unknown.ratings, solver.model().predict(unknown.users, unknown.items))
-    assert oracle == pytest.approx(0.3, abs=0.02)
-    assert oracle - 0.01 < found < 1.2 * oracle, "biases alone come to three times the oracle"
-
-
-@pytest.fixture(scope="module")
-def data(finished: Path) -> Prepared:
-    return Prepared(Artifacts(finished).data.record())
-
-
-def a_solver(name: str, data: Prepared, **more: Any) -> Solver:
-    return create(TrainConfig(**options(name, 3), **more), TrainingData(data.part("train"), data.part("val")), CPU)
-
-
-def run_to_the_end(solver: Solver, epochs: int = 3) -> list[Epoch]:
-    return [solver.run_epoch(quietly) for _ in range(epochs)]
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_an_epoch_reports_finite_figures_and_the_validation_rmse_of_its_model(name: str, data: Prepared) -> None:
-    solver, val = a_solver(name, data), data.part("val")
-    close = (
-        0.02 if solver.method.averages_samples else 1e-9
-    )  # an average of samples is not quite the model they are pressed into
-    for _ in range(3):
-        epoch = solver.run_epoch(quietly)
-        assert epoch.finite
-        expected = rmse(val.ratings, solver.model().predict(val.users, val.items))
-        assert epoch.validation == pytest.approx(expected, abs=close)
-        assert np.isfinite(epoch.batch_rmse).all()
-    without = create(TrainConfig(**options(name, 3)), TrainingData(data.part("train")), CPU)
-    assert without.run_epoch(quietly).validation is None
-
-
-@pytest.mark.parametrize("name", ["adam", "als"])
-def test_what_training_never_saw_has_no_factors(name: str, data: Prepared) -> None:
-    part = data.part("train")
-    some = part.take((part.users != 3) & (part.items != 5))
-    solver = create(TrainConfig(**options(name, 3)), TrainingData(some), CPU)
-    run_to_the_end(solver)
-    model = solver.model()
-    assert not model.factors.users[3].any()
-    assert not model.factors.items[5].any()
-    assert (model.counts.users[3], model.counts.items[5]) == (0, 0)
-    assert model.factors.users[2].any()
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name: str, data: Prepared) -> None:
-    def content(seed: int) -> bytes:
-        solver = a_solver(name, data, seed=seed)
-        run_to_the_end(solver)
-        return solver.model().to_bytes()
-
-    first = content(7)
-    torch.manual_seed(99)  # nobody else's random numbers matter
-    np.random.seed(99)
-    assert content(7) == first
-    assert content(8) != first
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_tick_that_raises_loses_nothing(name: str, share: float, data: Prepared) -> None:
-    """Broken off at a batch of any epoch, a solver goes on from its state to the same end."""
-    ticks = 0
-
-    def count(*_: object) -> None:
-        nonlocal ticks
-        ticks += 1
-
-    def interrupt(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Stopped(15)
-
-    undisturbed = a_solver(name, data)
-    expected = [undisturbed.run_epoch(count) for _ in range(3)]
-    left = 1 + int(share * (ticks - 1))
-    broken = a_solver(name, data)
-    before: list[Epoch] = []
-    with pytest.raises(Stopped):
-        before.extend(iter(lambda: broken.run_epoch(interrupt), None))
-    state = broken.state()
-    resumed = a_solver(name, data)
-    resumed.load_state(State(state.arrays, json.loads(json.dumps(state.values))))
-    after = run_to_the_end(resumed, 3 - len(before))
-    for got, wanted in zip([*before, *after], expected, strict=True):
-        assert replace(got, batch_rmse=None) == replace(wanted, batch_rmse=None)
-        np.testing.assert_array_equal(got.batch_rmse, wanted.batch_rmse)
-    assert resumed.model().to_bytes() == undisturbed.model().to_bytes()
-    for key, array in undisturbed.state().arrays.items():
-        np.testing.assert_array_equal(array, resumed.state().arrays[key], key)
-
-
-# ── what the stage writes ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -309,7 +182,7 @@ def test_a_damaged_checkpoint_is_refused(stopped: TrainConfig, where: str) -> No
 
 def test_a_checkpoint_is_a_safetensors_file(stopped: TrainConfig) -> None:
     with safe_open(stopped.dir / "runs" / "cut" / "checkpoint.safetensors", "numpy") as file:
-        assert "solver.module.user_factors.weight" in file.keys()  # noqa: SIM118 - it is no mapping
+        assert "fit.solver.module.user_factors.weight" in file.keys()  # noqa: SIM118 - it is no mapping
         assert file.metadata()["format"] == "2"
 
 
@@ -340,7 +213,7 @@ def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, m
     class Looking(Interrupting):
         def batch(self, done: int, total: int, rmse: Any) -> None:
             if done == 1:
-                seen.append(len(Checkpoint.load(path).values["run"]["history"]) if path.exists() else None)
+                seen.append(len(Checkpoint.load(path).values["fit"]["history"]["epochs"]) if path.exists() else None)
 
     train(TrainConfig(dir=artifacts, run="new", factors=4, epochs=3), Looking())
     assert seen == [None, 1, 2]
@@ -390,7 +263,8 @@ def test_without_a_validation_part_the_last_epoch_is_kept(artifacts: Path, mfcli
     done = train(config)
     assert (done.best_epoch, done.epochs, done.validation_rmse) == (3, 3, None)
     solver = create(config, TrainingData(Prepared(Artifacts(artifacts).data.record()).part("train")), CPU)
-    run_to_the_end(solver)
+    for _ in range(3):
+        solver.run_epoch(quietly)
     assert files(artifacts)["model.safetensors"] == solver.model().to_bytes()
 
 

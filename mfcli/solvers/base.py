@@ -109,7 +109,7 @@ class Solver(ABC):
 
     @abstractmethod
     def run_epoch(self, tick: Tick) -> Epoch:
-        """Go once over the training ratings, or finish the epoch that a raising tick broke off."""
+        """Go once over the training ratings. After a tick has raised, the next call does the rest of that epoch."""
 
     @abstractmethod
     def model(self) -> FactorModel:

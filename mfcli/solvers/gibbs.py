@@ -1,15 +1,16 @@
 """Bayesian matrix factorization by Gibbs sampling, with noise of its own for every user and item.
 
 The model is Salakhutdinov and Mnih's (ICML 2008), the noise Lakshminarayanan, Bouchard and Archambeau's (AISTATS
-2011): who rates at random counts for less. A row's factors and its bias are one vector z, sampled together:
+2011): the ratings of a user who rates at random count for less. A row's factors and its bias are one vector z, sampled
+together:
 
     r ~ N(μ + b_u + b_i + p_u·q_i, 1/(α γ_u γ_i))    z ~ N(m, Λ⁻¹)    m, Λ ~ Normal-Wishart    α, γ ~ Gamma
 
 Where something is known of the rows, their features move m (:mod:`mfcli.solvers.links`).
 A sweep samples the users' m and Λ, then every user and its γ; the same of the items; then α. The first sweeps are
-rounds of alternating least squares, from where the chain is soon at home. After burn-in the predictions of all
-samples are averaged (:mod:`mfcli.solvers.posterior`), each with the items' conditional means in place of their
-samples: the same mean with less noise (Rao-Blackwell). There is nothing to tune.
+rounds of alternating least squares, so that the chain starts where the ratings are already explained well. After
+burn-in the predictions of all samples are averaged (:mod:`mfcli.solvers.posterior`), each with the items' conditional
+means in place of their samples: the same mean with less noise (Rao-Blackwell). There is nothing to tune.
 """
 
 from dataclasses import dataclass, replace
