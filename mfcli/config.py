@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from mfcli.errors import UsageError
 from mfcli.option import NAME, Opt, Options
 
+EVERY_COMMAND = "Options of every command"
 SEEDS = "[0, 4294967295]"
 Part = Literal["train", "val", "test"]
 RankBy = Literal["likely", "rating", "lower-bound", "exposure"]
@@ -27,6 +28,8 @@ RANK_BY = Opt(
 @dataclass(frozen=True, kw_only=True)
 class Config(Options):
     """What every stage has: where the artifacts are and how long to wait for their lock."""
+
+    panels: ClassVar = {EVERY_COMMAND: ("dir", "lock_timeout")}
 
     dir: Annotated[
         Path,
@@ -49,6 +52,10 @@ class DownloadConfig(Config):
 
     command: ClassVar[str] = "download"
     decider: ClassVar[str] = "name"
+    panels: ClassVar = {
+        "Where from": ("source", "mirror", "force", "retries", "timeout"),
+        "For synthetic": ("users", "items", "ratings", "rank", "noise", "seed"),
+    }
 
     name: Annotated[
         str,
@@ -93,9 +100,9 @@ class DownloadConfig(Config):
             raise UsageError(f"--mirror: '{self.mirror}' is no address (http://HOST/PATH or https://HOST/PATH)")
 
 
-OF_OWN_FILES = (
-    *("items", "users", "test", "columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment"),
-    *("decimal", "missing", "wide"),
+READING = (
+    *("columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment", "decimal"),
+    *("missing", "wide"),
 )
 """Options that say how one's own files are to be read."""
 
@@ -105,6 +112,11 @@ class PrepareConfig(Config):
     """Options of ``mfcli prepare``."""
 
     command: ClassVar[str] = "prepare"
+    panels: ClassVar = {
+        "How the files are read": READING,
+        "Which ratings": ("duplicates", "min_user_ratings", "min_item_ratings"),
+        "Which parts": ("test", "test_fraction", "folds", "fold", "validation_fraction", "seed"),
+    }
 
     name: Annotated[
         str | None,
@@ -199,7 +211,7 @@ class PrepareConfig(Config):
         if self.name is not None and not NAME.fullmatch(self.name):
             raise UsageError(f"'{self.name}' is no name of a data set: a file of ratings goes to --ratings")
         if not self.ratings:
-            for name in OF_OWN_FILES:
+            for name in ("items", "users", "test", *READING):
                 if getattr(self, name) != self.option(name).default:
                     raise UsageError(f"{self.option(name).flag} goes with --ratings FILE")
         if self.item_columns is not None and self.items is None:
@@ -244,6 +256,13 @@ class TrainConfig(Config):
 
     command: ClassVar[str] = "train"
     decider: ClassVar[str] = "solver"
+    panels: ClassVar = {
+        "How it fits": (
+            *("biases", "epochs", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
+            *("l2", "bias_l2", "unclicked", "init_std"),
+        ),
+        "Machine and seed": ("device", "threads", "seed"),
+    }
 
     run: Annotated[
         str,
@@ -468,6 +487,7 @@ class RecommendConfig(Config):
     """Options of ``mfcli recommend``."""
 
     command: ClassVar[str] = "recommend"
+    panels: ClassVar = {"Where to": ("format", "output", "save")}
 
     run: Annotated[str, Opt("The run whose model recommends.", is_name=True, shared=True)] = "default"
     user: Annotated[tuple[str, ...], Opt("A user's id, as in the ratings (repeatable).", short="-u", metavar="ID")] = ()

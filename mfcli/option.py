@@ -196,11 +196,13 @@ class Options:
     Attributes:
         command: name of the command whose options these are.
         decider: the option whose value decides for which others there is a use (``Opt.only``).
+        panels: heading in ``--help`` -> the options below it. The others stand at the top.
         explicit: names of the options that were given; the others have their defaults. No option itself.
     """
 
     command: ClassVar[str] = ""
     decider: ClassVar[str] = ""
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     explicit: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __new__(cls, **given: Any) -> Self:
@@ -245,6 +247,15 @@ class Options:
     def defaults(self) -> dict[str, Any]:
         """Name -> value of every option that is not given. Subclasses may let it depend on those that are."""
         return {option.name: option.default for option in self.options()}
+
+    @classmethod
+    def panel(cls, option: Option) -> str | None:
+        """The heading below which an option stands in ``--help``; None at the top."""
+        for kind in cls.__mro__:
+            for heading, names in getattr(kind, "panels", {}).items():
+                if option.name in names:
+                    return str(heading)
+        return None
 
     def _check_use(self) -> None:
         """Raise UsageError if an option is set that has no meaning beside the decider's value."""

@@ -6,11 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from mfcli.cli.console import Output
+from mfcli.cli.option import options
+from mfcli.config import Config
 
 Result = subprocess.CompletedProcess[str]
 Runner = Callable[..., Result]
+Parse = Callable[..., Any]
 
 SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")
 
@@ -70,3 +77,21 @@ def real_data() -> Path:
     if not os.environ.get("MFCLI_TEST_DATA") or not folder.is_dir():
         pytest.skip("MFCLI_TEST_DATA names no folder of real ratings")
     return folder
+
+
+@pytest.fixture
+def parse() -> Parse:
+    """``parse(TrainConfig, "--epochs", "3")`` is the config that ``mfcli train --epochs 3`` would hand to its stage."""
+
+    def parse(kind: type[Config], *arguments: str) -> Config:
+        found: list[Config] = []
+
+        def body(config: Config, output: Output) -> None:
+            found.append(config)
+
+        app = typer.Typer()
+        app.command()(options(kind)(body))
+        app(list(arguments), standalone_mode=False)
+        return found[0]
+
+    return parse

@@ -89,6 +89,17 @@ def test_a_plain_ascii_locale_gets_utf_8_all_the_same(artifacts: Path, mfcli: Ru
     assert "█" in done.stdout
 
 
+def test_a_variable_that_no_option_has_is_a_warning(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("evaluate", env={"MFCLI_EVALUTE_TOP": "3", "MFCLI_EVALUATE_TOP": "3", "MFCLI_NONSENSE": ""})
+    assert done.returncode == 0
+    assert "top 3" in done.stdout
+    assert done.stderr.splitlines() == [
+        "warning: no option has the variable MFCLI_EVALUTE_TOP (is MFCLI_EVALUATE_TOP meant?)",
+        "warning: no option has the variable MFCLI_NONSENSE",
+    ]
+    assert mfcli("evaluate", "-q", env={"MFCLI_EVALUTE_TOP": "3"}).stderr == ""
+
+
 @pytest.fixture
 def read_only(artifacts: Path) -> Iterator[Path]:
     """Artifacts that nobody may change."""

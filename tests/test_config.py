@@ -7,15 +7,12 @@ import json
 import math
 import pickle
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from mfcli.cli.console import Output
-from mfcli.cli.option import options
 from mfcli.config import (
     PRESETS,
     Config,
@@ -28,30 +25,11 @@ from mfcli.config import (
 )
 from mfcli.errors import UsageError
 from mfcli.option import Interval, Option
+from tests.conftest import Parse
 
 KINDS: list[type[Config]] = [DownloadConfig, PrepareConfig, TrainConfig, EvaluateConfig, PlotConfig, RecommendConfig]
 NEEDED: dict[type[Config], dict[str, Any]] = {RecommendConfig: {"all_users": True}}
 """What a config cannot be made without."""
-
-Parse = Callable[..., Any]
-
-
-@pytest.fixture
-def parse() -> Parse:
-    """``parse(TrainConfig, "--epochs", "3")`` is the config that ``mfcli train --epochs 3`` would hand to its stage."""
-
-    def parse(kind: type[Config], *arguments: str) -> Config:
-        found: list[Config] = []
-
-        def body(config: Config, output: Output) -> None:
-            found.append(config)
-
-        app = typer.Typer()
-        app.command()(options(kind)(body))
-        app(list(arguments), standalone_mode=False)
-        return found[0]
-
-    return parse
 
 
 # ── who wins ─────────────────────────────────────────────────────────────────────────────────────────────────────────

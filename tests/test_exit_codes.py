@@ -64,7 +64,6 @@ def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((), "Missing command"),
         (("nonsense",), "No such command 'nonsense'"),
         (("train", "--nonsense"), "No such option"),
         (("train", "--epochs", "many"), "--epochs"),

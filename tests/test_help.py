@@ -2,12 +2,13 @@
 
 import functools
 import re
+from pathlib import Path
 
 import pytest
 
 from mfcli.config import Config
 from mfcli.option import Option
-from tests.conftest import run_mfcli
+from tests.conftest import Parse, run_mfcli
 
 KINDS = {kind.command: kind for kind in Config.__subclasses__()}
 
@@ -34,6 +35,8 @@ def test_every_option_is_explained_with_its_range_or_choices(command: str, optio
     assert "|".join(option.choices) in text
     for value in option.opt.only:
         assert f"{', '.join(option.opt.only)}: {option.opt.help}" in text, value
+    heading = KINDS[command].panel(option)
+    assert heading is None or text.index(f" {heading} ") < text.index(option.opt.help)
 
 
 @pytest.mark.parametrize("command", KINDS)
@@ -46,3 +49,54 @@ def test_what_was_called_otherwise_is_shown_by_its_new_name_alone(command: str) 
 def test_the_first_help_names_every_command_and_what_it_does() -> None:
     for command in KINDS:
         assert re.search(rf" {command} [A-Z][^.]+\.", help_of(""))
+
+
+def test_no_command_but_help() -> None:
+    """As --help, and nothing is wrong."""
+    bare = run_mfcli(env={"COLUMNS": "250"})
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert bare.stdout.split() == run_mfcli("--help", env={"COLUMNS": "250"}).stdout.split()
+
+
+def test_the_first_help_names_the_variables_that_serve_all_commands() -> None:
+    shared = {f"MFCLI_{option.name.upper()}" for _, option in OPTIONS if option.opt.shared}
+    named = set(re.findall(r"MFCLI_[A-Z_]+", help_of("")))
+    assert named == shared | {"MFCLI_TRAIN_EPOCHS", "MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET"}
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_headings_are_over_options_that_there_are(kind: type[Config]) -> None:
+    names = [name for base in (kind, Config) for names in vars(base).get("panels", {}).values() for name in names]
+    assert len(names) == len(set(names))
+    assert {kind.option(name).name for name in names} == set(names)
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_every_help_has_examples_whose_options_are_right(parse: Parse, command: str) -> None:
+    examples = re.findall(rf"\$ mfcli {command}((?: [^$ ]+)*)", help_of(command))
+    assert len(examples) >= 2
+    for example in examples:
+        parse(KINDS[command], *example.split())
+
+
+# ── what the shell completes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def completed(words: str, cwd: Path) -> list[str]:
+    """What a tab behind these words gives in bash."""
+    environment = {
+        "_MFCLI_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    return run_mfcli(env=environment, cwd=cwd).stdout.split()
+
+
+def test_the_shell_completes_choices_runs_and_data_sets(finished: Path, tmp_path: Path) -> None:
+    assert completed("mfcli train --solver ", tmp_path) == ["adam", "als", "gibbs", "ials"]
+    assert completed("mfcli train --solver a", tmp_path) == ["adam", "als"]
+    assert completed("mfcli download ml-1", tmp_path) == ["ml-100k", "ml-10m", "ml-1m"]
+    assert completed("mfcli prepare ", tmp_path) == []
+    assert completed("mfcli prepare ", finished.parent) == ["synthetic"]
+    assert "default" in completed("mfcli recommend --run ", finished.parent)
+    assert "default" in completed(f"mfcli plot --dir {finished} --compare d", tmp_path)

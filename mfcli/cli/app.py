@@ -1,6 +1,7 @@
 """The command line: six thin commands, each from options to config to stage to what is shown."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 
 import typer
@@ -8,15 +9,32 @@ import typer
 import mfcli
 from mfcli.cli import show
 from mfcli.cli.console import Output
-from mfcli.cli.option import options
+from mfcli.cli.option import options, shared_variables
 from mfcli.cli.process import exit_code
 from mfcli.config import DownloadConfig, EvaluateConfig, PlotConfig, PrepareConfig, RecommendConfig, TrainConfig
 from mfcli.errors import EXIT_CODES, GateError, UsageError
 
+VARIABLES = (
+    "Every option has a variable: MFCLI_TRAIN_EPOCHS is --epochs of train. These serve all commands that have the "
+    f"option: {', '.join(shared_variables())}."
+)
+
+
+def _epilog(*examples: str, more: Iterable[str] = ()) -> str:
+    """What stands below the options in ``--help``, a paragraph each: Typer joins the lines of one."""
+    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), *more])
+
+
 app = typer.Typer(
     name="mfcli",
     help="Matrix factorization from the shell: rating predictions and recommendations in six commands.",
-    epilog="Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()),
+    epilog=_epilog(
+        "mfcli download ml-latest-small",
+        "mfcli prepare",
+        "mfcli train",
+        "mfcli recommend --user 42",
+        more=(VARIABLES, "Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())),
+    ),
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,14 +47,25 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _app(
-    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+    ctx: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", metavar="", callback=_version, is_eager=True
+    ),
 ) -> None:
-    """Nothing is common to all commands but what each of them declares."""
+    """Nothing is common to all commands but what each of them declares. Without one, the help."""
+    if ctx.invoked_subcommand is None:
+        sys.stdout.write(ctx.get_help())
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli download ml-1m",
+        "mfcli download ml-latest-small --from ml-latest-small.zip",
+        "mfcli download synthetic --ratings 1000000",
+    )
+)
 @options(DownloadConfig)
 def download(config: DownloadConfig, output: Output) -> None:
     """Get a MovieLens data set, or generate a synthetic one, into raw/."""
@@ -53,7 +82,13 @@ def download(config: DownloadConfig, output: Output) -> None:
     output.show(done, show.downloaded)
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli prepare ml-latest-small",
+        "mfcli prepare --ratings ratings.csv --items items.csv --columns userId,movieId,rating,timestamp",
+        "mfcli prepare --ratings ratings.parquet --split time",
+    )
+)
 @options(PrepareConfig)
 def prepare(config: PrepareConfig, output: Output) -> None:
     """Check ratings, map ids, and cut train, validation and test parts into data/."""
@@ -62,7 +97,13 @@ def prepare(config: PrepareConfig, output: Output) -> None:
     output.show(stage(config, output.terminal), show.prepared)
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli train",
+        "mfcli train --solver gibbs --run accurate",
+        "mfcli train --run accurate --resume",
+    )
+)
 @options(TrainConfig)
 def train(config: TrainConfig, output: Output) -> None:
     """Fit a factor model to the training part."""
@@ -71,7 +112,12 @@ def train(config: TrainConfig, output: Output) -> None:
     output.show(stage(config, output.terminal), show.trained)
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli evaluate --run accurate --top 10",
+        "mfcli evaluate --max-rmse 0.9 --json",
+    )
+)
 @options(EvaluateConfig)
 def evaluate(config: EvaluateConfig, output: Output) -> None:
     """Show RMSE and MAE beside the baselines; with --max-rmse a gate for CI."""
@@ -83,7 +129,12 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
         raise GateError(f"RMSE {done.rmse:.4f} on {done.part} is above --max-rmse {done.max_rmse:g}")
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli plot --run accurate --compare default",
+        "mfcli plot --format svg --output figures",
+    )
+)
 @options(PlotConfig)
 def plot(config: PlotConfig, output: Output) -> None:
     """Draw learning curves, ratings, predictions and errors."""
@@ -92,7 +143,13 @@ def plot(config: PlotConfig, output: Output) -> None:
     output.show(stage(config), show.plotted)
 
 
-@app.command()
+@app.command(
+    epilog=_epilog(
+        "mfcli recommend --user 42 --user 7 --top 5",
+        "mfcli recommend --all-users --output recommendations.csv",
+        "mfcli recommend --ratings mine.csv",
+    )
+)
 @options(RecommendConfig)
 def recommend(config: RecommendConfig, output: Output) -> None:
     """List the items that each user has not rated and would rate highest."""

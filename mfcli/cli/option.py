@@ -2,39 +2,34 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mfcli.cli.complete import completion
 from mfcli.cli.console import Output
 from mfcli.cli.progress import Terminal
-from mfcli.config import Config
+from mfcli.config import EVERY_COMMAND, Config
 from mfcli.errors import UsageError
 from mfcli.option import Option
 
 Body = Callable[[Any, Output], None]
+OTHER_VARIABLES = ("MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET")
+"""Those of options that are no field of a config."""
+TESTS_VARIABLE = "MFCLI_TEST_DATA"
 
-
-CONFIG = typer.Option(
+shown = functools.partial(typer.Option, rich_help_panel=EVERY_COMMAND, show_envvar=False)
+CONFIG = shown(
     "--config",
     help="Options from FILE (.toml or .json): option names as keys, at the top or in a table [COMMAND].",
     metavar="FILE",
     envvar="MFCLI_CONFIG",
-    show_envvar=False,
 )
-JSON = typer.Option(
-    "--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON", show_envvar=False
-)
-QUIET = typer.Option(
-    "--quiet",
-    "-q",
-    help="Print nothing but errors and recommendations.",
-    metavar="",
-    envvar="MFCLI_QUIET",
-    show_envvar=False,
-)
+JSON = shown("--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON")
+QUIET = shown("--quiet", "-q", help="Print nothing but errors and recommendations.", metavar="", envvar="MFCLI_QUIET")
 
 
 def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
@@ -43,13 +38,15 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
     def decorate(body: Body) -> Callable[..., None]:
         @functools.wraps(body)
         def command(ctx: typer.Context, **given: Any) -> None:
-            file, as_json, quiet = given.pop("config"), given.pop("json"), given.pop("quiet")
-            from_file = _for_command(_read(file), kind) if file else {}
-            body(kind.from_mapping(from_file | _given(ctx, kind)), Output(as_json, quiet, Terminal(quiet)))
+            output = Output(given["json"], given["quiet"], Terminal(given["quiet"]))
+            from_file = _for_command(_read(given["config"]), kind) if given["config"] else {}
+            config = kind.from_mapping(from_file | _given(ctx, kind))
+            _warn_of_unknown_variables(output.terminal)
+            body(config, output)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         for option in kind.options():
-            parameters += _parameters(option, kind.command)
+            parameters += _parameters(option, kind)
         parameters += [
             _keyword("config", None, Annotated[Path | None, CONFIG]),
             _keyword("json", False, Annotated[bool, JSON]),
@@ -65,30 +62,53 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _parameters(option: Option, command: str) -> list[inspect.Parameter]:
+def _parameters(option: Option, kind: type[Config]) -> list[inspect.Parameter]:
     """The Typer parameter of an option, and a hidden one for what it was called formerly."""
-    kind: Any = list[str] if option.several else option.kind
+    wanted: Any = list[str] if option.several else option.kind
     if option.optional:
-        kind = kind | None
+        wanted = wanted | None
     default = list(option.default) if option.several else option.default
     if option.opt.argument:
-        argument = typer.Argument(help=option.opt.help, metavar=option.flag)
-        return [_keyword(option.name, default, Annotated[kind, argument])]
+        argument = typer.Argument(help=option.opt.help, metavar=option.flag, autocompletion=completion(option, kind))
+        return [_keyword(option.name, default, Annotated[wanted, argument])]
     flag = f"{option.flag}/{option.off_flag}" if option.off_flag else option.flag
     declared = typer.Option(
         *([flag, option.opt.short] if option.opt.short else [flag]),
         help=_help(option),
+        rich_help_panel=kind.panel(option),
         metavar=_metavar(option),
-        envvar=_variables(option, command),
+        envvar=_variables(option, kind.command),
         show_envvar=False,
         show_default=default not in (None, False, [], 0) or isinstance(default, float),
-        autocompletion=(lambda: list(option.choices)) if option.choices else None,
+        autocompletion=completion(option, kind),
     )
-    parameters = [_keyword(option.name, default, Annotated[kind, declared])]
+    parameters = [_keyword(option.name, default, Annotated[wanted, declared])]
     if option.opt.formerly:
         hidden = typer.Option(f"--{option.opt.formerly}", hidden=True)
-        parameters.append(_keyword(option.opt.formerly, None, Annotated[kind, hidden]))
+        parameters.append(_keyword(option.opt.formerly, None, Annotated[wanted, hidden]))
     return parameters
+
+
+def _warn_of_unknown_variables(terminal: Terminal) -> None:
+    """A variable that no option has is a slip of the pen, or meant for another version."""
+    options = [(option, kind.command) for kind in Config.__subclasses__() for option in kind.options()]
+    known = {
+        *OTHER_VARIABLES,
+        TESTS_VARIABLE,
+        *(name for option, command in options for name in _variables(option, command)),
+    }
+    for name in sorted(os.environ.keys() - known):
+        if name.startswith("MFCLI_"):
+            import difflib
+
+            meant = "".join(f" (is {one} meant?)" for one in difflib.get_close_matches(name, known, n=1, cutoff=0.8))
+            terminal.warn(f"no option has the variable {name}{meant}")
+
+
+def shared_variables() -> list[str]:
+    """The variables that serve every command which has the option, sorted."""
+    shared = {option.name for kind in Config.__subclasses__() for option in kind.options() if option.opt.shared}
+    return sorted({*OTHER_VARIABLES, *(f"MFCLI_{name.upper()}" for name in shared)})
 
 
 def _variables(option: Option, command: str) -> list[str]:
