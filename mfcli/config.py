@@ -16,6 +16,8 @@ from mfcli.option import NAME, Opt, Options
 EVERY_COMMAND = "Options of every command"
 SEEDS = "[0, 4294967295]"
 Part = Literal["train", "val", "test"]
+Feedback = Literal["ratings", "clicks"]
+"""What users gave: ratings, or clicks, plays or purchases, which tell who met what."""
 RankBy = Literal["likely", "rating", "lower-bound", "exposure"]
 RANK_BY = Opt(
     "What makes an item good. likely: how likely the user is to meet it and how well they would like it, together. "
@@ -114,6 +116,7 @@ class PrepareConfig(Config):
     command: ClassVar[str] = "prepare"
     panels: ClassVar = {
         "How the files are read": READING,
+        "Clicks": ("clicks", "weights", "as_clicks", "at_least"),
         "Which ratings": ("duplicates", "min_user_ratings", "min_item_ratings"),
         "Which parts": ("test", "test_fraction", "folds", "fold", "validation_fraction", "seed"),
     }
@@ -130,6 +133,23 @@ class PrepareConfig(Config):
             metavar="FILE",
         ),
     ] = ()
+    clicks: Annotated[
+        tuple[Path, ...],
+        Opt(
+            "Your own clicks, plays or purchases, which nobody has rated: columns user and item. Else as --ratings.",
+            metavar="FILE",
+        ),
+    ] = ()
+    weights: Annotated[
+        str | None,
+        Opt("The column of --clicks that says how often, how long or how much. Default: 1 a line.", metavar="COLUMN"),
+    ] = None
+    as_clicks: Annotated[bool, Opt("Take ratings for clicks: what was rated was clicked, however it was rated.")] = (
+        False
+    )
+    at_least: Annotated[
+        float | None, Opt("With --as-clicks, leave out ratings below this.", range="(-inf, inf)", metavar="R")
+    ] = None
     items: Annotated[
         Path | None,
         Opt("Your items: columns item, title, genres; any other column makes features too.", metavar="FILE"),
@@ -151,7 +171,10 @@ class PrepareConfig(Config):
     ] = None
     columns: Annotated[
         str | None,
-        Opt("The columns of the ratings, by name or by number from 1.", metavar="USER,ITEM,RATING[,TIMESTAMP]"),
+        Opt(
+            "The columns of the ratings, by name or by number from 1; of clicks without RATING.",
+            metavar="USER,ITEM,RATING[,TIMESTAMP]",
+        ),
     ] = None
     item_columns: Annotated[
         str | None, Opt("The columns of the items, by name or by number from 1.", metavar="ITEM,TITLE[,GENRES]")
@@ -175,8 +198,10 @@ class PrepareConfig(Config):
     ] = None
     wide: Annotated[bool, Opt("The ratings are a matrix: a line a user, a column an item.")] = False
     duplicates: Annotated[
-        Literal["error", "last", "mean"],
-        Opt("If a user rated an item more than once: stop, keep the last, or keep the mean."),
+        Literal["error", "last", "mean", "sum"],
+        Opt(
+            "If a user rated an item more than once: stop, keep the last, the mean or the sum. Default of clicks: sum."
+        ),
     ] = "error"
     min_user_ratings: Annotated[int, Opt("Leave out users with fewer ratings.", range="[1, inf)")] = 1
     min_item_ratings: Annotated[int, Opt("Leave out items with fewer ratings.", range="[1, inf)")] = 1
@@ -206,25 +231,52 @@ class PrepareConfig(Config):
 
     def _check_source(self) -> None:
         """Either a downloaded data set or one's own files."""
-        if self.ratings and self.name is not None:
-            raise UsageError(f"--ratings and the data set '{self.name}' exclude each other")
+        if self.own and self.name is not None:
+            raise UsageError(
+                f"--{'ratings' if self.ratings else 'clicks'} and the data set '{self.name}' exclude each other"
+            )
         if self.name is not None and not NAME.fullmatch(self.name):
             raise UsageError(f"'{self.name}' is no name of a data set: a file of ratings goes to --ratings")
-        if not self.ratings:
+        if not self.own:
             for name in ("items", "users", "test", *READING):
                 if getattr(self, name) != self.option(name).default:
                     raise UsageError(f"{self.option(name).flag} goes with --ratings FILE")
         if self.item_columns is not None and self.items is None:
             raise UsageError("--item-columns goes with --items FILE")
+        self._check_clicks()
         if self.wide and self.columns is not None:
             raise UsageError("--wide and --columns exclude each other")
-        if [*self.ratings, self.items, self.users, self.test].count(Path("-")) > 1:
+        if [*self.own, self.items, self.users, self.test].count(Path("-")) > 1:
             raise UsageError("standard input can be read but once: give - once")
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
             except LookupError:
                 raise UsageError(f"--encoding: no encoding is called '{self.encoding}'") from None
+
+    def _check_clicks(self) -> None:
+        """Ratings, clicks, or ratings taken for clicks."""
+        excluding = {"--ratings": bool(self.ratings), "--as-clicks": self.as_clicks, "--wide": self.wide}
+        for flag, given in excluding.items():
+            if self.clicks and given:
+                raise UsageError(f"--clicks and {flag} exclude each other")
+        if self.weights is not None and not self.clicks:
+            raise UsageError("--weights goes with --clicks FILE")
+        if self.at_least is not None and not self.as_clicks:
+            raise UsageError("--at-least goes with --as-clicks")
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """One's own files of ratings or of clicks; none where a downloaded data set is prepared."""
+        return self.ratings or self.clicks
+
+    @property
+    def feedback(self) -> Feedback:
+        """What the data are prepared as."""
+        return "clicks" if self.clicks or self.as_clicks else "ratings"
+
+    def defaults(self) -> dict[str, Any]:
+        return super().defaults() | ({"duplicates": "sum"} if self.feedback == "clicks" else {})
 
     def _check_split(self) -> None:
         """One way to choose the test part."""

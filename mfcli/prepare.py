@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import PrepareConfig
+from mfcli.config import Feedback, PrepareConfig
 from mfcli.data.attributes import Described
 from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
+from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.files import find_source, find_sources
 from mfcli.data.form import Reading
@@ -36,6 +37,7 @@ class PreparedSummary:
     Attributes:
         path: the data stage.
         dataset: name of the data set or of the ratings file.
+        feedback: whether they are ``ratings``, or ``clicks``, whose weights stand in place of ratings.
         users, items, ratings: how many there are in all.
         train, val, test: ratings in each part.
         density: ratings / (users * items).
@@ -52,6 +54,7 @@ class PreparedSummary:
 
     path: Path
     dataset: str
+    feedback: Feedback
     users: int
     items: int
     ratings: int
@@ -107,9 +110,9 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     artifacts = Artifacts(config.dir)
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
-        source = _own(config) if config.ratings else _downloaded(config, artifacts)
+        source = _own(config) if config.own else _downloaded(config, artifacts)
         _tell(source, config, progress)
-        table = source.table.without_duplicates(config.duplicates)
+        table = _once_each(source.table, config, progress)
         table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
         ratings, ids = table.compact()
         rows = split(config, ratings, np.flatnonzero(table.own_test) if config.test else None)
@@ -119,10 +122,12 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         texts = Sides(*([str(one) for one in side] for side in ids))
         described = _described(source.sheets, texts, config, progress)
         values, counts = np.unique(ratings.ratings, return_counts=True)
-        for warning in (*odd_values(values, counts), *odd_ids(ids)):
+        warnings = odd_values(values, counts) if config.feedback == "ratings" else []
+        for warning in (*warnings, *odd_ids(ids)):
             progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
-        results = _results(source, ratings, parts, ids) | _told(described) | {"histogram": histogram(values, counts)}
+        results = _results(source, ratings, parts, ids) | _told(described)
+        results |= {"feedback": config.feedback, "histogram": histogram(values, counts)}
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
             names = {role: source.sheets.items.column(role, texts.items) for role in ("title", "genres")}
             write(draft.path, parts, ids, names, described)
@@ -169,11 +174,26 @@ def _told(described: Sides[Described]) -> dict[str, Any]:
     }
 
 
+def _once_each(table: Table, config: PrepareConfig, progress: Progress) -> Table:
+    """The ratings, or the clicks that they are taken for, of each user and item once. Raises DataError."""
+    if config.duplicates != "sum":
+        table = table.without_duplicates(config.duplicates)
+    if config.as_clicks:
+        table = table.as_clicks(config.at_least)
+    elif config.clicks:
+        clicked = table.clicked()
+        if len(clicked) < len(table):
+            progress.warn(f"left out {len(table) - len(clicked):,} clicks that weigh 0")
+        table = clicked
+    return table.without_duplicates("sum") if config.duplicates == "sum" else table
+
+
 def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
     """Say what was read and as what. Raises DataError if the split needs timestamps that cannot be used."""
     origin = source.table.origin
     columns = ", ".join(f"{role} = {name}" for role, name in origin.columns.items())
-    progress.note(f"read {len(source.table):,} ratings in {origin.lines:,} lines of {source.dataset}: {columns}")
+    what = f"{len(source.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
+    progress.note(f"read {what} of {source.dataset}: {columns}")
     if origin.no_times and config.split != "random":
         raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
     if origin.no_times:
@@ -199,9 +219,12 @@ def _own(config: PrepareConfig) -> _Source:
     def read(paths: Sequence[Path], name: str) -> Table:
         sources = [source for path in paths for source in find_sources(path, RATINGS_FILES)]
         inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
-        return join([read_wide(source, how) if config.wide else read_ratings(source, how) for source in sources])
+        if config.wide:
+            return join([read_wide(source, how) for source in sources])
+        wanted = CLICKS if config.clicks else RATINGS
+        return join([read_ratings(source, replace(how, weights=config.weights), wanted) for source in sources])
 
-    table = read(config.ratings, "ratings")
+    table = read(config.own, "clicks" if config.clicks else "ratings")
     if config.test is not None:
         test = read([config.test], "test")
         table = join([table, replace(test, own_test=np.ones(len(test), bool))])
@@ -215,7 +238,7 @@ def _own(config: PrepareConfig) -> _Source:
         users = find_source(config.users, USERS_FILES)
         inputs["users"] = users.sha256()
         sheets = sheets._replace(users=read_users(users, how))
-    names = ["standard input" if str(path) == "-" else path.name for path in config.ratings]
+    names = ["standard input" if str(path) == "-" else path.name for path in config.own]
     return _Source(" and ".join(names), table, sheets, inputs)
 
 

@@ -36,13 +36,14 @@ def downloaded(done: "Downloaded") -> str:
 
 
 def prepared(done: "PreparedSummary") -> str:
+    of_values, of_one = ("range", "rated") if done.feedback == "ratings" else ("weights", "weight")
     values = {
-        "ratings": f"{done.ratings:,} by {done.users:,} users on {done.items:,} items (density {done.density:.3%})",
+        done.feedback: f"{done.ratings:,} by {done.users:,} users on {done.items:,} items (density {done.density:.3%})",
         "parts": f"train {done.train:,}, val {done.val:,}, test {done.test:,}",
-        "range": f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}",
+        of_values: f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}",
     }
     if done.dropped:
-        values["left out"] = f"{done.dropped:,} ratings (duplicates or below the minimum)"
+        values["left out"] = f"{done.dropped:,} {done.feedback} (duplicates or below the minimum)"
     for what, counts, described, rows in (
         ("user", done.user_features, done.users_described, done.users),
         ("item", done.item_features, done.items_described, done.items),
@@ -51,12 +52,12 @@ def prepared(done: "PreparedSummary") -> str:
             of_each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
             values[f"{what} features"] = f"{of_each} ({described:,} of {rows:,} {what}s)"
     values["test, unseen"] = (
-        f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training rating "
-        f"({done.test_ratings_unseen:,} ratings)"
+        f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training {done.feedback[:-1]} "
+        f"({done.test_ratings_unseen:,} {done.feedback})"
     )
     most = max(done.histogram.values())
-    for rating, count in done.histogram.items():
-        values[f"rated {rating}"] = f"{count:>11,}  {'█' * round(BAR * count / most)}".rstrip()
+    for value, count in done.histogram.items():
+        values[f"{of_one} {value}"] = f"{count:>11,}  {'█' * round(BAR * count / most)}".rstrip()
     return pairs(f"{done.dataset} in {done.path}", values)
 
 

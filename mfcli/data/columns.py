@@ -69,6 +69,7 @@ TIME = (
 RATINGS = Wanted(
     {"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 3, "--columns", "USER,ITEM,RATING[,TIMESTAMP]"
 )
+CLICKS = Wanted({"user": USER, "item": ITEM, "timestamp": TIME}, 2, "--columns", "USER,ITEM[,TIMESTAMP]")
 ONE_PERSON = Wanted({"item": ITEM, "rating": RATING}, 2, "a header", "item,rating")
 USERS = Wanted({"user": (*USER, "id")}, 1, "a header", "userId,age,gender")
 ITEMS = Wanted(
@@ -127,6 +128,8 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
             hint = f"name them with {wanted.option} {wanted.metavar}"
             if missing == ["user"]:
                 hint += "; the ratings of one person are for `mfcli recommend --ratings`"
+            if missing == ["rating"]:
+                hint += "; a file without ratings goes to --clicks"
             if header[0].startswith(("#", "%", "//")):
                 hint = f"if the line is a comment, give --comment '{header[0][0]}'"
             raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
@@ -147,6 +150,21 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
                 f"say which by number with {wanted.option}"
             )
     return places
+
+
+def find_place(header: list[str] | None, name: str, option: str, width: int, where: str) -> int:
+    """The number, from 0, of the one column that an option names, by its name or by its number from 1.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if header is not None and name in header:
+        return header.index(name)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", name):
+        known = f" (columns: {short(', '.join(header))})" if header else ": columns without names have numbers"
+        raise DataError(f"{where}: there is no column '{name}' for {option}{known}")
+    check_width({"column": int(name) - 1}, width, where)
+    return int(name) - 1
 
 
 def check_width(places: dict[str, int], width: int, where: str) -> None:

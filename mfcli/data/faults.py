@@ -18,6 +18,7 @@ from mfcli.errors import DataError
 
 LARGEST_RATING = float(np.finfo(np.float32).max)
 
+VALUES = ("rating", "weight")  # the roles of columns of numbers
 NO_RATINGS = "there are no ratings in it"
 ABSENT = re.compile(r"(\\N|na|n/a|nan|null|none|nil|-|\?|\.)", re.IGNORECASE)  # what people write for no rating
 DECIMAL_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
@@ -55,22 +56,22 @@ def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> str 
         return f"{len(row)} columns, not {form.width}"
     for role, place in form.places.items():
         text = row[place].strip()
-        if role == "timestamp" or (role == "rating" and text in missing):
+        if role == "timestamp" or (role in VALUES and text in missing):
             continue
         name = f"{role} id" if role in ("user", "item") else role
         if not text:
-            return f"the {name} is empty{': --missing drops such rows' * (role == 'rating')}"
+            return f"the {name} is empty{': --missing drops such rows' * (role in VALUES)}"
         if any("\udc80" <= c <= "\udcff" for c in text):
             return f"the {name} is not UTF-8 text: give --encoding (cp1252 is what Windows writes)"
-        fault = rating_fault(text, form.decimal) if role == "rating" else None
+        fault = rating_fault(text, form.decimal, role) if role in VALUES else None
         if fault:
             return fault
     return None
 
 
-def rating_fault(text: str, decimal: str = ".") -> str | None:
-    """What is wrong with the text of a rating; None if nothing is."""
-    quoted = f"the rating '{short(text)}'"
+def rating_fault(text: str, decimal: str = ".", role: str = "rating") -> str | None:
+    """What is wrong with the text of a rating, or of a click's weight; None if nothing is."""
+    quoted = f"the {role} '{short(text)}'"
     value = _number(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     if value is None:
         hint = ""
@@ -98,7 +99,7 @@ def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str
 
     Args:
         name: of the file.
-        columns: role -> pyarrow column: ids as dictionaries of strings, ratings as numbers or texts.
+        columns: role -> pyarrow column: ids as dictionaries of strings, ratings or weights as numbers or texts.
         how: what stands for a rating that is not there.
         otherwise: what to say if every value is good.
     """
@@ -107,8 +108,10 @@ def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str
         row = pc.index(pc.fill_null(good, False), False).as_py()
         if row >= 0:
             return DataError(f"{name}, row {row + 1}: no usable {role}")
-    for row, value in enumerate(columns["rating"].to_pylist(), 1):
-        text = "" if value is None else str(value).strip()
-        if text not in how.missing and (not text or rating_fault(text, how.decimal)):
-            return DataError(f"{name}, row {row}: {rating_fault(text, how.decimal) if text else 'no usable rating'}")
-    return DataError(f"{name}: {otherwise if len(columns['rating']) else NO_RATINGS}")
+    for role in set(VALUES) & set(columns):
+        for row, value in enumerate(columns[role].to_pylist(), 1):
+            text = "" if value is None else str(value).strip()
+            fault = rating_fault(text, how.decimal, role) if text else f"no usable {role}"
+            if text not in how.missing and fault:
+                return DataError(f"{name}, row {row}: {fault}")
+    return DataError(f"{name}: {otherwise if len(columns['user']) else NO_RATINGS}")

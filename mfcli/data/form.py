@@ -12,6 +12,7 @@ from mfcli.data.columns import (
     by_number,
     by_usual_names,
     check_width,
+    find_place,
     find_places,
     given_columns,
 )
@@ -43,6 +44,7 @@ class Reading:
         comment: what a line begins with that is to be passed over.
         decimal: the decimal point.
         missing: what stands for a rating that is not there.
+        weights: name or number of the column of the clicks' weights; None if each weighs 1.
     """
 
     columns: str | None = None
@@ -53,6 +55,7 @@ class Reading:
     comment: str | None = None
     decimal: str = "."
     missing: tuple[str, ...] = ()
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,9 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     if header is None and how.columns is None and _is_amazons(sample):
         places = {"item": 0, "user": 1, "rating": 2, "timestamp": 3}
     assert places is not None
+    if how.weights is not None:
+        weight = find_place(header, how.weights, "--weights", len(header or fields), where)
+        places = {role: place for role, place in places.items() if place != weight} | {"weight": weight}
     return Form(text, header, places, len(header or fields), skip, how.decimal, sample)
 
 

@@ -8,14 +8,14 @@ import pyarrow.feather as feather
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from mfcli.data.columns import RATINGS, find_places
+from mfcli.data.columns import Wanted, find_place, find_places
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Reading
 from mfcli.data.text import BLOCK
 from mfcli.errors import DataError
 
 
-def read_frame(source: Source, how: Reading) -> tuple[dict[str, Any], dict[str, str]]:
+def read_frame(source: Source, how: Reading, wanted: Wanted) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns of a file of ratings by their roles, and what the file calls them.
 
     Returns:
@@ -26,14 +26,16 @@ def read_frame(source: Source, how: Reading) -> tuple[dict[str, Any], dict[str, 
         DataError: the file cannot be read, a column is not there, or it cannot be what it should.
     """
     table = read_all(source)
-    places = find_places(table.column_names, how.columns, RATINGS, source.name)
+    places = find_places(table.column_names, how.columns, wanted, source.name)
+    if how.weights is not None:
+        places["weight"] = find_place(table.column_names, how.weights, "--weights", table.num_columns, source.name)
     names = {role: table.column_names[place] for role, place in places.items()}
     columns = {}
     for role, place in places.items():
         column = table.column(place)
         try:
             columns[role] = _ids(column) if role in ("user", "item") else column
-            if role == "rating":
+            if role in ("rating", "weight"):
                 columns[role] = column if pa.types.is_string(column.type) else column.cast(pa.float32(), safe=False)
         except (pa.ArrowException, TypeError) as error:
             raise DataError(f"{source.name}: column {names[role]} cannot be the {role} ({one_line(error)})") from None

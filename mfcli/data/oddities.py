@@ -23,7 +23,7 @@ def odd_values(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[str]:
         counts: (k,) how often each occurs.
     """
     if len(values) == 1:
-        return [f"all ratings are {values[0]:g}: they say who met what, but not who liked what"]
+        return [f"all ratings are {values[0]:g}: they say who met what, but not who liked what (--as-clicks)"]
     if values[0] >= TIMES_FROM:
         return [f"all ratings are above {TIMES_FROM:,.0f}, like times: --columns says which column is what"]
     found = []

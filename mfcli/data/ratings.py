@@ -62,7 +62,7 @@ class Ratings:
     Attributes:
         users: (n,) int32, row of the users table.
         items: (n,) int32, row of the items table.
-        ratings: (n,) float32, finite.
+        ratings: (n,) float32, finite; of clicks their weights, above 0: how often, how long or how much.
         timestamps: (n,) int64 seconds since 1970, or None.
         n_users: rows of the users table, whether they occur here or not.
         n_items: rows of the items table.

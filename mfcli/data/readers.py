@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from mfcli.data.columns import ONE_PERSON, RATINGS, by_usual_names
+from mfcli.data.columns import ONE_PERSON, RATINGS, Wanted, by_usual_names
 from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault, table_fault, text_fault
 from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
 from mfcli.data.form import Form, Reading, find_form
@@ -30,12 +30,13 @@ class _Unfit(Exception):
     """pyarrow cannot read it, or not all that it read can be used."""
 
 
-def read_ratings(source: Source, how: Reading | None = None) -> Table:
-    """Read a file of ratings: user, item, rating and, if there, the time.
+def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RATINGS) -> Table:
+    """Read a file of ratings, or of clicks: user, item, rating or weight and, if there, the time.
 
     Args:
         source: the file.
         how: what the user says of it.
+        wanted: ``RATINGS`` or ``CLICKS``.
 
     Raises:
         DataError: the file is empty or has a fault; with the line's number for text.
@@ -43,13 +44,13 @@ def read_ratings(source: Source, how: Reading | None = None) -> Table:
     """
     how = how or Reading()
     if source.kind != "text":
-        columns, names = read_frame(source, how)
+        columns, names = read_frame(source, how, wanted)
         origin = Origin(len(columns["user"]), names, lambda row: f"{source.name}, row {row + 1}")
         try:
             return _table(columns, origin, how)
         except _Unfit as error:
             raise table_fault(source.name, columns, how, str(error)) from None
-    form = find_form(source, how, RATINGS)
+    form = find_form(source, how, wanted)
     said = ""
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
@@ -65,9 +66,9 @@ def _parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], in
     text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
     ids = pa.dictionary(pa.int32(), pa.string())
     numeric = not clean and all(not text or rating_fault(text) is None for text in form.sample_of("timestamp"))
-    types = {"user": ids, "item": ids, "rating": pa.float32(), "timestamp": pa.float64() if numeric else pa.string()}
-    if _words(how.missing):
-        types["rating"] = pa.string()
+    number = pa.string() if _words(how.missing) else pa.float32()
+    types = {"user": ids, "item": ids, "rating": number, "weight": number}
+    types["timestamp"] = pa.float64() if numeric else pa.string()
     try:
         with text.open(clean=clean) as lines:
             table = pacsv.read_csv(
@@ -111,8 +112,8 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
     """The ratings in columns.
 
     Args:
-        columns: role -> pyarrow column: ids as dictionaries of strings, ratings as numbers or texts, timestamps of
-            any kind.
+        columns: role -> pyarrow column: ids as dictionaries of strings, ratings or weights as numbers or texts,
+            timestamps of any kind. Clicks without weights weigh 1.
         origin: where they were read.
         how: what stands for a rating that is not there.
 
@@ -120,7 +121,10 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
         _Unfit: a value cannot be used.
         DataError: there are too many ratings.
     """
-    ratings, absent = _ratings(columns["rating"], how)
+    values = columns.get("rating", columns.get("weight"))
+    if values is None:
+        values = pa.chunked_array([np.ones(len(columns["user"]), np.float32)])
+    ratings, absent = _ratings(values, how)
     if absent.any():
         kept = np.flatnonzero(~absent)
         columns = {role: column.take(pa.array(kept)) for role, column in columns.items()}

@@ -91,8 +91,8 @@ class Table(Ratings):
         """Each pair of user and item once in the ratings, and once in one's own test.
 
         Args:
-            policy: ``error``; ``last`` keeps the last in time, of equal times the last in the file; ``mean`` gives
-                that one the mean of all.
+            policy: ``error``; ``last`` keeps the last in time, of equal times the last in the file; ``mean`` and
+                ``sum`` give that one the mean or the sum of all.
 
         Raises:
             DataError: with policy ``error``, naming where both were read.
@@ -118,13 +118,29 @@ class Table(Ratings):
             )
         last = order[np.append(is_first[1:], True)]
         ratings = self.ratings
-        if policy == "mean":
+        if policy in ("mean", "sum"):
             starts = np.flatnonzero(is_first)
             sums = np.add.reduceat(ratings[order].astype(np.float64), starts)
             ratings = ratings.copy()
-            ratings[last] = sums / np.diff(np.append(starts, len(order)))
+            ratings[last] = sums / (np.diff(np.append(starts, len(order))) if policy == "mean" else 1)
         among[last] = False
         return replace(self, ratings=ratings).take(~among)
+
+    def as_clicks(self, at_least: float | None) -> "Table":
+        """Ratings, or those that are not below a bound, as clicks that weigh 1. Raises DataError if none is left."""
+        kept = self if at_least is None else self.take(self.ratings >= at_least)
+        if not len(kept):
+            raise DataError(f"no rating is {at_least:g} or more: lower --at-least")
+        return replace(kept, ratings=np.ones_like(kept.ratings))
+
+    def clicked(self) -> "Table":
+        """The clicks without those that weigh 0. Raises DataError if a weight is below 0, or if none is left."""
+        if (self.ratings < 0).any():
+            row = int((self.ratings < 0).argmax())
+            raise DataError(f"{self.origin.locate(row)}: the weight {self.ratings[row]:g} of a click is below 0")
+        if not self.ratings.any():
+            raise DataError("every click weighs 0: does --weights name the right column?")
+        return self.take(self.ratings > 0)
 
     def with_at_least(self, of_user: int, of_item: int) -> "Table":
         """Drop users and items with fewer ratings than that, again and again until none is left. Raises DataError."""
