@@ -13,8 +13,8 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
 from mfcli.config import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Ratings, TrainingData
-from mfcli.errors import ArtifactError, DataError, DivergedError, Stopped, UsageError
+from mfcli.data.ratings import TrainingData
+from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.model import FILE as MODEL
@@ -22,7 +22,7 @@ from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, pick_device, torch_threads
-from mfcli.solvers.create import create, solver_class
+from mfcli.solvers.create import check_fits, create
 from mfcli.solvers.fit import Fit
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -110,29 +110,12 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
                 return finished
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             config = replace(config, resume=False)
-        _check_fits(config.solver, prepared.feedback, data.train)
+        check_fits(config.solver, prepared.feedback, data.train)
         with torch_threads(compute.cores):
             run = _Run(config, stage, data, inputs, compute, progress)
             if begun is not None:
                 run.load_state(begun)
             return run.go()
-
-
-def _check_fits(solver: str, feedback: str, train: Ratings) -> None:
-    """Raise UsageError or DataError unless the solver can learn from such data."""
-    of_clicks = solver_class(solver).method.of_clicks
-    if of_clicks and feedback == "ratings":
-        raise UsageError(
-            f"--solver {solver} learns from clicks, and the data are ratings: "
-            "run `mfcli prepare` with --as-clicks, or train with --solver als"
-        )
-    if not of_clicks and feedback == "clicks":
-        raise UsageError(f"--solver {solver} learns from ratings, and the data are clicks: train with --solver ials")
-    if not of_clicks and (train.ratings == train.ratings[0]).all():
-        raise DataError(
-            f"all {len(train):,} training ratings are {train.ratings[0]:g}, so there is nothing to predict: "
-            "run `mfcli prepare` with --as-clicks, and train with --solver ials"
-        )
 
 
 def _compute(config: TrainConfig) -> Compute:

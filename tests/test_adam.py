@@ -73,7 +73,7 @@ def test_an_epoch_has_every_rating_once_in_an_order_of_its_own() -> None:
     assert orders[0] != orders[1]
 
 
-def test_the_order_can_be_taken_up_at_any_batch() -> None:
+def test_the_order_of_an_epoch_can_be_gone_on_with_at_any_batch() -> None:
     batches = ShuffledBatches(100, 7, seed=1, device=CPU.device)
     whole = [b.tolist() for b in batches]
     batches.first = 5
@@ -113,7 +113,7 @@ def test_there_is_one_row_for_each_user_and_item_and_not_one_more() -> None:
 
 
 @pytest.mark.parametrize("std", [0.05, 1.0])
-def test_factors_start_normal(std: float) -> None:
+def test_factors_begin_normal_with_the_given_deviation(std: float) -> None:
     weights = MatrixFactorization(300, 200, 50, init_std=std).user_factors.weight
     assert weights.mean().item() == pytest.approx(0, abs=0.05 * std)
     assert weights.std().item() == pytest.approx(std, rel=0.05)
@@ -131,7 +131,7 @@ def test_the_rmse_loss_is_the_articles_and_has_a_slope_at_a_perfect_fit() -> Non
     assert perfect.grad.tolist() == [0, 0, 0]
 
 
-def test_the_penalty_by_hand() -> None:
+def test_the_penalty_of_a_batch_is_what_one_works_out_by_hand() -> None:
     """User 0 has 4 ratings, user 1 has 1; the item has 9."""
     penalty = L2Penalty(torch.tensor([4, 1]), torch.tensor([9]), l2=0.5, bias_l2=2.0)
     users, items = torch.tensor([0, 1]), torch.tensor([0, 0])
@@ -215,7 +215,7 @@ def test_the_learning_rate_rises_to_the_peak_and_anneals_to_nothing() -> None:
     assert rates[-1] < 1e-5
 
 
-def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> None:
+def test_an_epochs_rmses_are_of_predictions_made_before_learning_from_the_batch() -> None:
     ratings = a_hundred_ratings()
     solver = Adam(TrainConfig(batch=30, factors=2), TrainingData(ratings, ratings), CPU)
     predictions: list[np.ndarray] = []
@@ -225,7 +225,7 @@ def test_the_epochs_figures_are_what_was_predicted_before_learning_from_it() -> 
 
     solver.criterion.register_forward_hook(remember)
     shown: list[tuple[float, float]] = []
-    epoch = solver.run_epoch(lambda done, total, figures: shown.append(figures()))
+    epoch = solver.run_epoch(lambda done, total, rmse: shown.append(rmse()))
     by_batch = [float(np.sqrt((errors**2).mean())) for errors in predictions]
     assert [len(errors) for errors in predictions] == [30, 30, 30, 10]
     np.testing.assert_allclose(epoch.batch_rmse, by_batch, rtol=1e-5)

@@ -83,15 +83,6 @@ def test_it_stops_when_the_objective_no_longer_moves() -> None:
     assert falls[-1] <= 1.001e-3 < min(falls[:-1])
 
 
-def test_an_item_without_ratings_has_no_factors() -> None:
-    ratings = some_of(full_matrix(20, 10, 2, 0.1), 0.8)[0]
-    widened = Ratings(ratings.users, ratings.items, ratings.ratings, 20, 11)
-    model = fitted(widened, 2, factors=2).model()
-    assert model.biases is not None
-    assert not model.factors.items[10].any()
-    assert model.biases.items[10] == 0
-
-
-def test_without_a_penalty_a_user_with_fewer_ratings_than_factors_is_no_error() -> None:
+def test_without_a_penalty_users_with_fewer_ratings_than_factors_are_still_solved() -> None:
     ratings = some_of(full_matrix(20, 10, 2, 0.1), 0.3)[0]
     assert np.isfinite(fitted(ratings, 3, factors=8, l2=0.0, bias_l2=0.0).model().factors.users).all()

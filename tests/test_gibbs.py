@@ -104,7 +104,7 @@ def test_averaging_samples_is_better_than_a_sample() -> None:
 
 
 @pytest.mark.parametrize("biases", [True, False])
-def test_the_model_says_the_mean_of_the_samples(biases: bool) -> None:
+def test_the_models_predictions_are_the_mean_of_the_samples(biases: bool) -> None:
     train, rest = some_of(full_matrix(50, 40, 2, 0.3), 0.5)
     solver = Gibbs(
         TrainConfig(solver="gibbs", factors=3, biases=biases, burn_in=5, samples=60), TrainingData(train), CPU
@@ -145,7 +145,7 @@ def test_an_item_nobody_rated_is_least_sure() -> None:
     assert model.variances.items.argmax() == 40
 
 
-def test_going_on_from_a_state_changes_no_byte() -> None:
+def test_resumed_on_either_side_of_a_compression_it_ends_in_the_same_bytes() -> None:
     """Stopped after 10 of 14 sweeps, on either side of a compression, with a validation part."""
     train, validation = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
     config = TrainConfig(solver="gibbs", factors=3, burn_in=3, samples=11)

@@ -34,7 +34,7 @@ def test_compression_is_the_best_there_is_of_that_width(width: int, seed: int) -
     torch.testing.assert_close(values, singular[: len(values)] / np.sqrt(15 * 12), atol=1e-5, rtol=1e-4)
 
 
-def test_weights_say_where_the_loss_may_lie() -> None:
+def test_compression_loses_least_where_the_weights_are_large() -> None:
     stacks = Sides(normal(0, 10, 4), normal(1, 8, 4))
     weights = Sides(torch.tensor([1.0] * 5 + [1e-6] * 5), torch.full((8,), 0.125))
     lost = []
@@ -44,7 +44,7 @@ def test_weights_say_where_the_loss_may_lie() -> None:
     assert lost[0] < 0.9 * lost[1]
 
 
-def test_stacks_of_dependent_columns_are_no_trouble() -> None:
+def test_stacks_of_dependent_columns_are_compressed_without_loss() -> None:
     once = Sides(normal(0, 10, 2), normal(1, 8, 2))
     (users, items), values = compress(
         Sides(*(torch.cat([x] * 5, 1) for x in once)), Sides(torch.ones(10), torch.ones(8)), 4
@@ -107,7 +107,7 @@ def test_the_mean_is_of_the_items_means_and_the_mean_square_of_their_samples() -
     np.testing.assert_allclose(np.outer(model.variances.users, model.variances.items), 1.0, rtol=1e-4)
 
 
-def test_going_on_from_a_state_changes_no_byte() -> None:
+def test_a_posterior_that_goes_on_from_its_state_ends_in_the_same_bytes() -> None:
     train = some_of(full_matrix(30, 20, 1, 0.1), 0.5)[0]
     whole, first, second = (Posterior(train, 2, True, seed=0, device=CPU.device) for _ in range(3))
     weights = Sides(normal(200, 30).exp(), normal(201, 20).exp())

@@ -115,7 +115,7 @@ def test_squared_errors_come_with_the_solutions(weighted: bool) -> None:
     np.testing.assert_allclose(found.weighted_errors, by_user, rtol=1e-3, atol=1e-4)
 
 
-def test_a_weight_is_that_many_ratings() -> None:
+def test_a_weight_of_2_counts_as_two_ratings() -> None:
     """Ratings of an item that weighs 2 count as if they were there twice."""
     once = ratings_of([(0, 0, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 2)
     items = torch.tensor([[1.0, 0.5], [0.3, -1.0]])

@@ -1,7 +1,8 @@
-"""From the options to the solver that they name."""
+"""From the options to the solver that they name, if it can learn from such data."""
 
 from mfcli.config import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.errors import DataError, UsageError
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.scaled import Scaled, divided, scale_of
@@ -36,3 +37,20 @@ def solver_class(name: str) -> type[Solver]:
 
             return Ials
     raise ValueError(f"no solver is called '{name}'")
+
+
+def check_fits(solver: str, feedback: str, train: Ratings) -> None:
+    """Raise UsageError or DataError unless the solver can learn from such data."""
+    of_clicks = solver_class(solver).method.of_clicks
+    if of_clicks and feedback == "ratings":
+        raise UsageError(
+            f"--solver {solver} learns from clicks, and the data are ratings: "
+            "run `mfcli prepare` with --as-clicks, or train with --solver als"
+        )
+    if not of_clicks and feedback == "clicks":
+        raise UsageError(f"--solver {solver} learns from ratings, and the data are clicks: train with --solver ials")
+    if not of_clicks and (train.ratings == train.ratings[0]).all():
+        raise DataError(
+            f"all {len(train):,} training ratings are {train.ratings[0]:g}, so there is nothing to predict: "
+            "run `mfcli prepare` with --as-clicks, and train with --solver ials"
+        )
