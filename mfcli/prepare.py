@@ -14,7 +14,7 @@ from mfcli.data.attributes import Described
 from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
-from mfcli.data.files import find_source, find_sources
+from mfcli.data.files import find_source, find_sources, short
 from mfcli.data.form import Reading
 from mfcli.data.oddities import odd_ids, odd_values
 from mfcli.data.people import USERS_FILES, read_users
@@ -45,6 +45,9 @@ class PreparedSummary:
         histogram: rating (or the middle of a bin of them) as text -> how many.
         test_users_unseen, test_items_unseen: of the test part's, those without a training rating.
         test_ratings_unseen: test ratings of such a user or item.
+        lines: read, all files together; of files that are no text, rows.
+        columns: role -> what the file of ratings calls its column.
+        missing: lines left out, since their rating is one of --missing.
         dropped: ratings left out by --min-user-ratings, --min-item-ratings or as duplicates.
         user_ids, item_ids: ``integer`` or ``string``.
         user_features, item_features: attribute -> how many features it has.
@@ -69,6 +72,9 @@ class PreparedSummary:
     test_users_unseen: int
     test_items_unseen: int
     test_ratings_unseen: int
+    lines: int
+    columns: dict[str, str]
+    missing: int
     dropped: int
     user_ids: str
     item_ids: str
@@ -191,7 +197,7 @@ def _once_each(table: Table, config: PrepareConfig, progress: Progress) -> Table
 def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
     """Say what was read and as what. Raises DataError if the split needs timestamps that cannot be used."""
     origin = source.table.origin
-    columns = ", ".join(f"{role} = {name}" for role, name in origin.columns.items())
+    columns = ", ".join(f"{role} = {short(name)}" for role, name in origin.columns.items())
     what = f"{len(source.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
     progress.note(f"read {what} of {source.dataset}: {columns}")
     if origin.no_times and config.split != "random":
@@ -291,6 +297,9 @@ def _results(source: _Source, ratings: Ratings, parts: Parts[Ratings], ids: Side
         "test_users_unseen": int(new_user[np.unique(test.users)].sum()),
         "test_items_unseen": int(new_item[np.unique(test.items)].sum()),
         "test_ratings_unseen": int((new_user[test.users] | new_item[test.items]).sum()),
+        "lines": source.table.origin.lines,
+        "columns": source.table.origin.columns,
+        "missing": source.table.origin.missing,
         "dropped": len(source.table) - len(ratings),
         "user_ids": _kind(ids.users),
         "item_ids": _kind(ids.items),

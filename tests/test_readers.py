@@ -18,6 +18,8 @@ from mfcli.data.files import find_source
 from mfcli.data.form import Reading
 from mfcli.data.readers import read_item_ratings, read_ratings
 from mfcli.data.table import Table
+from mfcli.data.titles import read_own_items
+from mfcli.data.wide import read_wide
 from mfcli.errors import DataError, UsageError
 
 HEADER = "userId,movieId,rating,timestamp\n"
@@ -431,16 +433,47 @@ def test_what_a_csv_writer_wrote_is_read_back_the_same(
     assert list(timestamps) == [row[3] for row in rows]
 
 
-@settings(max_examples=150, deadline=None)
-@given(content=st.binary(max_size=300), name=st.sampled_from(["r.csv", "r.csv.gz", "r.parquet"]), header=st.booleans())
-def test_no_content_whatever_ends_in_anything_but_ratings_or_one_line(
-    content: bytes, name: str, header: bool, tmp_path_factory: pytest.TempPathFactory
+BEGINNINGS = [
+    b"",
+    HEADER.encode(),
+    b"1,2,3\n",
+    b"u,a,b\n",
+    b"id|title\n",
+    b"1:\n",
+    b"sep=;\n",
+    b"\x1f\x8b",
+    b"PK\x03\x04",
+    b"{",
+    b"[",
+]
+HOWS = st.builds(
+    Reading,
+    columns=st.sampled_from([None, "1,2,3", "user,item,rating"]),
+    separator=st.sampled_from([None, ",", "::", " ", "é"]),
+    header=st.sampled_from([None, False]),
+    encoding=st.sampled_from([None, "cp1252", "utf-16"]),
+    quoting=st.sampled_from(["auto", "none", "backslash"]),
+    comment=st.sampled_from([None, "#"]),
+    decimal=st.sampled_from([".", ","]),
+    missing=st.sampled_from([(), ("99",), ("NA", "")]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    beginning=st.sampled_from(BEGINNINGS),
+    content=st.binary(max_size=200) | st.text('1,;"\n .\\#x', max_size=80),
+    how=HOWS,
+)
+def test_no_content_whatever_ends_in_anything_but_a_table_or_one_line(
+    beginning: bytes, content: bytes | str, how: Reading, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    for start in (b"", HEADER.encode(), b"1,2,3\n"):
+    content = content.encode() if isinstance(content, str) else content
+    path = put(tmp_path_factory.getbasetemp(), "any", beginning + content)
+    for reader in (read_ratings, read_wide, read_own_items):
         said = ""
         try:
-            read(put(folder, name, start + content), header=header)
-        except DataError as error:
+            reader(find_source(path), how)
+        except (DataError, UsageError) as error:
             said = str(error)
         assert "\n" not in said

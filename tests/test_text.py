@@ -79,6 +79,7 @@ def test_lines_are_counted_whatever_ends_them(
     end: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "SMALL_BLOCK", block)
     rows = [f"{n},1,4,x" for n in range(50)]
     for last in ("", end):
         for separator in (",", "::", " "):

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from mfcli.data.archive import BROKEN
 from mfcli.errors import DataError
 
 UNREADABLE = (
@@ -143,7 +144,7 @@ class Source:
         try:
             for layer in layers:
                 if layer == "zip":
-                    content.enter(self._member(zipfile.ZipFile(content.seekable())))
+                    content.enter(self._member(content.seekable()))
                 elif layer == "xz":
                     content.enter(lzma.LZMAFile(content.innermost))  # noqa: SIM115 - the content closes it
                 else:
@@ -153,16 +154,21 @@ class Source:
             raise
         return content
 
-    def _member(self, archive: zipfile.ZipFile) -> IO[bytes]:
+    def _member(self, file: IO[bytes]) -> IO[bytes]:
         """The only file in a zip, or the only one that has a usual name. Raises DataError if there is no such."""
-        members = {one.filename: one for one in archive.infolist() if not one.is_dir() and not _is_chaff(one.filename)}
+        try:
+            archive = zipfile.ZipFile(file)
+            found = [one for one in archive.infolist() if not one.is_dir() and not _is_chaff(one.filename)]
+            members = {one.filename: one for one in found}
+        except BROKEN as error:
+            raise DataError(f"{self.name}: not a zip that can be read ({one_line(error)})") from None
         if any(name.startswith("xl/") for name in members):
             raise DataError(f"{self.name}: this is an Excel file: save it as CSV")
         usual = [name for name in members if name.rpartition("/")[2] in self.usual]
         name = usual[0] if len(usual) == 1 else next(iter(members), "")
         if len(members) != 1 and len(usual) != 1:
             raise DataError(
-                f"{self.name}: {len(members)} files are in it ({short(', '.join(members))!r}): "
+                f"{self.name}: {len(members)} files are in it ({short(', '.join(members))}): "
                 "unpack it, and name the one to read"
             )
         if members[name].flag_bits & 1:
@@ -275,5 +281,6 @@ def one_line(error: BaseException) -> str:
 
 
 def short(text: str, most: int = 100) -> str:
-    """A text as a message quotes it."""
-    return text if len(text) <= most else f"{text[:most]}..."
+    """A text as a message quotes it: on one line, and nothing in it that a terminal would obey."""
+    text = text if len(text) <= most else f"{text[:most]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

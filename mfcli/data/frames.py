@@ -46,15 +46,21 @@ def read_all(source: Source) -> Any:
     """All columns of a parquet, feather or JSON file (objects in a list, or one a line). Raises DataError."""
     try:
         with source.seekable() as file:
-            if source.kind == "parquet":
-                return pq.ParquetFile(file).read()  # pq.read_table would import pandas
-            if source.kind == "feather":
-                return feather.read_table(file)
-            if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-                return pajson.read_json(file, pajson.ReadOptions(block_size=BLOCK))
-            return _listed(json.loads(bytes(file.read()).decode("utf-8-sig")), source.name)
+            table = _read(source, file)
+        _ = table.column_names  # which may not be UTF-8
+        return table
     except (*UNREADABLE, ValueError) as error:
         raise DataError(f"{source.name}: not a {source.kind} file that can be read ({one_line(error)})") from None
+
+
+def _read(source: Source, file: Any) -> Any:
+    if source.kind == "parquet":
+        return pq.ParquetFile(file).read()  # pq.read_table would import pandas
+    if source.kind == "feather":
+        return feather.read_table(file)
+    if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return pajson.read_json(file, pajson.ReadOptions(block_size=BLOCK))
+    return _listed(json.loads(bytes(file.read()).decode("utf-8-sig")), source.name)
 
 
 def _listed(rows: Any, name: str) -> Any:

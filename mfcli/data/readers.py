@@ -215,7 +215,7 @@ def read_item_ratings(path: Path) -> tuple[list[str], Float32s]:
             if person is not None:
                 people.add(row[person].strip())
             ids.append(plain_id(row[form.places["item"]]))
-            ratings.append(float(row[form.places["rating"]]))
+            ratings.append(float(row[form.places["rating"]].strip()))
     except UNREADABLE as error:
         raise DataError(f"{path}: {one_line(error)}") from None
     if not ids:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.files import short
 from mfcli.data.ratings import Int32s, Int64s, Ratings, Sides
 from mfcli.data.text import INVISIBLE
 from mfcli.errors import DataError
@@ -111,7 +112,7 @@ class Table(Ratings):
         if policy == "error":
             row = int(order[~is_first].min())
             first = int((pairs == pairs[row]).argmax())
-            user, item = self.ids.users[self.users[row]], self.ids.items[self.items[row]]
+            user, item = (short(str(one)) for one in (self.ids.users[self.users[row]], self.ids.items[self.items[row]]))
             raise DataError(
                 f"{self.origin.locate(row)}: user {user} has rated item {item} before "
                 f"({self.origin.locate(first)}): --duplicates last or mean settles it"

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mfcli.data.files import UNREADABLE, Source, one_line
+from mfcli.data.lines import Change, ItemInEveryRow, Lines, single_blanks
 from mfcli.errors import DataError
 
 Row = tuple[int, list[str]]
@@ -24,7 +23,6 @@ Row = tuple[int, list[str]]
 
 BLOCK = 1 << 24  # bytes, for pyarrow
 SMALL_BLOCK = 1 << 16  # bytes, to read line by line
-LONGEST_LINE = 1 << 28  # bytes
 ENCODINGS = ("utf-8", "cp1252", "latin-1")  # those that are tried; the last fits everything
 STAND_IN = "\x1f"  # in place of a separator that is not one ASCII character
 
@@ -38,7 +36,6 @@ INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\uf
 """Characters without width: marks of direction, joiners, byte order marks."""
 
 INVISIBLE_BYTES = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xaf]|\xef\xbb\xbf")
-NETFLIX_ITEM = re.compile(rb"^(\d+):[ \t]*(?=\r?\n|\Z)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -75,14 +72,14 @@ class Text:
         """Whether a column may stand in quotes. A separator of several characters is not looked for within them."""
         return self.quoting != "none" and self.delimiter == self.separator
 
-    def open(self, *, clean: bool, block: int = BLOCK) -> "Lines":
+    def open(self, *, clean: bool, block: int | None = None) -> Lines:
         """The text in UTF-8, changed as the attributes say.
 
         Args:
             clean: also without characters that have no width, and with nothing in lines of blanks or separators alone.
-            block: bytes to read and change at a time.
+            block: bytes to read and change at a time; None for as many as suit pyarrow.
         """
-        changes: list[Callable[[bytes], bytes]] = []
+        changes: list[Change] = []
         if clean:
             blank = re.compile(
                 rb"^[ \t\f\v\x1a" + re.escape(self.separator.encode()) + rb"]+(?=[\r\n]|\Z)", re.MULTILINE
@@ -92,13 +89,13 @@ class Text:
             start = re.compile(rb"^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))
         if self.by_item:
-            changes.append(_ItemInEveryRow())
+            changes.append(ItemInEveryRow())
         if self.separator == " ":
-            changes.append(_single_blanks)
+            changes.append(single_blanks)
         elif self.delimiter == STAND_IN:
             separator = self.separator.encode()
             changes.append(lambda block: block.replace(separator, STAND_IN.encode()))
-        return Lines(self, changes, block)
+        return Lines(self.source, self.encoding, changes, block or BLOCK)
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends; what is not UTF-8 is escaped by surrogates. Raises UNREADABLE, DataError."""
@@ -166,126 +163,12 @@ class Text:
         return after[:1] in ("", self.delimiter) and not is_last
 
 
-class Lines(io.RawIOBase):
-    """A text's bytes, changed. Counts lines while it is read.
-
-    Attributes:
-        count: lines read so far; of the whole text when all is read.
-        any_quote: whether there is a quote anywhere in what is read.
-        last_line: that was read.
-    """
-
-    def __init__(self, text: Text, changes: list[Callable[[bytes], bytes]], block: int) -> None:
-        super().__init__()
-        self.count, self.any_quote, self.last_line = 0, False, b""
-        self._text, self._changes, self._block, self._file = text, changes, block, text.source.open()
-        recode = text.encoding != "utf-8"
-        self._decoder = codecs.getincrementaldecoder(text.encoding)() if recode else None
-        self._rest, self._ready, self._last, self._begun = b"", memoryview(b""), b"\n", False
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-    def readinto(self, buffer: Any) -> int:
-        while not len(self._ready):
-            block = self._next_block()
-            if not block:
-                return 0
-            self._ready = memoryview(block)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def _next_block(self) -> bytes:
-        """The next changed lines; nothing at the end."""
-        while True:
-            read = self._file.read(self._block)
-            block = self._decoded(read)
-            if self._changes:
-                block = self._rest + block
-                cut = _last_line_end(block) if read else len(block)
-                block, self._rest = block[:cut], block[cut:]
-                if len(self._rest) > LONGEST_LINE:
-                    raise DataError(f"{self._text.name}, line {self.count + 1}: the line is too long: is this a text?")
-                for change in self._changes:
-                    block = change(block)
-            if block or not read:
-                self._tell(block, at_end=not read)
-                return block
-
-    def _decoded(self, read: bytes) -> bytes:
-        """The same in UTF-8, without a byte order mark."""
-        if self._decoder is not None:
-            try:
-                read = self._decoder.decode(read, final=not read).encode("utf-8", "surrogatepass")
-            except UnicodeDecodeError:
-                raise DataError(
-                    f"{self._text.name}, soon after line {self.count}: not {self._text.encoding} text: give --encoding"
-                ) from None
-        if not self._begun and read:
-            self._begun = True
-            read = read.removeprefix(codecs.BOM_UTF8)
-        return read
-
-    def _tell(self, block: bytes, *, at_end: bool) -> None:
-        """Count lines, which end in a line feed, a carriage return, or both."""
-        self.count += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
-        if b"\r" in block:
-            self.count += block.count(b"\r") - block.count(b"\r\n")
-        if self._last == b"\r" and block.startswith(b"\n"):
-            self.count -= 1
-        self.any_quote = self.any_quote or b'"' in block
-        self._last = block[-1:] or self._last
-        self.last_line = block[block.rfind(b"\n", 0, max(0, len(block) - 1)) + 1 :] or self.last_line
-        if at_end and self._last not in b"\r\n":
-            self.count += 1
-            self._last = b"\n"
-
-
-class _ItemInEveryRow:
-    """Netflix's files: the id on a line of its own becomes the first column of the lines that follow."""
-
-    def __init__(self) -> None:
-        self.item = b""
-
-    def __call__(self, block: bytes) -> bytes:
-        pieces = NETFLIX_ITEM.split(block)  # rows of the item before, item, its rows, item, ...
-        changed = [self._rows(pieces[0], begins=True)]
-        for item, lines in zip(pieces[1::2], pieces[2::2], strict=True):
-            self.item = item
-            changed.append(self._rows(lines, begins=False))
-        return b"".join(changed)
-
-    def _rows(self, lines: bytes, *, begins: bool) -> bytes:
-        """Lines with the item in front of each; ``begins``: the first of them has not lost its start to an item."""
-        prefix = self.item + b","
-        ended = lines.endswith(b"\n")
-        changed = (prefix if begins and lines else b"") + lines.replace(b"\n", b"\n" + prefix)
-        return changed[: -len(prefix)] if ended else changed
-
-
-def _single_blanks(block: bytes) -> bytes:
-    """One blank for every run of blanks and tabs between columns, none at the ends of lines."""
-    block = block.replace(b"\t", b" ")
-    while b"  " in block:
-        block = block.replace(b"  ", b" ")
-    return block.replace(b"\n ", b"\n").replace(b" \n", b"\n").replace(b" \r", b"\r").removeprefix(b" ")
-
-
-def _last_line_end(block: bytes) -> int:
-    """Where the last line that is whole ends. A carriage return at the very end may be half a line end."""
-    return max(block.rfind(b"\n"), block.rfind(b"\r", 0, max(0, len(block) - 1))) + 1
-
-
 def find_encoding(source: Source, wanted: str | None) -> str:
     """The encoding asked for, else that of the byte order mark, else UTF-8. Raises DataError for what is no text."""
     marked = next((encoding for mark, encoding in MARKS.items() if source.head.startswith(mark)), None)
-    encoding = marked or wanted or "utf-8"
+    encoding = codecs.lookup(marked or wanted or "utf-8").name
+    if marked is None and encoding in ("utf-16", "utf-32"):
+        encoding += "-le"  # as Windows writes it; without a mark the codec does not know
     if encoding == "utf-8" and b"\0" in source.head[:4096]:
         raise DataError(f"{source.name}, line 1: there are NUL characters in it: it is no text, or --encoding utf-16")
     return encoding

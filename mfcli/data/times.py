@@ -110,7 +110,9 @@ def _parsed(texts: Any) -> Any | None:
     for forms in EITHER_WAY:
         found = [times for form in forms if (times := _strptime(texts, form)) is not None]
         if len(found) == 2 and not found[0].equals(found[1]):
-            raise NoTimes(0, f"dates like '{texts[0]}' may have the day or the month first: write 2018-12-31")
+            raise NoTimes(
+                0, f"dates like '{short(str(texts[0]))}' may have the day or the month first: write 2018-12-31"
+            )
         if found:
             return found[0]
     return None

@@ -10,7 +10,7 @@ import pyarrow.csv as pacsv
 
 from mfcli.data.columns import Wanted
 from mfcli.data.faults import NO_RATINGS, rating_fault
-from mfcli.data.files import UNREADABLE, Source, one_line
+from mfcli.data.files import UNREADABLE, Source, one_line, short
 from mfcli.data.form import Form, Reading, find_text
 from mfcli.data.ratings import Float32s, Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
@@ -65,6 +65,10 @@ def _find_form(source: Source, how: Reading) -> Form:
     text, lines = find_text(source, how, MATRIX)
     number, first = next((number, line) for number, line in lines if line.strip())
     fields = [field.strip() for field in text.split(first)]
+    if len(fields) < 2:
+        raise DataError(
+            f"{source.name}, line {number}: one column: a matrix has a column of users and one for each item"
+        )
     is_row = how.header is False or all(not one or one in how.missing or rating_fault(one) is None for one in fields)
     header = None if is_row else fields
     return Form(text, header, {}, len(fields), number - 1 if is_row else number, how.decimal, [])
@@ -125,6 +129,4 @@ def _distinct(texts: list[str], form: Form) -> Ids:
     first[np.unique(places, return_index=True)[1]] = True
     at = int((~first).argmax())
     line = next(number for row, (number, _) in enumerate(form.rows()) if row == at)
-    raise DataError(
-        f"{form.text.name}, line {line}: user '{texts[at]}' is there twice: --wide wants users' ids in the first column"
-    )
+    raise DataError(f"{form.text.name}, line {line}: user '{short(texts[at])}' is there twice in the first column")
