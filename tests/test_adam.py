@@ -8,16 +8,18 @@ import torch
 from torch.utils.data import DataLoader
 
 from mfcli.config import PRESETS, TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (
+    LINK_L2,
     Adam,
     L2Penalty,
     MatrixFactorization,
     RMSELoss,
 )
 from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
-from tests.planted import CPU, quietly
+from mfcli.solvers.row_features import RowFeatures
+from tests.planted import CPU, quietly, random_features
 
 USERS, ITEMS = 12, 15
 
@@ -100,6 +102,39 @@ def test_biases_and_the_mean_are_added() -> None:
     with torch.no_grad():
         model.user_biases.weight[5], model.item_biases.weight[2] = 0.25, -1.0
     torch.testing.assert_close(model(users, items), 3.5 + dots + torch.tensor([-1.0, -0.75]))
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_features_add_to_rows_what_the_link_says(biases: bool) -> None:
+    features = RowFeatures.of("users", np.ones(USERS, np.int32), None, random_features(USERS, 5), CPU)
+    model = MatrixFactorization(USERS, ITEMS, 4, biases=biases, mean=3.5, features=Sides(features, None))
+    users, items = torch.tensor([0, 5, 5]), torch.tensor([2, 2, 7])
+    before = model(users, items)
+    assert model.item_link is None
+    assert model.user_link is not None
+    torch.testing.assert_close(model.user_link, torch.zeros(5, 4 + biases))
+    with torch.no_grad():
+        model.user_link.normal_(generator=torch.Generator().manual_seed(1))
+    added = features.times(model.user_link)[users]
+    expected = before + (added[:, :4] * model.item_factors(items)).sum(1) + added[:, 4:].sum(1)
+    torch.testing.assert_close(model(users, items), expected)
+    penalty = L2Penalty(torch.ones(USERS), torch.ones(ITEMS), l2=0.5, bias_l2=2.0)
+    squares = model.user_link.square().sum(0)
+    by_hand = LINK_L2 * (0.5 * squares[:4].sum() + 2.0 * squares[4:].sum())
+    torch.testing.assert_close(penalty.of_link(model.user_link, 4), by_hand)
+
+
+def test_the_finished_model_says_what_the_module_says() -> None:
+    ratings = a_hundred_ratings()
+    data = TrainingData(ratings, None, Sides(random_features(USERS, 5), random_features(ITEMS, 3)))
+    solver = Adam(TrainConfig(factors=3, epochs=2, batch=10), data, CPU)
+    for _ in range(2):
+        solver.run_epoch(quietly)
+    told = solver.model().predict(ratings.users, ratings.items, clip=False)
+    users, items = (torch.from_numpy(rows) for rows in (ratings.users, ratings.items))
+    np.testing.assert_allclose(told, solver.module(users, items).detach(), rtol=1e-5)
+    assert solver.module.item_link is not None
+    assert solver.module.item_link.abs().min() > 0
 
 
 def test_there_is_one_row_for_each_user_and_item_and_not_one_more() -> None:
@@ -238,7 +273,7 @@ def test_an_epochs_rmses_are_of_predictions_made_before_learning_from_the_batch(
 @pytest.mark.parametrize("biases", [True, False])
 def test_the_model_handed_over_predicts_as_the_module_does(biases: bool) -> None:
     ratings = a_hundred_ratings()
-    solver = Adam(TrainConfig(batch=30, factors=2, biases=biases), TrainingData(ratings), CPU)
+    solver = Adam(TrainConfig(batch=30, factors=2, biases=biases, side=("none",)), TrainingData(ratings), CPU)
     solver.run_epoch(quietly)
     model = solver.model()
     users, items = torch.from_numpy(ratings.users), torch.from_numpy(ratings.items)

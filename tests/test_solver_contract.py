@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from mfcli.config import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.config import SIDE_KINDS, TrainConfig
+from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import Stopped
 from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Solver, State
 from mfcli.solvers.create import create
-from tests.planted import CPU, full_matrix, planted_biases_and_factors, quietly, ratings_of, some_of
+from tests.planted import CPU, full_matrix, planted_biases_and_factors, quietly, random_features, ratings_of, some_of
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "adam": {"epochs": 3, "batch": 100},
@@ -33,9 +33,10 @@ TUNED: dict[str, dict[str, Any]] = {
     "gibbs": {"burn_in": 15, "samples": 25},
 }
 """Runs long enough to find the ratings that are planted."""
-WHOLE = full_matrix(40, 30, 2, 0.3)
+DAYS = np.random.default_rng(3).integers(0, 4, 40 * 30) * 86_400
+WHOLE = replace(full_matrix(40, 30, 2, 0.3), timestamps=DAYS)
 TRAIN, VALIDATION = some_of(replace(WHOLE, ratings=WHOLE.ratings.clip(0.5, 6)), 0.5)  # clicks are above 0
-DATA = TrainingData(TRAIN, VALIDATION)
+DATA = TrainingData(TRAIN, VALIDATION, Sides(random_features(40, 5), random_features(30, 4, seed=1)))
 
 every_solver = pytest.mark.parametrize("name", OPTIONS)
 of_ratings = pytest.mark.parametrize("name", TUNED)
@@ -74,7 +75,7 @@ def test_another_unit_changes_nothing_but_the_unit(name: str, unit: float) -> No
     told = []
     for scale in (1.0, unit):
         train, validation = (replace(part, ratings=part.ratings * np.float32(scale)) for part in (TRAIN, VALIDATION))
-        solver = built(name, TrainingData(train, validation))
+        solver = built(name, replace(DATA, train=train, validation=validation))
         epochs = [[e.train, e.validation, *e.errors.values(), *e.batch_rmse] for e in run(solver)]
         model = solver.model()
         predictions = model.predict(VALIDATION.users, VALIDATION.items)
@@ -171,7 +172,7 @@ def assert_same_epochs(got: list[Epoch], wanted: list[Epoch]) -> None:
 @pytest.mark.parametrize("unit", [1.0, 16.0], ids=["stars", "another unit"])
 def test_broken_off_at_any_batch_and_resumed_it_ends_in_the_same_bytes(name: str, share: float, unit: float) -> None:
     train, validation = (replace(part, ratings=part.ratings * np.float32(unit)) for part in (TRAIN, VALIDATION))
-    data, counting = TrainingData(train, validation), StopsAt()
+    data, counting = replace(DATA, train=train, validation=validation), StopsAt()
     undisturbed = built(name, data)
     wanted = [undisturbed.run_epoch(counting) for _ in range(undisturbed.epochs)]
 
@@ -186,6 +187,19 @@ def test_broken_off_at_any_batch_and_resumed_it_ends_in_the_same_bytes(name: str
     assert resumed.state().values == undisturbed.state().values
     for key, array in undisturbed.state().arrays.items():
         np.testing.assert_array_equal(resumed.state().arrays[key], array, key)
+
+
+@pytest.mark.parametrize("name", SIDE_KINDS)
+def test_the_share_explained_is_told_of_all_that_is_used(name: str) -> None:
+    solver = built(name)
+    run(solver)
+    shares = solver.explained()
+    assert {"exposure of users", "exposure of items", "users", "items"} <= set(shares)
+    assert all(0 < share < 2 for share in shares.values())
+    untold = built(name, side=("none",))
+    run(untold)
+    assert untold.explained() == {}
+    assert untold.model().to_bytes() != solver.model().to_bytes()
 
 
 @every_solver
@@ -249,7 +263,7 @@ def test_without_biases_a_pair_that_nobody_rated_is_the_mean(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["adam", "als"])
 def test_rows_without_ratings_have_no_factors_and_no_bias(name: str) -> None:
-    model = fitted(name, TrainingData(EDGES["rows without ratings"]))
+    model = fitted(name, TrainingData(EDGES["rows without ratings"]), side=("none",))
     assert model.biases is not None
     for factors, biases, n in zip(model.factors, model.biases, (TRAIN.n_users, TRAIN.n_items), strict=True):
         assert not factors[n:].any()
@@ -264,7 +278,7 @@ def test_rows_without_ratings_have_no_factors_and_no_bias(name: str) -> None:
 @pytest.mark.parametrize("biases", [True, False], ids=["biases", "no biases"])
 def test_the_model_can_fold_in_somebody_new_in_any_unit(name: str, biases: bool) -> None:
     items, ratings = np.array([4, 7, 9], np.int32), np.array([4.0, 2.5, 3.5], np.float32)
-    percent = TrainingData(replace(TRAIN, ratings=TRAIN.ratings * np.float32(32)))
+    percent = replace(DATA, train=replace(TRAIN, ratings=TRAIN.ratings * np.float32(32)), validation=None)
     in_stars = fold_in(fitted(name, biases=biases), items, ratings).model.scores(np.zeros(1, np.int32))
     in_percent = fold_in(fitted(name, percent, biases=biases), items, ratings * 32).model.scores(np.zeros(1, np.int32))
     np.testing.assert_allclose(in_percent / 32, in_stars, 1e-4)

@@ -262,7 +262,8 @@ def test_without_a_validation_part_the_last_epoch_is_kept(artifacts: Path, mfcli
     config = TrainConfig(dir=artifacts, factors=4, epochs=3)
     done = train(config)
     assert (done.best_epoch, done.epochs, done.validation_rmse) == (3, 3, None)
-    solver = create(config, TrainingData(Prepared(Artifacts(artifacts).data.record()).part("train")), CPU)
+    prepared = Prepared(Artifacts(artifacts).data.record())
+    solver = create(config, TrainingData(prepared.part("train"), None, prepared.features()), CPU)
     for _ in range(3):
         solver.run_epoch(quietly)
     assert files(artifacts)["model.safetensors"] == solver.model().to_bytes()

@@ -1,5 +1,8 @@
 """Mini-batches and Adam (Kingma and Ba, ICLR 2015): the article's way, with biases, L2 and a learning-rate schedule.
 
+Where something is known of the rows, a row's vector is its own and what its features add (SVDFeature: Chen et al., JMLR
+2012; LightFM: Kula, 2015).
+
 The parts are the article's: a Dataset, a DataLoader, an nn.Module, a criterion, Adam. A whole batch is fetched by one
 indexing, so that what is left to do is arithmetic.
 """
@@ -20,14 +23,23 @@ from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
 from mfcli.solvers.compute import Compute, torch_threads
-from mfcli.solvers.fitted import factor_model, validate
+from mfcli.solvers.fitted import row_model, validate
+from mfcli.solvers.row_features import RowFeatures, by_side, row_features
 from mfcli.solvers.seeds import mixed_seed
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
+LINK_L2 = 100.0  # L2 of the links over the whole training part, in units of --l2 and --bias-l2
+
+NO_FEATURES: Sides[RowFeatures | None] = Sides(None, None)
+
+Batch = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+"""The rows of a batch: factors (b, k) of users and of items, then their biases (b,) or None."""
 
 
 class MatrixFactorization(nn.Module):
     """r̂ = μ + b_u + b_i + p_u·q_i, or p_u·q_i alone.
+
+    To factors and bias of a row with features f is added Bᵀf. The side's link B is (f, k + 1), without biases (f, k).
 
     Args:
         n_users, n_items: rows of the embeddings.
@@ -36,6 +48,7 @@ class MatrixFactorization(nn.Module):
         mean: μ, the mean training rating.
         init_std: standard deviation of the initial factors; biases start at 0.
         generator: of the initial factors.
+        features: of users and items, or None; links start at 0.
     """
 
     def __init__(
@@ -48,13 +61,17 @@ class MatrixFactorization(nn.Module):
         mean: float = 0.0,
         init_std: float = 0.05,
         generator: torch.Generator | None = None,
+        features: Sides[RowFeatures | None] = NO_FEATURES,
     ) -> None:
         super().__init__()
-        self.mean = mean
+        self.mean, self.features = mean, features
         self.user_factors = nn.Embedding(n_users, factors)
         self.item_factors = nn.Embedding(n_items, factors)
         self.user_biases = nn.Embedding(n_users, 1) if biases else None
         self.item_biases = nn.Embedding(n_items, 1) if biases else None
+        self.user_link, self.item_link = (
+            None if side is None else nn.Parameter(torch.empty(side.width, factors + int(biases))) for side in features
+        )
         with torch.no_grad():
             for name, table in self.named_parameters():
                 if "factors" in name:
@@ -62,14 +79,28 @@ class MatrixFactorization(nn.Module):
                 else:
                     table.zero_()
 
-    def lookup(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """The batch's rows: factors (b, k) of users and items, then their biases (b,) or None."""
+    def lookup(self, users: Tensor, items: Tensor) -> Batch:
+        """The batch's own rows, without what their features add."""
         user_biases = self.user_biases(users).squeeze(1) if self.user_biases is not None else None
         item_biases = self.item_biases(items).squeeze(1) if self.item_biases is not None else None
         return self.user_factors(users), self.item_factors(items), user_biases, item_biases
 
+    def moved(
+        self,
+        users: Tensor,
+        items: Tensor,
+        p: Tensor,
+        q: Tensor,
+        user_biases: Tensor | None,
+        item_biases: Tensor | None,
+    ) -> Batch:
+        """The batch's rows with what their features add, from what lookup gave."""
+        p, user_biases = _moved(self.features.users, self.user_link, users, p, user_biases)
+        q, item_biases = _moved(self.features.items, self.item_link, items, q, item_biases)
+        return p, q, user_biases, item_biases
+
     def combine(self, p: Tensor, q: Tensor, user_biases: Tensor | None, item_biases: Tensor | None) -> Tensor:
-        """(b,) predictions from what lookup gave. The article's ``bmm`` of p and q is this sum, row by row."""
+        """(b,) predictions of a batch's rows. The article's ``bmm`` of p and q is this sum, row by row."""
         dots = (p * q).sum(1)
         if user_biases is None or item_biases is None:
             return dots
@@ -77,7 +108,18 @@ class MatrixFactorization(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """(b,) predictions, not clipped, for (b,) users and (b,) items."""
-        return self.combine(*self.lookup(users, items))
+        return self.combine(*self.moved(users, items, *self.lookup(users, items)))
+
+
+def _moved(
+    features: RowFeatures | None, link: Tensor | None, rows: Tensor, factors: Tensor, biases: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """(b, k) factors and (b,) biases of (b,) rows of one side, with what their features add."""
+    if features is None or link is None:
+        return factors, biases
+    added = features.times_at(rows, link)
+    k = factors.shape[1]
+    return factors + added[:, :k], None if biases is None else biases + added[:, k]
 
 
 class RMSELoss(nn.Module):
@@ -120,6 +162,11 @@ class L2Penalty(nn.Module):
         )
         return weighted.mean()
 
+    def of_link(self, link: Tensor, factors: int) -> Tensor:
+        """Of a (f, factors + 1) or (f, factors) link: what a whole epoch pays."""
+        of_factors, of_biases = link[:, :factors].square().sum(), link[:, factors:].square().sum()
+        return LINK_L2 * (self.l2 * of_factors + self.bias_l2 * of_biases)
+
 
 class LeanAdam(torch.optim.Adam):
     """torch's Adam without the import of torch's compiler, which takes 2 s and which nothing here uses.
@@ -157,6 +204,7 @@ class Adam(Solver):
             mean=float(train.ratings.mean(dtype=np.float64)),
             init_std=config.init_std,
             generator=torch.Generator().manual_seed(mixed_seed(config.seed, -1)),
+            features=row_features(config, data, compute),
         ).to(device)
         self.criterion = (RMSELoss() if config.loss == "rmse" else nn.MSELoss()).to(device)
         counts = torch.from_numpy(train.user_counts()), torch.from_numpy(train.item_counts())
@@ -201,16 +249,21 @@ class Adam(Solver):
 
     def _step(self, users: Tensor, items: Tensor, ratings: Tensor) -> None:
         rows = self.module.lookup(users, items)
-        predicted = self.module.combine(*rows)
+        predicted = self.module.combine(*self.module.moved(users, items, *rows))
         loss = self.criterion(predicted, ratings)
         if self.config.l2 or self.config.bias_l2:
             loss = loss + self.penalty(users, items, *rows)
+            for link in self._links():
+                loss = loss + self.penalty.of_link(link, self.config.factors) / len(self.data.train)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
         with torch.no_grad():  # stays on the device: nothing waits for it
             self.squared_errors[self.batches.first] = (predicted - ratings).square().sum()
+
+    def _links(self) -> list[Tensor]:
+        return [link for link in (self.module.user_link, self.module.item_link) if link is not None]
 
     def _progress(self) -> tuple[float, float]:
         """The last batch's RMSE and the running RMSE."""
@@ -220,13 +273,26 @@ class Adam(Solver):
         return float((sums[-1] / (seen - (done - 1) * size)).sqrt()), float((sums.sum() / seen).sqrt())
 
     def model(self) -> FactorModel:
-        module, train, options = self.module, self.data.train, self.config
-        users, items = train.user_counts(), train.item_counts()
-        factors, biases = Sides(_rated(module.user_factors, users), _rated(module.item_factors, items)), None
-        if module.user_biases is not None and module.item_biases is not None:
-            biases = Sides(_rated(module.user_biases, users)[:, 0], _rated(module.item_biases, items)[:, 0])
+        options = self.config
         newcomer = NewcomerPrior.of_penalties(options.factors, options.l2, options.bias_l2 if options.biases else None)
-        return factor_model(train, factors, biases, newcomer=newcomer)
+        return row_model(self.data.train, self._rows(), options.biases, newcomer)
+
+    def _rows(self) -> Sides[Tensor]:
+        """(n_users, d) and (n_items, d) rows of the model, whose last number is a bias if it has biases."""
+        module, train = self.module, self.data.train
+        counts, features = Sides(train.user_counts(), train.item_counts()), module.features
+        return Sides(
+            _rows(module.user_factors, module.user_biases, counts.users, features.users, module.user_link),
+            _rows(module.item_factors, module.item_biases, counts.items, features.items, module.item_link),
+        )
+
+    def explained(self) -> dict[str, float]:
+        module, rows = self.module, self._rows()
+        users, items = (
+            {} if features is None or link is None else features.explained(link.detach(), of_side)
+            for features, link, of_side in zip(module.features, (module.user_link, module.item_link), rows, strict=True)
+        )
+        return by_side(users, items)
 
     def state(self) -> State:
         optimizer = self.optimizer.state_dict()
@@ -254,10 +320,17 @@ class Adam(Solver):
         self.batches.epoch, self.batches.first = batches.values["epoch"], batches.values["first"]
 
 
-def _rated(table: nn.Embedding, counts: Int32s) -> Tensor:
-    """The (n, k) rows; 0 in place of those without ratings, which are still the numbers they began as."""
-    weights = table.weight.detach()
-    return torch.where(torch.from_numpy(counts > 0)[:, None].to(weights.device), weights, 0)
+def _rows(
+    factors: nn.Embedding,
+    biases: nn.Embedding | None,
+    counts: Int32s,
+    features: RowFeatures | None,
+    link: Tensor | None,
+) -> Tensor:
+    """(n, d) rows of one side. Of those without ratings only what their features say: else they are as they began."""
+    own = factors.weight.detach() if biases is None else torch.cat([factors.weight, biases.weight], 1).detach()
+    own = torch.where(torch.from_numpy(counts > 0)[:, None].to(own.device), own, 0)
+    return own if features is None or link is None else own + features.times(link.detach())
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
