@@ -11,7 +11,6 @@ makes a command's parameters of them.
 import functools
 import inspect
 import re
-import shlex
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -294,6 +293,8 @@ class Options:
 
     def shell_line(self) -> str:
         """The command that makes the result again, quoted for a shell; options with their defaults are left out."""
+        import shlex
+
         defaults, words = self.defaults(), ["mfcli", self.command]
         for option in self.options():
             value = getattr(self, option.name)

@@ -90,13 +90,10 @@ def _parameters(option: Option, kind: type[Config]) -> list[inspect.Parameter]:
 
 
 def _warn_of_unknown_variables(terminal: Terminal) -> None:
-    """A variable that no option has is a slip of the pen, or meant for another version."""
-    options = [(option, kind.command) for kind in Config.__subclasses__() for option in kind.options()]
-    known = {
-        *OTHER_VARIABLES,
-        TESTS_VARIABLE,
-        *(name for option, command in options for name in _variables(option, command)),
-    }
+    """Warn of every variable MFCLI_* that no option has: it is misspelt, or meant for another version."""
+    known = {*OTHER_VARIABLES, TESTS_VARIABLE}
+    for kind in Config.__subclasses__():
+        known.update(name for option in kind.options() for name in _variables(option, kind.command))
     for name in sorted(os.environ.keys() - known):
         if name.startswith("MFCLI_"):
             import difflib

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from mfcli.cli.console import pairs, table
 from mfcli.cli.progress import clock
-from mfcli.models.measures import MEASURES
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
@@ -62,6 +61,8 @@ def prepared(done: "PreparedSummary") -> str:
 
 
 def trained(done: "Trained") -> str:
+    from mfcli.models.measures import MEASURES
+
     averaged = done.averages_samples
     values = {
         "epochs": f"{done.epochs}" if averaged else f"{done.epochs}, best {done.best_epoch}",
