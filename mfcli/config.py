@@ -21,8 +21,8 @@ Feedback = Literal["ratings", "clicks"]
 RankBy = Literal["likely", "rating", "lower-bound", "exposure"]
 RANK_BY = Opt(
     "What makes an item good. likely: how likely the user is to meet it and how well they would like it, together. "
-    "rating: the predicted rating alone. lower-bound: that less one standard deviation (solver gibbs). "
-    "exposure: how likely the user is to meet it.",
+    "rating: the predicted rating alone. lower-bound: that less two standard deviations of the prediction "
+    "(solver gibbs). exposure: how likely the user is to meet it.",
     shared=True,
 )
 

@@ -18,10 +18,10 @@ from mfcli.data.prepared import PARTS, Prepared
 from mfcli.data.ratings import Float32s, Int64s, ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
-from mfcli.models.model import FactorModel
+from mfcli.models.model import Deviations, FactorModel
 from mfcli.models.ranking import Ranked, rank
 from mfcli.models.run import TrainedRun, open_run
-from mfcli.models.scorers import Deviations, scorer
+from mfcli.models.scorers import scorer
 
 NEW_USER = "new"  # what somebody is called who is not in the data
 
@@ -204,7 +204,7 @@ def _for_somebody_new(config: RecommendConfig, file: Path, trained: TrainedRun, 
     rated = np.array(trained.prepared.item_rows(ids), np.int32)
     newcomer = fold_in(trained.model, rated, given)
     exposure = trained.exposure and trained.exposure.with_newcomer(rated, given)
-    good = scorer(config.rank_by, newcomer.model, exposure, newcomer.deviations)
+    good = scorer(config.rank_by, newcomer.model, exposure, newcomer.uncertainties)
     hidden = None if config.include_seen else ItemLists(np.array([0, len(rated)]), rated)
     (ranked,) = rank(good, np.array([0]), config.n, hidden=hidden)
     return items.block([NEW_USER], ranked, newcomer.model, newcomer.deviations)

@@ -44,6 +44,7 @@ def test_fold_in_is_ridge_regression() -> None:
     newcomer = fold_in(model, RATED, GIVEN)
     np.testing.assert_allclose(vector(newcomer), [*ridge.coef_, ridge.intercept_], rtol=1e-4)
     assert newcomer.deviations(np.array([0]), np.array([0])) is None
+    assert newcomer.uncertainties(np.array([0]), np.array([0])) is None
 
 
 def test_fold_in_is_where_the_penalized_error_has_no_slope(model: FactorModel) -> None:
@@ -88,6 +89,8 @@ def test_where_the_noise_is_known_fold_in_is_bayesian_regression(model: FactorMo
     np.testing.assert_allclose(
         deviations[items] ** 2, noise[items, 0] + np.diag(design @ covariance @ design.T), rtol=1e-3
     )
+    uncertainties = newcomer.uncertainties(np.array([0]), np.arange(ITEMS))
+    np.testing.assert_allclose(uncertainties**2 + noise[:, 0], deviations**2, rtol=1e-3)
     assert (
         fold_in(model, items[:1], ratings[:1]).deviations(np.array([0]), np.arange(ITEMS)) > deviations - 1e-6
     ).all()

@@ -29,7 +29,7 @@ def the_exposure() -> Exposure:
 
 def of(rank_by: RankBy) -> Scorer:
     model = the_model()
-    return scorer(rank_by, model, the_exposure(), model.deviations)
+    return scorer(rank_by, model, the_exposure(), model.uncertainties)
 
 
 EVERY: dict[str, Scorer] = {
@@ -54,11 +54,11 @@ def test_likely_is_exposure_times_liking() -> None:
     np.testing.assert_allclose(of("likely").exact(*ALL), expected, rtol=1e-6)
 
 
-def test_the_lower_bound_is_a_standard_deviation_below_the_rating() -> None:
+def test_the_lower_bound_is_two_standard_deviations_of_the_prediction_below_it() -> None:
     model = the_model()
-    deviations = model.deviations(*ALL)
-    assert deviations is not None
-    np.testing.assert_allclose(of("lower-bound").exact(*ALL), model.exact(*ALL) - deviations, rtol=1e-6)
+    assert model.variances is not None
+    margin = 2 * np.sqrt(np.outer(*model.variances)).ravel()
+    np.testing.assert_allclose(of("lower-bound").exact(*ALL), model.exact(*ALL) - margin, rtol=1e-5, atol=1e-6)
 
 
 def test_a_rating_is_the_prediction_not_clipped() -> None:

@@ -60,6 +60,32 @@ def test_evaluate_says_how_well_calibrated_it_is(gibbs: Path, mfcli: Runner) -> 
     assert told["log_density"] == pytest.approx(density.mean(), rel=1e-5)
 
 
+def test_the_lower_bound_ranks_by_the_rating_less_two_standard_deviations_of_the_prediction(
+    gibbs: Path, mfcli: Runner
+) -> None:
+    items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
+    users = pq.read_table(gibbs / "data/users.parquet")["id"].to_pylist()
+    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    assert model.variances is not None
+    user = users.index(3)
+    bounds = model.scores(np.array([user]))[0] - 2 * np.sqrt(model.variances.users[user] * model.variances.items)
+    options = ("--run", "g", "--rank-by", "lower-bound", "-n", len(items), "--include-seen", "--format", "jsonl")
+    rows = [json.loads(line) for line in mfcli("recommend", *options, "--user", 3).stdout.splitlines()]
+    assert [row["item"] for row in rows] == [items[row] for row in np.argsort(-bounds)]
+    np.testing.assert_allclose([row["score"] for row in rows], np.sort(bounds)[::-1], rtol=1e-5)
+    (gibbs.parent / "new.csv").write_text(f"item,rating\n{items[3]},4\n{items[5]},1")
+    folded = [json.loads(r) for r in mfcli("recommend", *options, "--ratings", "new.csv").stdout.splitlines()]
+    assert len(folded) == len(items)
+    assert all(row["score"] < row["prediction"] for row in folded[:5])
+
+
+def test_a_solver_that_cannot_tell_has_no_lower_bound(artifacts: Path, mfcli: Runner) -> None:
+    for command in (("recommend", "--user", 3), ("evaluate", "--top", 5)):
+        done = mfcli(*command, "--rank-by", "lower-bound")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "--solver gibbs" in done.stderr
+
+
 def test_a_solver_that_cannot_tell_is_a_usage_error(artifacts: Path, mfcli: Runner) -> None:
     done = mfcli("recommend", "--user", 3, "--with-std")
     assert (done.returncode, done.stdout) == (2, "")

@@ -31,10 +31,21 @@ class FoldedIn:
         """As :meth:`FactorModel.deviations`, were the items known for sure. All ``users`` are 0."""
         if self.covariance is None or self.noise is None:
             return None
-        design = _design(self.model, items.ravel())
-        variances = self.noise[items] + ((design @ self.covariance) * design).sum(1).reshape(items.shape)
-        deviations: Float32s = np.sqrt(variances).astype(np.float32)
+        deviations: Float32s = np.sqrt(self.noise[items] + self._variances(self.covariance, items)).astype(np.float32)
         return deviations
+
+    def uncertainties(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
+        """As :meth:`FactorModel.uncertainties`, were the items known for sure. All ``users`` are 0."""
+        if self.covariance is None:
+            return None
+        deviations: Float32s = np.sqrt(self._variances(self.covariance, items)).astype(np.float32)
+        return deviations
+
+    def _variances(self, covariance: Float64s, items: npt.NDArray[Any]) -> Float64s:
+        """Variances of the predictions for these items, of the shape of ``items``."""
+        design = _design(self.model, items.ravel())
+        variances: Float64s = ((design @ covariance) * design).sum(1).reshape(items.shape)
+        return variances
 
 
 def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:

@@ -4,7 +4,7 @@ A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of
 Of clicks: p_u·q_i, a score about 1 for what was clicked and about 0 for what was not, which is clipped to nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,6 +22,9 @@ PAIRS_AT_ONCE = 250_000
 SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
 NEWCOMER = "newcomer_"
+
+Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
+"""Standard deviations for rows of users and of items, as :meth:`FactorModel.deviations` and ``uncertainties`` give."""
 
 Dots = TypeVar("Dots", Float32s, Float64s)
 
@@ -130,6 +133,13 @@ class FactorModel:
             return None
         noise = self.noise.users[users] * self.noise.items[items]
         deviations: Float32s = np.sqrt(noise + self.variances.users[users] * self.variances.items[items])
+        return deviations
+
+    def uncertainties(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
+        """Standard deviations of the predictions themselves, without the noise; else as :meth:`deviations`."""
+        if self.variances is None:
+            return None
+        deviations: Float32s = np.sqrt(self.variances.users[users] * self.variances.items[items])
         return deviations
 
     def clip(self, scores: Float32s) -> Float32s:

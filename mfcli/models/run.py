@@ -35,7 +35,7 @@ class TrainedRun:
 
     def scorer(self, rank_by: RankBy) -> Scorer:
         """What ranks the items for the users of the data, if the run was opened for ranking so."""
-        return scorer(rank_by, self.model, self.exposure, self.model.deviations)
+        return scorer(rank_by, self.model, self.exposure, self.model.uncertainties)
 
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
@@ -66,7 +66,7 @@ def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> 
                 f"run `{record.command}` again"
             )
         model = FactorModel.from_bytes(record.read(MODEL))
-        if rank_by == "lower-bound" and model.noise is None:
+        if rank_by == "lower-bound" and model.variances is None:
             raise UsageError(
                 f"--rank-by lower-bound: the solver of run '{name}' does not tell how sure it is; "
                 "train with --solver gibbs"

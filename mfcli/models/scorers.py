@@ -1,6 +1,5 @@
 """What may say how good items are for a user, beside the model's rating and the exposure alone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,13 @@ import numpy.typing as npt
 from mfcli.config import RankBy
 from mfcli.data.ratings import Float32s, Int32s, Int64s
 from mfcli.models.exposure import Exposure
-from mfcli.models.model import FactorModel
+from mfcli.models.model import Deviations, FactorModel
 from mfcli.models.ranking import Scorer
 
 Float64s = npt.NDArray[np.float64]
-Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
 
 TASTE = 0.4  # what a standard deviation of the ratings counts for, as a power of e
+CAUTION = np.float32(2)  # standard deviations
 SOFTNESS = 1e-3  # exposures below about this are told apart, but count for nothing
 
 
@@ -56,15 +55,17 @@ class Likely:
 
 @dataclass(frozen=True)
 class LowerBound:
-    """The predicted rating, not clipped, less one standard deviation of the rating about it: five of six are above.
+    """The predicted rating, not clipped, less two standard deviations of the prediction itself.
+
+    Of 40 predictions as unsure as that, 39 should be above it, were they free of the ratings' noise.
 
     Attributes:
         model: predicts.
-        deviations: gives, as :meth:`FactorModel.deviations`, the standard deviations for rows of users and items.
+        uncertainties: of the predictions, as :meth:`FactorModel.uncertainties` gives them.
     """
 
     model: FactorModel
-    deviations: Deviations
+    uncertainties: Deviations
 
     @property
     def n_items(self) -> int:
@@ -73,17 +74,17 @@ class LowerBound:
     def scores(self, users: Int64s) -> Float32s:
         """(len(users), n_items) float32."""
         out = self.model.scores(users)
-        out -= self._deviations(users[:, None], np.arange(self.n_items))
+        out -= self._margin(users[:, None], np.arange(self.n_items))
         return out
 
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows."""
-        return self.model.exact(users, items) - self._deviations(users, items)
+        return self.model.exact(users, items) - self._margin(users, items)
 
-    def _deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
-        deviations = self.deviations(users, items)
-        assert deviations is not None, "open_run has refused a run that does not tell them"
-        return deviations
+    def _margin(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
+        uncertainties = self.uncertainties(users, items)
+        assert uncertainties is not None, "open_run has refused a run that does not tell them"
+        return CAUTION * uncertainties
 
 
 @dataclass(frozen=True)
@@ -133,18 +134,18 @@ class Chance:
         return draws
 
 
-def scorer(rank_by: RankBy, model: FactorModel, exposure: Exposure | None, deviations: Deviations) -> Scorer:
+def scorer(rank_by: RankBy, model: FactorModel, exposure: Exposure | None, uncertainties: Deviations) -> Scorer:
     """What ranks items by ``rank_by``.
 
     Args:
         rank_by: as the option.
         model: predicts the ratings of some users.
         exposure: of the same users to the same items; not needed for ``rating`` and ``lower-bound``.
-        deviations: as :class:`LowerBound` has them.
+        uncertainties: as :class:`LowerBound` has them.
     """
     if rank_by == "rating":
         return model
     if rank_by == "lower-bound":
-        return LowerBound(model, deviations)
+        return LowerBound(model, uncertainties)
     assert exposure is not None, "open_run has read it"
     return exposure if rank_by == "exposure" else Likely(model, exposure)
