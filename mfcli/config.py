@@ -501,9 +501,14 @@ class EvaluateConfig(Config):
         Opt("Exit with 7 if the RMSE is above this.", range="[0, inf)", recorded=False),
     ] = None
     top: Annotated[
-        int,
-        Opt("Also rank: precision, recall and NDCG of every user's top N; 0: do not.", range="[0, inf)", metavar="N"),
-    ] = 0
+        tuple[int, ...],
+        Opt(
+            "Also judge every user's top N, beside the most popular items and chance; several N separated by commas; "
+            "0: do not.",
+            range="[0, inf)",
+            metavar="N[,N...]",
+        ),
+    ] = ()
     rank_by: Annotated[RankBy, RANK_BY] = "likely"
     relevant: Annotated[
         float | None,

@@ -10,27 +10,46 @@ from mfcli.config import EvaluateConfig
 from mfcli.data.ratings import Ratings
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
+from mfcli.models.lists import Figures, Judge
 from mfcli.models.model import FactorModel
-from mfcli.models.ranking import rank
 from mfcli.models.run import TrainedRun, open_run
+from mfcli.models.scorers import Chance, Popularity
 from mfcli.progress import Progress
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """How good the top n of every user are.
+class Lists:
+    """How good the top n of every user are, beside the same list for all and lists drawn at random.
 
     Attributes:
-        n: ranks that count.
-        relevant_from: rating from which an item of the part is relevant.
-        users: how many have a relevant item in the part.
-        means: of each metric of :data:`mfcli.models.metrics.RANKING` over these users; 0 if there are none.
+        n: items in each list.
+        run, popular, random: figures by their names: the means over users of precision, recall, NDCG, MAP, MRR and
+            hit_rate; coverage, Gini and mean_popularity of all lists together.
     """
 
     n: int
+    run: Figures
+    popular: Figures
+    random: Figures
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well the run ranks.
+
+    Attributes:
+        rank_by: what ranked its items.
+        candidates: which items the lists are made of.
+        relevant_from: rating from which an item of the part is relevant.
+        users: how many have a relevant item in the part; they get the lists.
+        lists: of each length asked for.
+    """
+
+    rank_by: str
+    candidates: str
     relevant_from: float
     users: int
-    means: dict[str, float]
+    lists: list[Lists]
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         ArtifactError: run or data are absent, damaged or not of each other.
     """
     progress = progress or Progress()
-    trained = open_run(Artifacts(config.dir), config.run, config.rank_by if config.top else None)
+    trained = open_run(Artifacts(config.dir), config.run, config.rank_by if any(config.top) else None)
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
 
     def errors(model: FactorModel) -> tuple[float, float]:
@@ -117,7 +136,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         fallbacks=int((~trained.model.known(part.users, part.items)).sum()),
         oracle_rmse=trained.prepared.record.results.get("oracle_rmse"),
         calibration=_calibration(trained.model, part),
-        ranking=_ranking(config, trained, train, part, progress) if config.top else None,
+        ranking=_ranking(config, trained, train, part, progress),
         max_rmse=config.max_rmse,
         passed=None if config.max_rmse is None else rmse <= config.max_rmse,
     )
@@ -140,19 +159,26 @@ def _calibration(model: FactorModel, part: Ratings) -> Calibration | None:
     )
 
 
-def _ranking(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress) -> Ranking:
-    """Rank, for every user with a relevant item in the part, all items without a training rating of theirs."""
+def _ranking(
+    config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings, progress: Progress
+) -> Ranking | None:
+    """Lists for every user with a relevant item in the part. Warns if those of the most popular items are better."""
+    sizes = sorted({size for size in config.top if size})
+    if not sizes:
+        return None
     relevant_from = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
-    relevant = part.take(part.ratings >= relevant_from).by_user()
-    users = np.flatnonzero(np.diff(relevant.starts))
-    hidden = None if config.part == "train" else train.by_user()
-    sums = np.zeros(len(metrics.RANKING))
-    with progress.bar("ranking", len(users)) as advance:
-        for ranked in rank(trained.scorer(config.rank_by), users, config.top, hidden=hidden):
-            for user, items in zip(ranked.users, ranked.items, strict=True):
-                wanted = relevant.for_user(user)
-                hits = np.isin(items, wanted)
-                sums += [metric(hits, config.top, len(wanted)) for metric in metrics.RANKING.values()]
-            advance(len(ranked.users))
-    means = dict(zip(metrics.RANKING, (sums / max(1, len(users))).tolist(), strict=True))
-    return Ranking(config.top, relevant_from, len(users), means)
+    popularity, of_train = train.item_counts(), config.part == "train"
+    hidden = None if of_train else train.by_user()
+    judge = Judge(part.take(part.ratings >= relevant_from), hidden, popularity)
+    scorers = (trained.scorer(config.rank_by), Popularity(popularity), Chance(train.n_items))
+    with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
+        run, popular, random = (judge.figures(one, sizes, advance) for one in scorers)
+    lists = [Lists(size, run[size], popular[size], random[size]) for size in sizes]
+    for one in lists:
+        if one.run["NDCG"] < one.popular["NDCG"]:
+            progress.warn(
+                f"run '{config.run}' ranked by {config.rank_by} is worse than the list of the most popular items: "
+                f"NDCG@{one.n} {one.run['NDCG']:.4f} against {one.popular['NDCG']:.4f}"
+            )
+    candidates = "all items" if of_train else "all items without a training rating of the user's"
+    return Ranking(config.rank_by, candidates, relevant_from, len(judge.users), lists)

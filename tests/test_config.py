@@ -63,6 +63,7 @@ SAID = [
     Said(EvaluateConfig, "part", "train", ("MFCLI_EVALUATE_PART", "val"), "--part=test", "train", "val", "test"),
     Said(PlotConfig, "compare", ["a"], ("MFCLI_PLOT_COMPARE", "c,d"), "--compare=e,f", ("a",), ("c", "d"), ("e", "f")),
     Said(RecommendConfig, "user", ["a"], ("MFCLI_RECOMMEND_USER", "c d"), "--user=e,f", ("a",), ("c", "d"), ("e,f",)),
+    Said(EvaluateConfig, "top", 5, ("MFCLI_EVALUATE_TOP", "6,7"), "--top=8,9", (5,), (6, 7), (8, 9)),
     Said(RecommendConfig, "n", 5, ("MFCLI_RECOMMEND_N", "6"), "--top=7", 5, 6, 7, beside="--all-users"),
     Said(RecommendConfig, "n", 5, ("MFCLI_RECOMMEND_TOP", "6"), "-n7", 5, 6, 7, beside="--all-users"),
 ]
@@ -219,23 +220,24 @@ def numbers(kind: type[Config]) -> list[Option]:
 def test_every_number_has_a_range_that_holds_its_default(kind: type[Config]) -> None:
     for option in numbers(kind):
         assert option.opt.range, option.name
-        assert option.default is None or option.default in Interval(option.opt.range), option.name
+        for default in option.default if option.several else (option.default,):
+            assert default is None or default in Interval(option.opt.range), option.name
 
 
-def _out_of_range() -> Iterator[tuple[type[Config], str, float]]:
+def _out_of_range() -> Iterator[tuple[type[Config], str, Any]]:
     for kind in KINDS:
         for option in numbers(kind):
             interval, step = Interval(option.opt.range or ""), 1 if option.kind is int else 1e-9
             candidates = (interval.low - step, interval.low, interval.high, interval.high + step)
             outside = [value for value in candidates if value not in interval]
             assert len(outside) >= 2
-            for value in outside:
-                yield kind, option.name, option.kind(value) if math.isfinite(value) else value
-            yield kind, option.name, math.nan
+            for value in [*outside, math.nan]:
+                bad = option.kind(value) if math.isfinite(value) else value
+                yield kind, option.name, (bad,) if option.several else bad
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), [*_out_of_range()])
-def test_no_number_outside_its_range_gets_through(kind: type[Config], field: str, value: float) -> None:
+def test_no_number_outside_its_range_gets_through(kind: type[Config], field: str, value: Any) -> None:
     with pytest.raises(UsageError, match=r"^--[a-z0-9-]+: .* is not (in [\[(]|a whole number)"):
         kind(**{field: value})
 

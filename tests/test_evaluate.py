@@ -1,6 +1,7 @@
 """Evaluation against numbers computed from the files alone, and the gate."""
 
 import hashlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from mfcli.config import EvaluateConfig, Part, TrainConfig
 from mfcli.errors import ArtifactError
 from mfcli.evaluate import Evaluation, evaluate
 from mfcli.models import ranking as module
+from mfcli.models.scorers import Chance
 from mfcli.progress import Progress
 from tests.conftest import Runner, run_mfcli
 
@@ -154,33 +156,117 @@ def test_top_is_what_brute_force_finds(
 ) -> None:
     """Every item without a training rating of the user is ranked; users without a relevant test item do not count."""
     monkeypatch.setattr(module, "SCORES_AT_ONCE", at_once)
-    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=relevant, rank_by="rating")).ranking
-    train, test, scores = part(trained, "train"), part(trained), all_scores(trained)
+    ranking = evaluate(EvaluateConfig(dir=trained, top=(5, 2), relevant=relevant, rank_by="rating")).ranking
+    train, test, ratings = part(trained, "train"), part(trained), all_scores(trained)
     wanted = test[test["rating"] > train["rating"].mean()] if relevant is None else test[test["rating"] >= relevant]
-    expected: dict[str, list[float]] = {"precision": [], "recall": [], "NDCG": []}
-    for user, mine in wanted.groupby("user")["item"]:
-        candidates = np.setdiff1d(np.arange(scores.shape[1]), train["item"][train["user"] == user])
-        best = sorted(candidates, key=lambda item: -scores[user, item])[:5]
-        found = len(set(best) & set(mine))
-        expected["precision"].append(found / 5)
-        expected["recall"].append(found / len(mine))
-        expected["NDCG"].append(ndcg_score([np.isin(candidates, mine)], [scores[user, candidates]], k=5))
+    popularity = train["item"].value_counts().reindex(range(ratings.shape[1]), fill_value=0).to_numpy()
     assert ranking is not None
-    assert ranking.users == len(expected["recall"]) > 10
-    assert (ranking.n, ranking.relevant_from > 3) == (5, True)
-    assert ranking.means == pytest.approx({name: np.mean(values) for name, values in expected.items()})
+    assert ranking.users == wanted["user"].nunique() > 10
+    assert (ranking.rank_by, [one.n for one in ranking.lists], ranking.relevant_from > 3) == ("rating", [2, 5], True)
+    assert ranking.candidates == "all items without a training rating of the user's"
+    for lists in ranking.lists:
+        for found, scores in ((lists.run, ratings), (lists.popular, np.tile(popularity, (len(ratings), 1)))):
+            expected: dict[str, list[float]] = {name: [] for name in ("precision", "recall", "NDCG", "hit_rate")}
+            taken = np.zeros(len(popularity), int)
+            for user, mine in wanted.groupby("user")["item"]:
+                candidates = np.setdiff1d(np.arange(scores.shape[1]), train["item"][train["user"] == user])
+                best = sorted(candidates, key=lambda item: (-scores[user, item], item))[: lists.n]
+                taken[best] += 1
+                hits = len(set(best) & set(mine))
+                expected["precision"].append(hits / lists.n)
+                expected["recall"].append(hits / len(mine))
+                expected["hit_rate"].append(hits > 0)
+                untied = [scores[user, i] - 1e-9 * i for i in candidates]
+                expected["NDCG"].append(ndcg_score([np.isin(candidates, mine)], [untied], k=lists.n))
+            assert {name: found[name] for name in expected} == pytest.approx(
+                {name: np.mean(values) for name, values in expected.items()}, rel=1e-6
+            )
+            assert found["coverage"] == (taken > 0).mean()
+            assert found["mean_popularity"] == pytest.approx((taken * popularity).sum() / taken.sum())
+
+
+def test_the_default_ranking_and_the_most_popular_items_beat_chance(trained: Path) -> None:
+    ranking = evaluate(EvaluateConfig(dir=trained, top=(10,))).ranking
+    assert ranking is not None
+    (lists,) = ranking.lists
+    assert (ranking.rank_by, lists.n) == ("likely", 10)
+    assert min(lists.run["NDCG"], lists.popular["NDCG"]) > lists.random["NDCG"]
+    assert lists.random["Gini"] < lists.run["Gini"] < lists.popular["Gini"]
+    assert lists.random["coverage"] == 1
+    assert list(lists.run)[6:] == ["coverage", "Gini", "mean_popularity"]
+
+
+class Warnings(Progress):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+def test_a_ranking_worse_than_popularity_is_a_warning(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worse, better = Warnings(), Warnings()
+    evaluate(EvaluateConfig(dir=trained, top=(5, 10), rank_by="rating"), worse)
+    monkeypatch.setattr("mfcli.evaluate.Popularity", lambda counts: Chance(len(counts), seed=1))
+    evaluate(EvaluateConfig(dir=trained, top=(5, 10)), better)
+    assert [text.split(":")[0] for text in worse.warned] == [
+        "run 'default' ranked by rating is worse than the list of the most popular items"
+    ] * 2
+    assert ["NDCG@5" in worse.warned[0], "NDCG@10" in worse.warned[1]] == [True, True]
+    assert better.warned == []
+
+
+def test_several_tops_are_shown_each_in_a_table(trained: Path) -> None:
+    done = run_mfcli("evaluate", "--top", "10,5", "--top", 5, cwd=trained.parent)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("top ")] == ["top 5", "top 10"]
+    assert lines[lines.index("top 5") + 1].split() == ["likely", "popular", "random"]
+    told = json.loads((trained / "runs" / "default" / "evaluation.json").read_text())["ranking"]
+    ndcg = f"{told['lists'][0]['run']['NDCG']:.4f}"
+    assert ["NDCG", ndcg] in [line.split()[:2] for line in lines]
+    assert any("all items without a training rating" in line for line in lines)
+
+
+def test_a_top_of_nothing_is_no_ranking(trained: Path) -> None:
+    assert evaluate(EvaluateConfig(dir=trained, top=(0,))).ranking is None
+    done = run_mfcli("evaluate", "--top", "5,x", cwd=trained.parent)
+    assert (done.returncode, "'x' is not a whole number" in done.stderr) == (2, True)
 
 
 def test_nobody_to_rank_for_is_no_crash(trained: Path) -> None:
-    ranking = evaluate(EvaluateConfig(dir=trained, top=5, relevant=99.0)).ranking
+    ranking = evaluate(EvaluateConfig(dir=trained, top=(5,), relevant=99.0)).ranking
     assert ranking is not None
-    assert (ranking.users, set(ranking.means.values())) == (0, {0.0})
+    assert (ranking.users, set(ranking.lists[0].run.values())) == (0, {0.0})
 
 
 def test_a_top_larger_than_the_catalogue_finds_everything(trained: Path) -> None:
-    ranking = evaluate(EvaluateConfig(dir=trained, top=10**9), Progress()).ranking
+    ranking = evaluate(EvaluateConfig(dir=trained, top=(10**9,)), Progress()).ranking
     assert ranking is not None
-    assert ranking.means["recall"] == 1.0
+    assert ranking.lists[0].run["recall"] == 1.0
+
+
+@pytest.mark.parametrize("solver", ["als"])
+def test_the_first_lists_on_movielens_are_worth_showing(tmp_path: Path, real_data: Path, solver: str) -> None:
+    """The first item has at least 3 training ratings for all but 1 % of the users, and NDCG@10 is 0.26 or more."""
+    source = real_data / "ml-latest-small.zip"
+    for command in (
+        ("download", "ml-latest-small", "--from", source),
+        ("prepare", "--validation-fraction", 0),
+        ("train", "--solver", solver, "--threads", 1),
+        ("evaluate", "--top", 10),
+    ):
+        done = run_mfcli(*command, "-q", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    folder = tmp_path / "artifacts"
+    told = json.loads((folder / "runs" / "default" / "evaluation.json").read_text())["ranking"]["lists"][0]
+    assert told["run"]["NDCG"] >= 0.26 > told["popular"]["NDCG"]
+    done = run_mfcli("recommend", "--all-users", "-n", 1, "--format", "csv", cwd=tmp_path)
+    first = pd.read_csv(io.StringIO(done.stdout))
+    ratings = part(folder, "items").set_index("id")["train_ratings"][first["item"]]
+    assert len(ratings) == 610
+    assert (ratings < 3).mean() <= 0.01
 
 
 def test_a_run_of_other_data_is_refused_and_says_what_to_do(artifacts: Path, mfcli: Runner) -> None:

@@ -137,10 +137,20 @@ def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
                 source = ctx.get_parameter_source(name)
                 if source is not None and source.name == wanted:
                     given[option.name] = ctx.params[name]
-        if option.several and (option.opt.is_name or option.choices) and option.name in given:
-            # "a,b" is "a" and "b", as no choice, and no name that becomes a folder, has a comma.
+        if option.several and (option.opt.is_name or option.choices or option.kind is int) and option.name in given:
+            # "a,b" is "a" and "b", as no choice, no number, and no name that becomes a folder, has a comma.
             given[option.name] = [part for one in given[option.name] for part in one.split(",")]
+            if option.kind is int:
+                given[option.name] = [_whole(part) for part in given[option.name]]
     return given
+
+
+def _whole(text: str) -> int | str:
+    """The whole number that the text is, else the text, which the option then refuses."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -99,10 +99,8 @@ def evaluated(done: "Evaluation") -> str:
         values["note"] = "biases alone predict better: too few ratings for factors, or too little L2"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
-    if done.ranking is not None:
-        values[f"top {done.ranking.n}"] = _ranking(done.ranking)
     title = f"{done.ratings:,} ratings, {done.part} part"
-    return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values)
+    return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values) + _ranking(done.ranking)
 
 
 def _calibration(found: "Calibration") -> str:
@@ -112,9 +110,22 @@ def _calibration(found: "Calibration") -> str:
     )
 
 
-def _ranking(found: "Ranking") -> str:
-    means = ", ".join(f"{name} {mean:.4f}" for name, mean in found.means.items())
-    return f"{means} (relevant: rated {found.relevant_from:.2f} or more; {found.users:,} users)"
+def _ranking(found: "Ranking | None") -> str:
+    if found is None:
+        return ""
+    text = (
+        f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they rated "
+        f"{found.relevant_from:.6g} or more.\n"
+    )
+    for lists in found.lists:
+        columns = (lists.run, lists.popular, lists.random)
+        rows = [(name.replace("_", " "), *(_figure(figures[name]) for figures in columns)) for name in lists.run]
+        text += "\n" + table(f"top {lists.n}", ("", found.rank_by, "popular", "random"), rows, numeric=(1, 2, 3))
+    return text
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if value < 10 else f"{value:,.1f}"
 
 
 def plotted(done: "Plotted") -> str:

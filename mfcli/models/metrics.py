@@ -54,38 +54,117 @@ def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
 
 
 Hits = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.integer]
+Float64s = npt.NDArray[np.float64]
 
 
-def precision_at(hits: Hits, n: int, relevant: int) -> float:
+def precision_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
     """Share of the top n that is relevant; ranks that were not filled count as misses.
 
     Args:
-        hits: (m,) booleans, best rank first: whether the item there is relevant. m may be less than n.
+        hits: (users, m) booleans, best rank first: whether the item there is relevant. m may be less than n.
         n: ranks that count.
-        relevant: number of relevant items, > 0, whether among the top n or not.
+        relevant: (users,) numbers of relevant items, > 0, whether among the top n or not.
+
+    Returns:
+        (users,) float64, as all metrics of lists do.
     """
-    return float(hits[:n].sum() / n)
+    shares: Float64s = _hits(hits, n) / n
+    return shares
 
 
-def recall_at(hits: Hits, n: int, relevant: int) -> float:
+def recall_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
     """Share of the relevant items that is among the top n. Arguments as for :func:`precision_at`."""
-    return float(hits[:n].sum() / relevant)
+    shares: Float64s = _hits(hits, n) / relevant
+    return shares
 
 
-def ndcg_at(hits: Hits, n: int, relevant: int) -> float:
+def ndcg_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
     """Normalized discounted cumulative gain of the top n with gains of 0 and 1 (Järvelin and Kekäläinen, TOIS 2002).
 
-    The ideal list has min(n, relevant) relevant items first. Arguments as for :func:`precision_at`.
+        Σ_r hit_r / log₂(r + 1), over what it is for the ideal list, which has min(n, relevant) relevant items first
+
+    Arguments as for :func:`precision_at`.
     """
-    ranks = min(n, max(len(hits), relevant))
-    discounts = 1.0 / np.log2(np.arange(2, ranks + 2))
-    ideal = discounts[: min(n, relevant)].sum()
-    return float((hits[:n] * discounts[: len(hits[:n])]).sum() / ideal)
+    most = np.minimum(n, relevant)
+    gains = 1 / np.log2(np.arange(2, max(hits.shape[1], most.max(initial=0)) + 2))
+    ideal = np.append(0, np.cumsum(gains))[most]
+    found: Float64s = (hits[:, :n] @ gains[: hits[:, :n].shape[1]]) / ideal
+    return found
 
 
-RANKING: dict[str, Callable[[Hits, int, int], float]] = {
+def average_precision_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
+    """Average precision of the top n, whose mean over users is MAP (Buckley and Voorhees, SIGIR 2000).
+
+        Σ_r hit_r · (hits up to rank r) / r, over the number of relevant items
+
+    Arguments as for :func:`precision_at`.
+    """
+    ranks = np.arange(1, hits[:, :n].shape[1] + 1)
+    precisions: Float64s = np.cumsum(hits[:, :n], axis=1) / ranks
+    found: Float64s = (precisions * hits[:, :n]).sum(1) / relevant
+    return found
+
+
+def reciprocal_rank_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
+    """1 over the rank of the first hit, 0 without one; its mean over users is MRR (Voorhees, TREC-8, 1999).
+
+    Arguments as for :func:`precision_at`.
+    """
+    ranks = np.arange(1, hits[:, :n].shape[1] + 1)
+    reciprocals: Float64s = (hits[:, :n] / ranks).max(1, initial=0)
+    return reciprocals
+
+
+def hit_rate_at(hits: Hits, n: int, relevant: Counts) -> Float64s:
+    """1 where any of the top n is relevant, else 0. Arguments as for :func:`precision_at`."""
+    hit: Float64s = np.minimum(_hits(hits, n), 1)
+    return hit
+
+
+def _hits(hits: Hits, n: int) -> Float64s:
+    """(users,) hits among the top n."""
+    found: Float64s = hits[:, :n].sum(1, dtype=np.float64)
+    return found
+
+
+def catalogue_coverage(counts: Counts) -> float:
+    """Share of all items that are in any list (Herlocker, Konstan, Terveen and Riedl, TOIS 2004).
+
+    Args:
+        counts: (n_items,) in how many lists each item of the catalogue is.
+    """
+    return float((counts > 0).mean())
+
+
+def gini(counts: Counts) -> float:
+    """How unequally the lists treat items: 0 if all are in as many, 1 if one takes every place (Gini, 1912).
+
+        Σ_i (2i - n - 1) x_i / (n Σ_i x_i),  x the n counts, rising
+
+    Arguments as for :func:`catalogue_coverage`; the counts must not all be 0.
+    """
+    rising = np.sort(counts).astype(np.float64)
+    n = len(rising)
+    return float(((2 * np.arange(1, n + 1) - n - 1) * rising).sum() / (n * rising.sum()))
+
+
+def mean_popularity(counts: Counts, popularity: Counts) -> float:
+    """Training ratings of the items in the lists, on average over all places of all lists.
+
+    Args:
+        counts: as for :func:`catalogue_coverage`; not all 0.
+        popularity: (n_items,) training ratings.
+    """
+    return float(counts @ popularity.astype(np.float64) / counts.sum())
+
+
+OF_LISTS: dict[str, Callable[[Hits, int, Counts], Float64s]] = {
     "precision": precision_at,
     "recall": recall_at,
     "NDCG": ndcg_at,
+    "MAP": average_precision_at,
+    "MRR": reciprocal_rank_at,
+    "hit_rate": hit_rate_at,
 }
-"""Every ranking metric by its name, in the order in which ``evaluate --top`` shows them."""
+"""Every metric of a user's list by its name, in the order in which ``evaluate --top`` shows their means."""

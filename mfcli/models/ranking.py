@@ -12,7 +12,7 @@ from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
 Float64s = npt.NDArray[np.float64]
 Exact = Callable[[Int64s, Int64s], Float64s]
 
-SCORES_AT_ONCE = 4_000_000  # scores held at a time: 16 MB
+SCORES_AT_ONCE = 8_000_000  # scores held at a time: 32 MB
 SPARE = 16  # ranks beyond the n-th that are looked at again: float32 may mistake neighbours
 GROUPS = 8  # groups of columns for every rank
 

@@ -21,11 +21,10 @@ from torch import Tensor
 from mfcli.config import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.models.clicks import confidences
+from mfcli.models.lists import Judge
 from mfcli.models.measures import LOSS, NDCG
-from mfcli.models.metrics import ndcg_at
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.models.ranking import rank
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import Blocks, cut_sides
 from mfcli.solvers.compute import Compute
@@ -121,13 +120,10 @@ def validation_ndcg(model: FactorModel, data: TrainingData, seed: int) -> float 
     """Mean NDCG@10 of lists without the training clicks, the validation clicks being relevant; None without those."""
     if data.validation is None:
         return None
-    relevant = data.validation.by_user()
-    users = np.flatnonzero(np.diff(relevant.starts))
+    relevant = data.validation
+    users = np.flatnonzero(relevant.user_counts())
     if len(users) > LISTS:
-        users = np.sort(np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False))
-    found = [
-        ndcg_at(np.isin(items, relevant.for_user(user)), LENGTH, len(relevant.for_user(user)))
-        for ranked in rank(model, users, LENGTH, hidden=data.train.by_user())
-        for user, items in zip(ranked.users, ranked.items, strict=True)
-    ]
-    return float(np.mean(found))
+        chosen = np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False)
+        relevant = relevant.take(np.isin(relevant.users, chosen))
+    judge = Judge(relevant, data.train.by_user(), data.train.item_counts())
+    return judge.figures(model, [LENGTH])[LENGTH]["NDCG"]

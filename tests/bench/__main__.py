@@ -6,9 +6,10 @@ import sys
 from tests.bench.chain import lenskit
 from tests.bench.compare import ROWS, article, solvers
 from tests.bench.growth import growth
+from tests.bench.lists import lists
 from tests.bench.process import BenchError
 
-TABLES = {"solvers": solvers, "article": article, "lenskit": lenskit, "growth": growth}
+TABLES = {"solvers": solvers, "article": article, "lenskit": lenskit, "growth": growth, "lists": lists}
 
 
 def interpreter(text: str) -> tuple[str, str]:
@@ -55,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--millions", nargs="+", type=float, default=[1, 4, 16], help="of generated ratings (1 4 16)")
     command.add_argument("--factors", nargs="+", type=int, default=[16, 32, 64, 128])
     command.add_argument("--sweeps", type=int, default=8, help="timed sweeps, after one that is not (8)")
+
+    command = commands.add_parser("lists", parents=[common], help="users a second whose best items are found")
+    command.add_argument("--users", type=int, default=2000, help="with random vectors (2000)")
+    command.add_argument("--items", type=int, default=60_000, help="likewise (60000)")
+    command.add_argument("--repeat", type=int, default=3, help="measure so many times and show the best (3)")
     return top
 
 
