@@ -200,6 +200,10 @@ def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
     columns = ", ".join(f"{role} = {short(name)}" for role, name in origin.columns.items())
     what = f"{len(source.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
     progress.note(f"read {what} of {source.dataset}: {columns}")
+    if config.items is not None:
+        titles = source.sheets.items
+        columns = ", ".join(f"{role} = {short(name)}" for role, name in titles.roles.items())
+        progress.note(f"read {len(titles.rows):,} items of {config.items.name}: {columns}")
     if origin.no_times and config.split != "random":
         raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
     if origin.no_times:

@@ -324,6 +324,13 @@ def test_the_folds_together_test_every_rating_once(tmp_path: Path) -> None:
     assert sorted(tested) == sorted(set(rows(tmp_path)))
 
 
+def test_the_columns_of_the_items_are_told(mfcli: Runner, tmp_path: Path) -> None:
+    put(tmp_path, TWELVE, "r.csv")
+    put(tmp_path, "book_id,original_title,title\n7,A,B\n", "books.csv")
+    done = mfcli("prepare", "--ratings", "r.csv", "--items", "books.csv")
+    assert "read 1 items of books.csv: item = book_id, title = title" in done.stderr
+
+
 def test_titles_of_other_items_are_warned_of(tmp_path: Path) -> None:
     listening = Listening()
     run(tmp_path, progress=listening, items=put(tmp_path, "item,title\n1000,A\n", "items.csv"))

@@ -201,6 +201,6 @@ def test_other_columns_are_kept_by_name(tmp_path: Path) -> None:
     sheet = read_own_items(find_source(put(tmp_path, "items.csv", text)))
     assert sheet.columns == ("Name", "pages", "Genre")
     assert sheet.rows == {"n": ("The Net", "310", "Crime|Drama")}
-    assert sheet.roles == {"title": "Name", "genres": "Genre"}
+    assert sheet.roles == {"item": "id", "title": "Name", "genres": "Genre"}
     assert sheet.column("pages", ["n", "other"]) == ["310", ""]
     assert sheet.column("weight", ["n"]) == [""]

@@ -18,7 +18,7 @@ class Sheet:
         columns: names of its columns beside the id.
         rows: id as text -> a cell for each of the columns.
         kinds: column -> kind of attribute, where the layout of the file tells.
-        roles: ``title``, ``genres`` -> the column, if there is one.
+        roles: ``item``, ``title``, ``genres`` -> what the file calls the column, if there is one.
     """
 
     columns: tuple[str, ...] = ()

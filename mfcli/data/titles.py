@@ -156,5 +156,5 @@ def _items(
             row[genres] = _genres(row[genres].replace(",", "|") if commas else row[genres])
         return row
 
-    roles = {role: names[place].strip() for role, place in places.items() if role != "item"}
+    roles = {role: names[place].strip() for role, place in places.items()}
     return sheet_of(map(cells, rows), names, places["item"], kinds={roles["title"]: "title"}, roles=roles)
