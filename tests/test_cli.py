@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,21 +84,21 @@ def test_it_needs_no_environment(artifacts: Path, environment: str) -> None:
     assert "█" in done.stdout
 
 
-def test_a_plain_ascii_locale_gets_utf_8_all_the_same(artifacts: Path, mfcli: Runner) -> None:
-    done = mfcli("prepare", env={"PYTHONIOENCODING": "ascii"}, encoding="utf-8")
+def test_a_plain_ascii_locale_gets_utf_8_all_the_same(artifacts: Path, process: Runner) -> None:
+    done = process("prepare", env={"PYTHONIOENCODING": "ascii"}, encoding="utf-8")
     assert done.returncode == 0
     assert "█" in done.stdout
 
 
-def test_a_variable_that_no_option_has_is_a_warning(artifacts: Path, mfcli: Runner) -> None:
-    done = mfcli("evaluate", env={"MFCLI_EVALUTE_TOP": "3", "MFCLI_EVALUATE_TOP": "3", "MFCLI_NONSENSE": ""})
+def test_a_variable_that_no_option_has_is_a_warning(artifacts: Path, process: Runner) -> None:
+    done = process("evaluate", env={"MFCLI_EVALUTE_TOP": "3", "MFCLI_EVALUATE_TOP": "3", "MFCLI_NONSENSE": ""})
     assert done.returncode == 0
     assert "top 3" in done.stdout
     assert done.stderr.splitlines() == [
         "warning: no option has the variable MFCLI_EVALUTE_TOP (is MFCLI_EVALUATE_TOP meant?)",
         "warning: no option has the variable MFCLI_NONSENSE",
     ]
-    assert mfcli("evaluate", "-q", env={"MFCLI_EVALUTE_TOP": "3"}).stderr == ""
+    assert process("evaluate", "-q", env={"MFCLI_EVALUTE_TOP": "3"}).stderr == ""
 
 
 @pytest.fixture
@@ -117,11 +118,11 @@ def _obey_permissions() -> None:
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
-def test_a_read_only_folder_can_be_served_from_but_not_written_to(read_only: Path, mfcli: Runner) -> None:
-    served = mfcli("recommend", "--user", 1, "--format", "csv", preexec_fn=_obey_permissions)
+def test_a_read_only_folder_can_be_served_from_but_not_written_to(read_only: Path, process: Runner) -> None:
+    served = process("recommend", "--user", 1, "--format", "csv", preexec_fn=_obey_permissions)
     assert served.returncode == 0, served.stderr
     for command in (("prepare", "-q"), ("evaluate",), ("recommend", "--user", 1, "--save")):
-        done = mfcli(*command, preexec_fn=_obey_permissions)
+        done = process(*command, preexec_fn=_obey_permissions)
         assert (done.returncode, done.stdout) == (3, "")
         assert "Permission denied" in done.stderr
         assert done.stderr.count("\n") == 1
@@ -130,25 +131,28 @@ def test_a_read_only_folder_can_be_served_from_but_not_written_to(read_only: Pat
 # ── what is printed ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+COMMANDS = {
+    "download": "download synthetic --users 120 --items 80 --ratings 3000 --rank 2",
+    "prepare": "prepare",
+    "train": "train --epochs 2 --factors 2",
+    "evaluate": "evaluate --top 3",
+    "plot": "plot --dpi 30",
+    "recommend": "recommend --user 1",
+}
+
+
 @pytest.fixture(scope="module")
 def printed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Result]]:
     """What every command prints with --json and with -q."""
-    folder = tmp_path_factory.mktemp("printed")
-    shutil.copytree(finished, folder / "artifacts")
-    commands = {
-        "download": "download synthetic --users 120 --items 80 --ratings 3000 --rank 2",
-        "prepare": "prepare",
-        "train": "train --epochs 2 --factors 2",
-        "evaluate": "evaluate --top 3",
-        "plot": "plot --dpi 30",
-        "recommend": "recommend --user 1",
-    }
-    return {
-        name: {how: shell(f"MFCLI {line} {how}", folder) for how in ("--json", "-q")} for name, line in commands.items()
-    }
 
+    def chain(how: str) -> dict[str, Result]:
+        folder = tmp_path_factory.mktemp("printed")
+        shutil.copytree(finished, folder / "artifacts")
+        return {name: shell(f"MFCLI {line} {how}", folder) for name, line in COMMANDS.items()}
 
-COMMANDS = ["download", "prepare", "train", "evaluate", "plot", "recommend"]
+    with ThreadPoolExecutor() as both:
+        json, quiet = both.map(chain, ("--json", "-q"))
+    return {name: {"--json": json[name], "-q": quiet[name]} for name in COMMANDS}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -173,8 +177,8 @@ def test_training_says_a_plain_line_an_epoch_where_there_is_no_terminal(printed:
     assert "\x1b" not in "".join(lines)
 
 
-def test_the_catalogue_is_one_json_document(mfcli: Runner, tmp_path: Path) -> None:
-    names = {entry["name"] for entry in json.loads(mfcli("download", "--list", "--json").stdout)}
+def test_the_catalogue_is_one_json_document(process: Runner, tmp_path: Path) -> None:
+    names = {entry["name"] for entry in json.loads(process("download", "--list", "--json").stdout)}
     assert {"ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m"} < names
     assert not list(tmp_path.iterdir())
 
@@ -183,29 +187,29 @@ TITLE = 'A [rec] (2007) [/b] :smile: [red]é, "x"'
 
 
 @pytest.fixture
-def odd_titles(tmp_path: Path, mfcli: Runner) -> Path:
+def odd_titles(tmp_path: Path, process: Runner) -> Path:
     """A model of two items whose titles look like markup."""
     rows = [f"{user},{item},{1 + user * item % 5}" for user in range(1, 30) for item in (1, 2)]
     (tmp_path / "own.csv").write_text("\n".join(["user,item,rating", *rows]) + "\n")
     quoted = TITLE.replace('"', '""')
     (tmp_path / "items.csv").write_text(f'item,title,genres\n1,"{quoted}",[Drama]\n2,"{quoted}",[Drama]\n')
     for command in ("prepare --ratings own.csv --items items.csv", "train --epochs 1 --factors 1"):
-        done = mfcli(*command.split(), "-q")
+        done = process(*command.split(), "-q")
         assert done.returncode == 0, done.stderr
     return tmp_path
 
 
-def test_titles_are_printed_as_they_are(odd_titles: Path, mfcli: Runner) -> None:
-    plain = mfcli("recommend", "--user", 1, "--include-seen").stdout
+def test_titles_are_printed_as_they_are(odd_titles: Path, process: Runner) -> None:
+    plain = process("recommend", "--user", 1, "--include-seen").stdout
     assert plain.count(TITLE) == 2
     assert plain.count("[Drama]") == 2
-    found = json.loads(mfcli("recommend", "--user", 1, "--include-seen", "--json").stdout)
+    found = json.loads(process("recommend", "--user", 1, "--include-seen", "--json").stdout)
     assert [row["title"] for row in found] == [TITLE, TITLE]
 
 
 @pytest.mark.parametrize("columns", ["0", "x", "60"])
-def test_columns_is_respected_where_it_is_a_width(artifacts: Path, mfcli: Runner, columns: str) -> None:
-    done = mfcli("recommend", "--user", 1, env={"COLUMNS": columns})
+def test_columns_is_respected_where_it_is_a_width(artifacts: Path, process: Runner, columns: str) -> None:
+    done = process("recommend", "--user", 1, env={"COLUMNS": columns})
     assert done.returncode == 0, done.stderr
     widest = max(map(len, done.stdout.splitlines()))
     assert widest <= 60 if columns == "60" else widest > 0

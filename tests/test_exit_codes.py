@@ -77,8 +77,8 @@ def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
         (("recommend", "--user", "1", "--json", "--format", "csv"), "exclude"),
     ],
 )
-def test_2_is_usage(mfcli: Runner, tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
-    assert_error(mfcli(*arguments), 2, word)
+def test_2_is_usage(process: Runner, tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    assert_error(process(*arguments), 2, word)
     assert not list(tmp_path.iterdir())
 
 
@@ -92,41 +92,41 @@ def test_2_is_usage(mfcli: Runner, tmp_path: Path, arguments: tuple[str, ...], w
         (("recommend", "--user", "1"), "mfcli train"),
     ],
 )
-def test_3_is_an_artifact_that_is_missing(mfcli: Runner, command: tuple[str, ...], next_command: str) -> None:
-    assert_error(mfcli(*command), 3, f"run `{next_command}`")
+def test_3_is_an_artifact_that_is_missing(process: Runner, command: tuple[str, ...], next_command: str) -> None:
+    assert_error(process(*command), 3, f"run `{next_command}`")
 
 
-def test_3_is_a_place_that_cannot_be_written(artifacts: Path, mfcli: Runner) -> None:
+def test_3_is_a_place_that_cannot_be_written(artifacts: Path, process: Runner) -> None:
     (artifacts.parent / "file").touch()
-    assert_error(mfcli("download", "synthetic", "--dir", "file/artifacts"), 3, "file/artifacts", "Not a directory")
+    assert_error(process("download", "synthetic", "--dir", "file/artifacts"), 3, "file/artifacts", "Not a directory")
     target = ("--user", 1, "--format", "csv", "--output")
-    assert_error(mfcli("recommend", *target, "/dev/full"), 3, "/dev/full: No space left on device")
-    assert_error(mfcli("recommend", *target, "file/x"), 3, "file")
+    assert_error(process("recommend", *target, "/dev/full"), 3, "/dev/full: No space left on device")
+    assert_error(process("recommend", *target, "file/x"), 3, "file")
 
 
-def test_4_is_bad_data(artifacts: Path, mfcli: Runner) -> None:
+def test_4_is_bad_data(artifacts: Path, process: Runner) -> None:
     (artifacts.parent / "own.csv").write_text("user,item,rating\n1,2,3\n1,3,much\n")
-    assert_error(mfcli("prepare", "--ratings", "own.csv"), 4, "own.csv", "line 3")
-    assert_error(mfcli("recommend", "--user", "nobody"), 4, "no user 'nobody'")
+    assert_error(process("prepare", "--ratings", "own.csv"), 4, "own.csv", "line 3")
+    assert_error(process("recommend", "--user", "nobody"), 4, "no user 'nobody'")
 
 
-def test_5_is_a_download_that_failed(mfcli: Runner) -> None:
-    assert_error(mfcli("download", "ml-100k", "--from", "missing.zip"), 5, "missing.zip")
+def test_5_is_a_download_that_failed(process: Runner) -> None:
+    assert_error(process("download", "ml-100k", "--from", "missing.zip"), 5, "missing.zip")
     refused = ("--mirror", "http://127.0.0.1:1/", "--retries", 0)
-    assert_error(mfcli("download", "ml-100k", *refused, env={"NO_PROXY": "*", "no_proxy": "*"}), 5, "127.0.0.1:1")
+    assert_error(process("download", "ml-100k", *refused, env={"NO_PROXY": "*", "no_proxy": "*"}), 5, "127.0.0.1:1")
 
 
-def test_6_is_divergence_and_the_previous_model_stays(artifacts: Path, mfcli: Runner) -> None:
+def test_6_is_divergence_and_the_previous_model_stays(artifacts: Path, process: Runner) -> None:
     before = (artifacts / "runs/default/model.safetensors").read_bytes()
-    assert_error(mfcli("train", "--lr", "1e30", "--epochs", 3), 6, "diverged in epoch", "--lr")
+    assert_error(process("train", "--lr", "1e30", "--epochs", 3), 6, "diverged in epoch", "--lr")
     assert (artifacts / "runs/default/model.safetensors").read_bytes() == before
-    assert mfcli("evaluate", "-q").returncode == 0
+    assert process("evaluate", "-q").returncode == 0
 
 
-def test_7_is_a_gate_not_met(artifacts: Path, mfcli: Runner) -> None:
-    assert_error(mfcli("evaluate", "--max-rmse", "0.1", "-q"), 7, "above --max-rmse 0.1")
-    assert mfcli("evaluate", "--max-rmse", "5", "-q").returncode == 0
-    shown = mfcli("evaluate", "--max-rmse", "0.1", "--json")
+def test_7_is_a_gate_not_met(artifacts: Path, process: Runner) -> None:
+    assert_error(process("evaluate", "--max-rmse", "0.1", "-q"), 7, "above --max-rmse 0.1")
+    assert process("evaluate", "--max-rmse", "5", "-q").returncode == 0
+    shown = process("evaluate", "--max-rmse", "0.1", "--json")
     assert shown.returncode == 7
     assert '"passed": false' in shown.stdout
 
@@ -185,7 +185,7 @@ def test_141_is_a_closed_pipe_and_silent(artifacts: Path) -> None:
     )
 
 
-def test_the_lock_is_free_after_every_one_of_them(artifacts: Path, mfcli: Runner) -> None:
-    mfcli("train", "--lr", "1e30", "--epochs", 3)
+def test_the_lock_is_free_after_every_one_of_them(artifacts: Path, process: Runner) -> None:
+    process("train", "--lr", "1e30", "--epochs", 3)
     with Artifacts(artifacts).run("default").lock(0):
         pass

@@ -187,7 +187,7 @@ def figures(folder: Path) -> tuple[list[float], list[float]]:
     return train, test
 
 
-def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, tmp_path: Path) -> None:
+def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, process: Runner, tmp_path: Path) -> None:
     lines = [f"{u},{i},{(u * i) % 5 + 1}\n" for u in range(6) for i in range(7)]
     put(tmp_path / "all.csv", ("user,item,rating\n" + "".join(lines)).encode())
     for part, begin in enumerate((0, 14, 28)):
@@ -197,7 +197,8 @@ def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, tmp_pa
     found = []
     for files in ways:
         given = [word for file in files for word in ("--ratings", file)]
-        done = mfcli("prepare", *given, "--validation-fraction", 0, input=(tmp_path / "all.csv").read_text())
+        command = ("prepare", *given, "--validation-fraction", 0)
+        done = process(*command, input=(tmp_path / "all.csv").read_text()) if files == ["-"] else mfcli(*command)
         assert done.returncode == 0, done.stderr
         assert f"read 42 ratings in {45 if len(files) == 3 or files == ['parts'] else 43} lines of" in done.stderr
         found.append(figures(tmp_path))
@@ -205,13 +206,13 @@ def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, tmp_pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process substitution is a shell's")
-def test_process_substitution(mfcli: Runner, tmp_path: Path) -> None:
+def test_process_substitution(process: Runner, tmp_path: Path) -> None:
     rows = np.arange(30)
     put(tmp_path / "r.csv", b"user,item,rating\n" + b"".join(b"%d,%d,%d\n" % (n // 5, n % 5, n % 3) for n in rows))
     read_end, write_end = os.pipe()
     os.write(write_end, (tmp_path / "r.csv").read_bytes())
     os.close(write_end)
-    done = mfcli("prepare", "--ratings", f"/dev/fd/{read_end}", pass_fds=(read_end,))
+    done = process("prepare", "--ratings", f"/dev/fd/{read_end}", pass_fds=(read_end,))
     os.close(read_end)
     assert done.returncode == 0, done.stderr
     assert "read 30 ratings in 31 lines" in done.stderr
