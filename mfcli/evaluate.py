@@ -70,6 +70,21 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Some:
+    """How good a model is on some of the ratings.
+
+    Attributes:
+        ratings: how many.
+        rmse: of the model.
+        bias_rmse: of biases alone.
+    """
+
+    ratings: int
+    rmse: float
+    bias_rmse: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The result; evaluation.json holds the same.
 
@@ -79,7 +94,7 @@ class Evaluation:
         rmse, mae: of the model.
         mean_rmse, mean_mae: of predicting the training mean.
         bias_rmse, bias_mae: of biases alone.
-        fallbacks: predictions that rest on biases, or the mean, because user or item has no training rating.
+        warm, cold: the ratings whose user and item both have training ratings, and the others; None if there are none.
         oracle_rmse: of the true model on all ratings, for synthetic data.
         calibration: of a model that tells how sure it is (solver gibbs).
         ranking: with --top.
@@ -96,7 +111,8 @@ class Evaluation:
     mean_mae: float
     bias_rmse: float
     bias_mae: float
-    fallbacks: int
+    warm: Some | None
+    cold: Some | None
     oracle_rmse: float | None
     calibration: Calibration | None
     ranking: Ranking | None
@@ -117,12 +133,13 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
 
     def errors(model: FactorModel) -> tuple[float, float]:
-        predicted = model.predict(part.users, part.items)
+        predicted = model.predict(part.users, part.items, part.timestamps)
         return metrics.rmse(part.ratings, predicted), metrics.mae(part.ratings, predicted)
 
+    biases, known = bias_model(train), trained.model.known(part.users, part.items)
     rmse, mae = errors(trained.model)
     mean_rmse, mean_mae = errors(mean_model(train))
-    bias_rmse, bias_mae = errors(bias_model(train))
+    bias_rmse, bias_mae = errors(biases)
     result = Evaluation(
         run=config.run,
         part=config.part,
@@ -133,7 +150,8 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         mean_mae=mean_mae,
         bias_rmse=bias_rmse,
         bias_mae=bias_mae,
-        fallbacks=int((~trained.model.known(part.users, part.items)).sum()),
+        warm=_some(part.take(known), trained.model, biases),
+        cold=_some(part.take(~known), trained.model, biases),
         oracle_rmse=trained.prepared.record.results.get("oracle_rmse"),
         calibration=_calibration(trained.model, part),
         ranking=_ranking(config, trained, train, part, progress),
@@ -146,11 +164,21 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     return result
 
 
+def _some(ratings: Ratings, model: FactorModel, biases: FactorModel) -> Some | None:
+    if not len(ratings):
+        return None
+    rmse, bias_rmse = (
+        metrics.rmse(ratings.ratings, one.predict(ratings.users, ratings.items, ratings.timestamps))
+        for one in (model, biases)
+    )
+    return Some(len(ratings), rmse, bias_rmse)
+
+
 def _calibration(model: FactorModel, part: Ratings) -> Calibration | None:
-    deviations = model.deviations(part.users, part.items)
+    deviations = model.deviations(part.users, part.items, part.timestamps)
     if deviations is None:
         return None
-    actual, predicted = part.ratings, model.predict(part.users, part.items)
+    actual, predicted = part.ratings, model.predict(part.users, part.items, part.timestamps)
     return Calibration(
         within_1=metrics.coverage(actual, predicted, deviations, 1),
         within_2=metrics.coverage(actual, predicted, deviations, 2),

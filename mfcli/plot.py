@@ -58,7 +58,7 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
     learning: dict[str, Draw] = {"learning-curves": lambda ax: figures.learning_curves(ax, history)}
     if trained.model.of_clicks:
         return learning
-    actual, predicted = part.ratings, trained.model.predict(part.users, part.items)
+    actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
     return learning | {
         "rating-histogram": lambda ax: figures.rating_histogram(ax, results),
         "predicted-vs-actual": lambda ax: figures.predicted_against_actual(ax, actual, predicted, config.part),

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_evaluation_json_holds_the_result_and_what_it_was_made_from(trained: Pat
     written = json.loads((trained / "runs" / "default" / "evaluation.json").read_text())
     artifacts = Artifacts(trained)
     made_from = {"model": artifacts.run("default").record().fingerprint, "data": artifacts.data.record().fingerprint}
-    assert written == vars(result) | {"inputs": made_from}
+    assert written == asdict(result) | {"inputs": made_from}
 
 
 def test_evaluating_changes_no_byte_of_the_run_but_its_own_file(artifacts: Path, mfcli: Runner) -> None:
@@ -137,11 +138,15 @@ def with_strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "artifacts"
 
 
-def test_fallbacks_are_predictions_for_the_unknown(with_strangers: Path) -> None:
+def test_ratings_of_the_known_and_of_the_unknown_are_told_apart(with_strangers: Path) -> None:
     result = evaluate(EvaluateConfig(dir=with_strangers))
-    assert (result.ratings, result.fallbacks) == (5, 4)
+    assert result.warm is not None
+    assert result.cold is not None
+    assert (result.ratings, result.warm.ratings, result.cold.ratings) == (5, 1, 4)
+    assert result.rmse**2 == pytest.approx((result.warm.rmse**2 + 4 * result.cold.rmse**2) / 5)
+    assert result.bias_rmse**2 == pytest.approx((result.warm.bias_rmse**2 + 4 * result.cold.bias_rmse**2) / 5)
     assert result.oracle_rmse is None
-    assert evaluate(EvaluateConfig(dir=with_strangers, part="train")).fallbacks == 0
+    assert evaluate(EvaluateConfig(dir=with_strangers, part="train")).cold is None
 
 
 def test_a_part_that_is_not_there_is_an_artifact_error(with_strangers: Path) -> None:

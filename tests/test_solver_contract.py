@@ -101,10 +101,11 @@ def test_an_epochs_numbers_are_finite(name: str) -> None:
 @of_ratings
 def test_the_validation_rmse_is_that_of_the_model(name: str) -> None:
     solver = built(name)
+    validation = VALIDATION.users, VALIDATION.items, VALIDATION.timestamps
     close = 0.02 if solver.method.averages_samples else 1e-9  # an average is compressed into a model of factors
     for _ in range(solver.epochs):
         epoch = solver.run_epoch(quietly)
-        expected = rmse(VALIDATION.ratings, solver.model().predict(VALIDATION.users, VALIDATION.items))
+        expected = rmse(VALIDATION.ratings, solver.model().predict(*validation))
         assert epoch.validation == pytest.approx(expected, abs=close)
 
 
@@ -194,7 +195,8 @@ def test_the_share_explained_is_told_of_all_that_is_used(name: str) -> None:
     solver = built(name)
     run(solver)
     shares = solver.explained()
-    assert {"exposure of users", "exposure of items", "users", "items"} <= set(shares)
+    kinds = {"exposure of users", "exposure of items", "users", "items", "time"}
+    assert set(shares) == (kinds if "time" in SIDE_KINDS[name] else kinds - {"time"})
     assert all(0 < share < 2 for share in shares.values())
     untold = built(name, side=("none",))
     run(untold)

@@ -50,10 +50,10 @@ def test_evaluate_says_how_well_calibrated_it_is(gibbs: Path, mfcli: Runner) -> 
     told = json.loads(mfcli("evaluate", "--run", "g", "--json").stdout)["calibration"]
     model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
     test = pq.read_table(gibbs / "data/test.parquet").to_pydict()
-    users, items = np.array(test["user"]), np.array(test["item"])
-    deviations = model.deviations(users, items)
+    told_of = tuple(np.array(test[name]) for name in ("user", "item", "timestamp"))
+    deviations = model.deviations(*told_of)
     assert deviations is not None
-    scaled = np.abs(np.array(test["rating"]) - model.predict(users, items)) / deviations
+    scaled = np.abs(np.array(test["rating"]) - model.predict(*told_of)) / deviations
     assert told["within_1"] == pytest.approx((scaled <= 1).mean())
     assert told["within_2"] == pytest.approx((scaled <= 2).mean())
     density = -0.5 * scaled**2 - np.log(deviations) - 0.5 * np.log(2 * np.pi)

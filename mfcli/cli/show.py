@@ -7,7 +7,7 @@ from mfcli.cli.progress import clock
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
-    from mfcli.evaluate import Calibration, Evaluation, Ranking
+    from mfcli.evaluate import Calibration, Evaluation, Ranking, Some
     from mfcli.plot import Plotted
     from mfcli.prepare import PreparedSummary
     from mfcli.train import Trained
@@ -94,13 +94,21 @@ def evaluated(done: "Evaluation") -> str:
     ]
     if done.oracle_rmse is not None:
         rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
-    values = {"fallbacks": f"{done.fallbacks:,} predictions without factors: user or item not in the training part"}
+    values = {}
+    if done.cold is not None:
+        values["cold"] = f"{_some(done.cold)} of users or items without a training rating"
+    if done.cold is not None and done.warm is not None:
+        values["warm"] = f"{_some(done.warm)} of the others"
     if done.bias_rmse < done.rmse:
         values["note"] = "biases alone predict better: too few ratings for factors, or too little L2"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
     title = f"{done.ratings:,} ratings, {done.part} part"
     return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values) + _ranking(done.ranking)
+
+
+def _some(found: "Some") -> str:
+    return f"RMSE {found.rmse:.4f} (biases alone {found.bias_rmse:.4f}) on {found.ratings:,} ratings"
 
 
 def _calibration(found: "Calibration") -> str:

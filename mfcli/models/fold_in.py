@@ -68,6 +68,8 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
     noise = (
         np.full(model.n_items, prior.noise) if model.noise is None else prior.noise * model.noise.items.astype(float)
     )
+    if model.days is not None:
+        noise = noise + model.days.unknown
     target = ratings.astype(np.float64)
     if model.biases is not None:
         target = target - model.mean - model.biases.items[items]
@@ -92,4 +94,5 @@ def _with_user(model: FactorModel, vector: Float32s, ratings: int) -> FactorMode
         biases=None if model.biases is None else Sides(bias, model.biases.items),
         noise=None,
         variances=None,
+        days=None,
     )

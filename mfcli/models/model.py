@@ -11,17 +11,18 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s, Sides
+from mfcli.data.ratings import Float32s, Int32s, Int64s, Sides
+from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.pairs import Float64s, products
 from mfcli.models.tensors import packed, unpacked
 
 FILE = "model.safetensors"
 PAIRS_AT_ONCE = 250_000
-# What a file calls the arrays: the pairs by side, such as user_factors, and the newcomer's.
+# What a file calls the arrays: the pairs by side, such as user_factors, those of newcomers and of days.
 SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
-NEWCOMER = "newcomer_"
+NEWCOMER, DAYS = "newcomer_", "day_"
 
 Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
 """Standard deviations for rows of users and of items, as :meth:`FactorModel.deviations` and ``uncertainties`` give."""
@@ -42,6 +43,7 @@ class FactorModel:
         noise: (n,) float32; a user's times an item's is the variance of a rating about the true prediction. None, as
             the next are, where the solver does not tell.
         variances: (n,) float32; a user's times an item's is the variance of the prediction itself.
+        days: effects of users' days, for predictions at a known time; None where none were learnt.
         typical_click: median weight of the clicks that it was fitted to; None if it was fitted to ratings.
         newcomer: the prior of a user that is folded in; None where nobody is (baselines, models of an earlier mfcli).
     """
@@ -54,6 +56,7 @@ class FactorModel:
     biases: Sides[Float32s] | None = None
     noise: Sides[Float32s] | None = None
     variances: Sides[Float32s] | None = None
+    days: DayEffects | None = None
     typical_click: float | None = None
     newcomer: NewcomerPrior | None = None
 
@@ -79,12 +82,20 @@ class FactorModel:
         both: npt.NDArray[np.bool_] = (self.counts.users[users] > 0) & (self.counts.items[items] > 0)
         return both
 
-    def predict(self, users: npt.NDArray[Any], items: npt.NDArray[Any], *, clip: bool = True) -> Float32s:
+    def predict(
+        self,
+        users: npt.NDArray[Any],
+        items: npt.NDArray[Any],
+        timestamps: Int64s | None = None,
+        *,
+        clip: bool = True,
+    ) -> Float32s:
         """Predicted ratings.
 
         Args:
             users: (n,) rows of users.
             items: (n,) rows of items.
+            timestamps: (n,) seconds since 1970 of when the ratings are given; None where that is not known.
             clip: whether to clip them to the range of the ratings.
 
         Returns:
@@ -95,6 +106,8 @@ class FactorModel:
             part = slice(start, start + PAIRS_AT_ONCE)
             u, i = users[part], items[part]
             out[part] = self._completed(np.einsum("nk,nk->n", self.factors.users[u], self.factors.items[i]), u, i)
+        if self.days is not None and timestamps is not None:
+            out += self.days.of(users, timestamps)
         return self.clip(out) if clip else out
 
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
@@ -119,12 +132,15 @@ class FactorModel:
             dots += dots.dtype.type(self.mean) + self.biases.users[users] + self.biases.items[items]
         return dots
 
-    def deviations(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
+    def deviations(
+        self, users: npt.NDArray[Any], items: npt.NDArray[Any], timestamps: Int64s | None = None
+    ) -> Float32s | None:
         """Standard deviations of ratings about their predictions: the noise and how unsure the prediction is.
 
         Args:
             users: rows of users.
             items: rows of items, of a shape that broadcasts with that of users.
+            timestamps: as for :meth:`predict`; then all three are (n,).
 
         Returns:
             float32 of the broadcast shape; None where the solver does not tell.
@@ -132,7 +148,11 @@ class FactorModel:
         if self.noise is None or self.variances is None:
             return None
         noise = self.noise.users[users] * self.noise.items[items]
-        deviations: Float32s = np.sqrt(noise + self.variances.users[users] * self.variances.items[items])
+        variances = noise + self.variances.users[users] * self.variances.items[items]
+        if self.days is not None:
+            at_day = np.float32(self.days.unknown) if timestamps is None else self.days.variances_of(users, timestamps)
+            variances = variances + at_day
+        deviations: Float32s = np.sqrt(variances)
         return deviations
 
     def uncertainties(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
@@ -171,6 +191,7 @@ class FactorModel:
             biases=times(self.biases, scale),
             noise=times(self.noise, scale),
             variances=times(self.variances, scale),
+            days=None if self.days is None else self.days.scaled(scale),
             newcomer=newcomer,
         )
 
@@ -180,6 +201,8 @@ class FactorModel:
         named = {
             f"{side}_{name}": array for name, pair in pairs.items() for side, array in zip(SIDES, pair, strict=True)
         }
+        if self.days is not None:
+            named |= {f"{DAYS}{name}": getattr(self.days, name) for name in ("keys", "effects", "variances")}
         if self.newcomer is not None:
             named |= {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
         return named
@@ -189,6 +212,8 @@ class FactorModel:
         named: dict[str, Any] = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
         if self.of_clicks:
             named["typical_click"] = self.typical_click
+        if self.days is not None:
+            named[f"{DAYS}unknown"] = self.days.unknown
         if self.newcomer is not None:
             named |= {f"{NEWCOMER}{name}": getattr(self.newcomer, name) for name in ("by_root_count", "noise", "each")}
         return named
@@ -199,8 +224,16 @@ class FactorModel:
         named: dict[str, Any] = {**arrays, **scalars}
         given = [name for name in PAIRS if any(f"{side}_{name}" in named for side in SIDES)]
         pairs: dict[str, Any] = {name: Sides(*(named.pop(f"{side}_{name}") for side in SIDES)) for name in given}
-        prior = {name.removeprefix(NEWCOMER): named.pop(name) for name in list(named) if name.startswith(NEWCOMER)}
-        return cls(**named, **pairs, newcomer=NewcomerPrior(**prior) if prior else None)
+        days, prior = (
+            {name.removeprefix(start): named.pop(name) for name in list(named) if name.startswith(start)}
+            for start in (DAYS, NEWCOMER)
+        )
+        return cls(
+            **named,
+            **pairs,
+            days=DayEffects(**days) if days else None,
+            newcomer=NewcomerPrior(**prior) if prior else None,
+        )
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""

@@ -115,6 +115,25 @@ def cut(
     return Blocks(counts, blocks, np.array(sizes, np.int64))
 
 
+def spread(values: npt.NDArray[Any], rows: Int32s, blocks: Blocks, padding: int) -> list[npt.NDArray[Any]]:
+    """Values of n ratings in the slots of the blocks that these were cut into: for each block (r, s).
+
+    Args:
+        values: (n,).
+        rows: (n,) rows of the blocks' side.
+        blocks: all of the side.
+        padding: what stands in a slot without a rating.
+    """
+    by_row, starts = values[np.argsort(rows, kind="stable")], np.cumsum(blocks.counts) - blocks.counts
+    found = []
+    for block in blocks.blocks:
+        chosen = block.rows.cpu().numpy()
+        slots = np.arange(block.others.shape[1])
+        real = slots < blocks.counts[chosen, None]
+        found.append(_padded(real, by_row[(starts[chosen, None] + slots)[real]], padding))
+    return found
+
+
 def _padded(real: npt.NDArray[np.bool_], values: npt.NDArray[Any], padding: int = 0) -> npt.NDArray[Any]:
     """The values in the slots that are real."""
     padded = np.full(real.shape, padding, values.dtype)

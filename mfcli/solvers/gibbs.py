@@ -6,7 +6,8 @@ together:
 
     r ~ N(μ + b_u + b_i + p_u·q_i, 1/(α γ_u γ_i))    z ~ N(m, Λ⁻¹)    m, Λ ~ Normal-Wishart    α, γ ~ Gamma
 
-Where something is known of the rows, their features move m (:mod:`mfcli.solvers.links`).
+Where something is known of the rows, their features move m (:mod:`mfcli.solvers.links`); where it is known when ratings
+were given, a user's day has an effect (:mod:`mfcli.solvers.days`).
 A sweep samples the users' m and Λ, then every user and its γ; the same of the items; then α. The first sweeps are
 rounds of alternating least squares, so that the chain starts where the ratings are already explained well. After
 burn-in the predictions of all samples are averaged (:mod:`mfcli.solvers.posterior`), each with the items' conditional
@@ -25,9 +26,11 @@ from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
+from mfcli.solvers import days
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
 from mfcli.solvers.compute import Compute, torch_threads
+from mfcli.solvers.days import Days
 from mfcli.solvers.fitted import row_model
 from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.links import Link, Linking
@@ -117,6 +120,7 @@ class Gibbs(Solver):
         train, device = data.train, compute.device
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
+        self.days = Days(train, self.blocks, config.biases, compute) if days.wanted(config, train) else None
         users, items = row_features(config, data, compute)
         self.linking = Sides(None if users is None else Linking(users), None if items is None else Linking(items))
         self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
@@ -142,6 +146,8 @@ class Gibbs(Solver):
             if self.sweep > self.config.burn_in:
                 weights = Sides(self.last.users.weights, self.last.items.weights)
                 self.posterior.add(self.last.users.rows, items, self.alpha, weights)
+                if self.days is not None:
+                    self.days.count_sample()
             sample_rmse, averaged_rmse = self._validate(items.means)
         return Epoch(
             train=float(np.sqrt(max(current.tally.sums().items, 0.0) / len(self.data.train))),
@@ -167,6 +173,10 @@ class Gibbs(Solver):
         squared_error = float((items.weights.double() * drawn.weighted_errors.double()).sum().clamp(min=0))
         self.alpha = rng.gamma(NOISE_SHAPE + len(self.data.train) / 2, 1 / (NOISE_RATE + squared_error / 2))
         self.last = Sides(users, items)
+        if self.days is not None:
+            weights = Sides(users.weights, items.weights)
+            self.days.sample(users.rows, items.rows, self.alpha, weights, current.workers, rng)
+            self.blocks = self.days.targets()
         return drawn
 
     def _sample_side(
@@ -205,10 +215,15 @@ class Gibbs(Solver):
             return rmse(validation.ratings, predicted.clip(train.ratings.min(), train.ratings.max()))
 
         train, pairs = self.data.train, (validation.users, validation.items)
-        alone = error(self._sampled(self.last.items.rows).predict(*pairs, clip=False))
+        of_sample, of_means = self._sampled(self.last.items.rows), self._sampled(item_means)
+        sample, means = (model.predict(*pairs, clip=False) for model in (of_sample, of_means))
+        if self.days is not None:
+            sample = sample + self.days.added(validation, self.days.last.effects)
+            means = means + self.days.added(validation, self.days.last.means)
+        alone = error(sample)
         if self.posterior.count == 0:
             return alone, alone
-        self.validation_sums = self.validation_sums + self._sampled(item_means).predict(*pairs, clip=False)
+        self.validation_sums = self.validation_sums + means
         return alone, error(self.validation_sums / self.posterior.count)
 
     def _sampled(self, items: Tensor) -> FactorModel:
@@ -216,7 +231,8 @@ class Gibbs(Solver):
         return row_model(self.data.train, Sides(self.last.users.rows, items), self.config.biases)
 
     def model(self) -> FactorModel:
-        return self.posterior.model() if self.posterior.count else self._sampled(self.last.items.rows)
+        model = self.posterior.model() if self.posterior.count else self._sampled(self.last.items.rows)
+        return model if self.days is None else replace(model, days=self.days.average())
 
     def results(self, model: FactorModel) -> dict[str, float]:
         assert model.noise is not None
@@ -231,12 +247,16 @@ class Gibbs(Solver):
             else linking.features.explained(sample.link.weights, sample.rows)
             for linking, sample in zip(self.linking, self.last, strict=True)
         )
-        return by_side(users, items)
+        shares = by_side(users, items)
+        if self.days is not None:
+            shares["time"] = self.days.variance() / max(float(self.data.train.ratings.var(dtype=np.float64)), 1e-12)
+        return shares
 
     def state(self) -> State:
         chain = State({"validation_sums": self.validation_sums}, {"alpha": self.alpha, "sweep": self.sweep})
         users, items = (side.state() for side in self.last)
-        return State.joined(chain=chain, users=users, items=items, posterior=self.posterior.state())
+        parts = {} if self.days is None else {"days": self.days.state()}
+        return State.joined(chain=chain, users=users, items=items, posterior=self.posterior.state(), **parts)
 
     def load_state(self, state: State) -> None:
         with torch_threads(1):
@@ -250,6 +270,9 @@ class Gibbs(Solver):
         self.validation_sums = chain.arrays["validation_sums"]
         self.alpha, self.sweep = chain.values["alpha"], chain.values["sweep"]
         self.posterior.load_state(state.part("posterior"))
+        if self.days is not None:
+            self.days.load_state(state.part("days"))
+            self.blocks = self.days.targets()
 
     def _sample_of(self, state: State, linking: Linking | None) -> Sample:
         """The sample whose state that is."""
