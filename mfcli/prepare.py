@@ -26,6 +26,7 @@ from mfcli.data.split import split
 from mfcli.data.table import Table, join
 from mfcli.data.titles import ITEMS_FILES, read_items, read_own_items
 from mfcli.data.wide import read_wide
+from mfcli.data.years import years
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.progress import Progress
 
@@ -136,7 +137,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         results |= {"feedback": config.feedback, "histogram": histogram(values, counts)}
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
             names = {role: source.sheets.items.column(role, texts.items) for role in ("title", "genres")}
-            write(draft.path, parts, ids, names, described)
+            write(draft.path, parts, ids, names, years(source.sheets.items, texts.items), described)
             draft.results.update(results)
     return PreparedSummary(path=stage.path, **results)
 

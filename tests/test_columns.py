@@ -8,7 +8,8 @@ import pytest
 from mfcli.data.columns import ITEMS, RATINGS, find_places
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
-from mfcli.data.readers import read_item_ratings, read_ratings
+from mfcli.data.newcomers import read_opinions
+from mfcli.data.readers import read_ratings
 from mfcli.data.table import Table
 from mfcli.errors import DataError, UsageError
 
@@ -182,14 +183,7 @@ def test_what_is_no_table_of_ratings_comes_with_a_remedy(content: str, message: 
 def test_the_export_of_movielens_is_one_persons(tmp_path: Path) -> None:
     header = "movie_id,imdb_id,tmdb_id,rating,average_rating,title\n"
     path = put(tmp_path, f"{header}1,0114709,862,3.5,3.89,A (1995)\n7,1,2,4,3.1,B (2023)\n")
-    ids, ratings = read_item_ratings(path)
-    assert (ids, ratings.tolist()) == (["1", "7"], [3.5, 4.0])
+    opinions = read_opinions(path)
+    assert [(one.item, one.title, one.rating) for one in opinions] == [("1", "A (1995)", 3.5), ("7", "B (2023)", 4.0)]
     with pytest.raises(DataError, match=r"no column looks like the user .*`mfcli recommend --ratings`"):
         read(path)
-
-
-def test_the_ratings_of_several_people_are_not_one_persons(tmp_path: Path) -> None:
-    path = put(tmp_path, "userId,movieId,rating\n42,1,5\n42,2,4\n77,3,1\n")
-    with pytest.raises(DataError, match=r"ratings of 2 people \(42, 77\), not of one"):
-        read_item_ratings(path)
-    assert read_item_ratings(put(tmp_path, "userId,movieId,rating\n42,1,5\n42,2,4\n"))[0] == ["1", "2"]

@@ -34,11 +34,14 @@ def test_help_imports_nothing_that_computes(tmp_path: Path, arguments: tuple[str
     "arguments",
     [
         ("recommend", "--user", "1"),
-        ("recommend", "--all-users", "--format", "csv"),
+        ("recommend", "--all-users", "--format", "csv", "--why", "--genre", "comedy"),
+        ("recommend", "--similar-to", "1"),
+        ("recommend", "--pairs", "pairs.csv"),
         ("evaluate", "--top", "5", "--json"),
     ],
 )
 def test_serving_a_model_imports_nothing_that_trains_or_draws(artifacts: Path, arguments: tuple[str, ...]) -> None:
+    (artifacts.parent / "pairs.csv").write_text("user,item\n1,2\n")
     found = imported(*arguments, cwd=artifacts.parent)
     assert "numpy" in found
     assert not found & HEAVY

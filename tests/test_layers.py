@@ -16,7 +16,7 @@ LAYERS = (
     {"artifacts", "checkpoint"},
     {"data"},
     {"models"},
-    {"solvers", "figures"},
+    {"solvers", "figures", "serving"},
     {"download", "prepare", "train", "evaluate", "plot", "recommend"},
     {"cli"},
 )

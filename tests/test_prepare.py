@@ -81,10 +81,11 @@ def test_the_files_hold_the_documented_columns(tmp_path: Path) -> None:
     assert users["ratings"] == [4, 4, 4]
     assert sum(users["train_ratings"]) == 6
     table = pq.read_table(data / "items.parquet").to_pydict()
-    assert list(table) == ["index", "id", "title", "genres", "ratings", "train_ratings", "features"]
+    assert list(table) == ["index", "id", "title", "genres", "year", "ratings", "train_ratings", "features"]
     assert table["id"] == [5, 7, 8, 9]
     assert table["title"] == ["", "The Net (1995)", "", "B"]
     assert table["genres"] == ["", "Drama", "", ""]
+    assert table["year"] == [None, 1995, None, None]
 
 
 def test_the_split_is_the_articles_row_for_row(tmp_path: Path) -> None:

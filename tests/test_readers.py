@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mfcli.data.catalog import CSV, DAT, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
-from mfcli.data.readers import read_item_ratings, read_ratings
+from mfcli.data.readers import read_ratings
 from mfcli.data.table import Table
 from mfcli.data.titles import read_own_items
 from mfcli.data.wide import read_wide
@@ -360,41 +360,6 @@ def test_an_empty_or_cut_off_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(DataError, match=r"r.parquet: there are no ratings in it"):
         read(path)
-
-
-# ── what one person thinks ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "item,rating\n1,4\n2,5\n",
-        "1,4\n2,5",
-        "rating\tmovieId\n4\t1\n5\t2\n",
-        "1::4\n\n2::5\n",
-        "\ufeffItem;Rating\r\n1;4\r\n2;5",
-    ],
-)
-def test_the_ratings_of_one_person(content: str, tmp_path: Path) -> None:
-    ids, ratings = read_item_ratings(put(tmp_path, "mine.csv", content))
-    assert ids == ["1", "2"]
-    assert ratings.tolist() == [4.0, 5.0]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "mine.csv: the file is empty"),
-        ("item,rating\n", "mine.csv: there are no ratings in it"),
-        ("item,rating\n1,4\n2,much\n", "mine.csv, line 3: the rating 'much' is not a number"),
-        ("item,rating\n,4\n", "mine.csv, line 2: the item id is empty"),
-        ("1,4\n2\n", "mine.csv, line 2: 1 columns, not 2"),
-        ("1,nan\n", "mine.csv, line 1: the rating 'nan' is not a finite number"),
-    ],
-)
-def test_a_fault_in_the_ratings_of_one_person_is_named(content: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=message):
-        read_item_ratings(put(tmp_path, "mine.csv", content))
 
 
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -79,6 +79,15 @@ def test_features_of_ones_own_files(tmp_path: Path, finished: Path) -> None:
     assert re.search(r"item features +genres 12, year \d+ \(", done.stdout)
 
 
+def test_what_recommend_can_do(tmp_path: Path, finished: Path) -> None:
+    (tmp_path / "artifacts").symlink_to(finished)
+    done = shell(block("modes"), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("user new, ranked by likely\n")
+    assert "1,2," in done.stdout
+    assert "similar to 1\n" in done.stdout
+
+
 def test_the_cron_line(tmp_path: Path, finished: Path) -> None:
     minute, hour, *rest, command = block("cron").strip().split(maxsplit=5)
     assert (minute.isdigit(), hour.isdigit(), rest) == (True, True, ["*", "*", "*"])

@@ -176,7 +176,7 @@ def test_an_unknown_user_is_exit_4_in_one_line(mfcli: Runner, finished: Path, as
 
 
 def test_the_message_on_an_unknown_user_says_how_to_list_the_known_ones(finished: Path) -> None:
-    with pytest.raises(DataError, match=r"no user 'nobody' in the data .*users\.parquet lists them.*--all-users"):
+    with pytest.raises(DataError, match=r"no user 'nobody' in the data: known are 1, 2, .*recommend --list users"):
         rows(finished, user=("nobody",))
 
 
@@ -229,8 +229,7 @@ def test_the_taste_of_somebody_new_counts(finished: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("item,rating\nno-such-item,5\n", "no item 'no-such-item' in the data"),
-        ("item,rating\n{item},5\n{item},4\n", "an item is rated twice"),
+        ("item,rating\nno-such-item,5\n", "no rating in it can be used"),
         ("item,rating\n{item},five\n", "line 2"),
         ("item,rating\n{item},nan\n", "line 2"),
         ("", "the file is empty"),
@@ -254,7 +253,7 @@ def in_every_format(finished: Path, tmp_path_factory: pytest.TempPathFactory) ->
     for kind, name in names.items():
         config = RecommendConfig(dir=finished, all_users=True, n=3, output=folder / name)
         done = recommend(config, io.BytesIO())
-        assert (done.users, done.items, done.path) == (120, 360, folder / name)
+        assert (done.asked, done.rows, done.path) == (120, 360, folder / name)
         assert output_format(config) == kind
     return {kind: folder / name for kind, name in names.items()}
 

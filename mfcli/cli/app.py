@@ -147,7 +147,8 @@ def plot(config: PlotConfig, output: Output) -> None:
     epilog=_epilog(
         "mfcli recommend --user 42 --user 7 --top 5",
         "mfcli recommend --all-users --output recommendations.csv",
-        "mfcli recommend --ratings mine.csv",
+        "mfcli recommend --ratings mine.csv --genre comedy --year 1990.. --why",
+        "mfcli recommend --similar-to matrix",
     )
 )
 @options(RecommendConfig)
@@ -159,9 +160,10 @@ def recommend(config: RecommendConfig, output: Output) -> None:
         if config.format not in (None, "json"):
             raise UsageError(f"--json and --format {config.format} exclude each other")
         config = replace(config, format="json")
-    done = stage(config, sys.stdout.buffer)
-    if done.users and not done.items:
-        output.terminal.note("nothing to recommend: every item is rated already (--include-seen shows those too)")
+    done = stage(config, sys.stdout.buffer, output.terminal)
+    if done.asked and not done.rows:
+        left_out = f", or left out by {' and '.join(config.filters)}" if config.filters else ""
+        output.terminal.note(f"nothing to show: every item is rated already (--include-seen shows it){left_out}")
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -65,22 +65,28 @@ TIME = (
     *("timestamp", "time", "ts", "unixtimestamp", "unixreviewtime", "datetime", "date", "ratedat", "ratingdate"),
     *("reviewdate", "reviewtime", "daterated", "createdat", "updatedat"),
 )
+TITLE = ("title", "name", "booktitle", "movietitle", "itemtitle", "primarytitle", "originaltitle", "itemname")
 
 RATINGS = Wanted(
     {"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 3, "--columns", "USER,ITEM,RATING[,TIMESTAMP]"
 )
 CLICKS = Wanted({"user": USER, "item": ITEM, "timestamp": TIME}, 2, "--columns", "USER,ITEM[,TIMESTAMP]")
-ONE_PERSON = Wanted({"item": ITEM, "rating": RATING}, 2, "a header", "item,rating")
 USERS = Wanted({"user": (*USER, "id")}, 1, "a header", "userId,age,gender")
 ITEMS = Wanted(
     {
         "item": (*ITEM, "id"),
-        "title": ("title", "name", "booktitle", "movietitle", "itemtitle", "primarytitle", "originaltitle", "itemname"),
+        "title": TITLE,
         "genres": ("genres", "genre", "categories", "category"),
     },
     2,
     "--item-columns",
     "ITEM,TITLE[,GENRES]",
+)
+NEWCOMERS = Wanted(
+    {"item": (*ITEM, "id", *TITLE), "rating": RATING, "user": USER, "title": TITLE, "year": ("year",)},
+    2,
+    "a header",
+    "item,rating",
 )
 
 

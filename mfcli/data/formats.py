@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
+import numpy as np
+
 from mfcli.terminal import is_terminal, table_text
 
 DECIMALS = 4  # of a float in text
@@ -21,7 +23,10 @@ DIGITS_SHOWN = 5
 
 Kind = Literal["int32", "int64", "float32", "float64", "string"]
 
-Block = Mapping[str, Sequence[Any]]
+Values = Any
+"""A list, a NumPy array of numbers or a pyarrow array."""
+
+Block = Mapping[str, Values]
 """Some rows of a table: the values of each column by its name, all of one length."""
 
 
@@ -45,23 +50,30 @@ class Column:
     several: bool = False
     in_title: bool = False
 
-    def shown(self, value: Any) -> Any:
-        """A value as the table for people has it."""
+    def shown(self, values: Values) -> list[Any]:
+        """Values as the table for people has them."""
         if self.several:
-            return value.replace("|", ", ")
-        return self._text(value, f".{DECIMALS_SHOWN}f", f"#.{DIGITS_SHOWN}g")
+            return [value.replace("|", ", ") for value in values]
+        return self._texts(values, f"%.{DECIMALS_SHOWN}f", f"%#.{DIGITS_SHOWN}g")
 
-    def text(self, value: Any) -> Any:
-        """A value as csv has it."""
-        return self._text(value, f".{DECIMALS}f", f".{DIGITS}g")
+    def texts(self, values: Values) -> list[Any]:
+        """Values as csv has them: floats as texts."""
+        return self._texts(values, f"%.{DECIMALS}f", f"%.{DIGITS}g")
 
-    def rounded(self, value: Any) -> Any:
-        """A value as JSON has it: the number that csv has."""
-        return float(self.text(value)) if self.kind in ("float32", "float64") else value
+    def rounded(self, values: Values) -> list[Any]:
+        """Values as JSON has them: the numbers that csv has."""
+        return list(map(float, self.texts(values))) if self.kind in ("float32", "float64") else listed(values)
 
-    def _text(self, value: Any, fixed: str, precise: str) -> Any:
-        """A float as text, by one format or the other; anything else as it is."""
-        return format(value, {"float32": fixed, "float64": precise}[self.kind]) if self.kind.startswith("f") else value
+    def _texts(self, values: Values, fixed: str, precise: str) -> list[Any]:
+        """Floats as texts, by one format or the other; anything else as it is."""
+        form = {"float32": fixed, "float64": precise}.get(self.kind)
+        return listed(values) if form is None else [form % value for value in listed(values)]
+
+
+def listed(values: Values) -> list[Any]:
+    """Values as Python has them."""
+    made: list[Any] = values if isinstance(values, list) else values.tolist()
+    return made
 
 
 class Writer(ABC):
@@ -87,13 +99,55 @@ class CsvWriter(Writer):
         self._write_lines([[column.name for column in columns]])
 
     def write(self, block: Block) -> None:
-        texts = ([column.text(value) for value in block[column.name]] for column in self.columns)
-        self._write_lines(zip(*texts, strict=True))
+        values = [block[column.name] for column in self.columns]
+        precise = any(column.kind == "float64" for column in self.columns)
+        if precise or any(isinstance(one, list) for one in values) or not self._write_arrays(values):
+            texts = (column.texts(one) for column, one in zip(self.columns, values, strict=True))
+            self._write_lines(zip(*texts, strict=True))
 
     def _write_lines(self, lines: Iterable[Sequence[Any]]) -> None:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(lines)
         self.file.write(text.getvalue().encode())
+
+    def _write_arrays(self, values: list[Any]) -> bool:
+        """Write arrays in less than half the time: a million rows are worth that. False if a text needs quotes."""
+        import pyarrow as pa
+        from pyarrow.csv import WriteOptions, write_csv
+
+        names = [column.name for column in self.columns]
+        table = pa.Table.from_arrays([_decimal(to_arrow(one)) for one in values], names)
+        lines = io.BytesIO()
+        try:
+            write_csv(table, lines, WriteOptions(include_header=False, quoting_style="none"))
+        except pa.ArrowInvalid:
+            return False
+        self.file.write(lines.getvalue())
+        return True
+
+
+def to_arrow(values: Values) -> Any:
+    """A pyarrow array of numbers or texts. (``pa.array`` would import pandas.)"""
+    import pyarrow as pa
+
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        buffer = pa.py_buffer(np.ascontiguousarray(values))
+        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
+    if isinstance(values, pa.Array):
+        return values
+    texts = [text.encode() for text in values]
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
+
+
+def _decimal(values: Any) -> Any:
+    """A pyarrow array of floats as decimal numbers, any other as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.round(values.cast(pa.float64()), DECIMALS).cast(pa.decimal128(38, DECIMALS))
 
 
 class JsonLinesWriter(Writer):
@@ -104,7 +158,7 @@ class JsonLinesWriter(Writer):
 
     def _objects(self, block: Block) -> Iterator[str]:
         names = [column.name for column in self.columns]
-        columns = ([column.rounded(value) for value in block[column.name]] for column in self.columns)
+        columns = (column.rounded(block[column.name]) for column in self.columns)
         for values in zip(*columns, strict=True):
             yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
 
@@ -140,8 +194,9 @@ class ParquetWriter(Writer):
     def write(self, block: Block) -> None:
         import pyarrow as pa
 
-        texts = {column.name: map(str, block[column.name]) for column in self.columns if column.kind == "string"}
-        self.parquet.write_table(pa.table({**block, **{n: list(t) for n, t in texts.items()}}, schema=self.schema))
+        texts = [column.name for column in self.columns if column.kind == "string"]
+        made = {name: list(map(str, listed(block[name]))) for name in texts}
+        self.parquet.write_table(pa.table({**block, **made}, schema=self.schema))
 
     def close(self) -> None:
         self.parquet.close()
@@ -154,8 +209,8 @@ class TableWriter(Writer):
         titles = [column for column in self.columns if column.in_title]
         columns = [column for column in self.columns if not column.in_title]
         numeric = [place for place, column in enumerate(columns) if not column.gives_way]
-        titled = zip(*(block[column.name] for column in titles), strict=True)
-        rows = zip(*(map(column.shown, block[column.name]) for column in columns), strict=True)
+        rows = list(zip(*(column.shown(block[column.name]) for column in columns), strict=True))
+        titled = list(zip(*(listed(block[column.name]) for column in titles), strict=True)) or [()] * len(rows)
         for title, mine in itertools.groupby(zip(titled, rows, strict=True), key=lambda one: one[0]):
             text = table_text(
                 ", ".join(f"{column.heading} {value}" for column, value in zip(titles, title, strict=True)),

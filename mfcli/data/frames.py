@@ -33,13 +33,34 @@ def read_frame(source: Source, how: Reading, wanted: Wanted) -> tuple[dict[str, 
     columns = {}
     for role, place in places.items():
         column = table.column(place)
-        try:
-            columns[role] = _ids(column) if role in ("user", "item") else column
-            if role in ("rating", "weight"):
-                columns[role] = column if pa.types.is_string(column.type) else column.cast(pa.float32(), safe=False)
-        except (pa.ArrowException, TypeError) as error:
-            raise DataError(f"{source.name}: column {names[role]} cannot be the {role} ({one_line(error)})") from None
+        if role in ("user", "item"):
+            column = id_column(table, place, role, source.name)
+        elif role in ("rating", "weight") and not pa.types.is_string(column.type):
+            try:
+                column = column.cast(pa.float32(), safe=False)
+            except pa.ArrowException as error:
+                raise _unusable(source.name, names[role], role, error) from None
+        columns[role] = column
     return columns, names
+
+
+def id_column(table: Any, place: int, role: str, where: str) -> Any:
+    """A column of a table as ids: a dictionary of strings. Raises DataError.
+
+    Args:
+        table: of pyarrow.
+        place: number of the column, from 0.
+        role: ``user`` or ``item``.
+        where: the file's name.
+    """
+    try:
+        return _ids(table.column(place))
+    except (pa.ArrowException, TypeError) as error:
+        raise _unusable(where, table.column_names[place], role, error) from None
+
+
+def _unusable(where: str, name: str, role: str, error: Exception) -> DataError:
+    return DataError(f"{where}: column {name} cannot be the {role} ({one_line(error)})")
 
 
 def read_all(source: Source) -> Any:

@@ -2,6 +2,7 @@
 
 import functools
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from mfcli.artifacts import Record
 from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
-from mfcli.data.ratings import Int32s, Parts, Ratings, Sides
+from mfcli.data.ids import find_ids
+from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings, Sides
 from mfcli.errors import ArtifactError, DataError
 
 PARTS = Parts._fields
@@ -24,6 +26,7 @@ def write(
     parts: Parts[Ratings],
     ids: Sides[npt.NDArray[Any]],
     names: dict[str, list[str]],
+    years: list[int | None],
     described: Sides[Described],
 ) -> None:
     """Write the parts of the ratings and the tables of users and items.
@@ -33,28 +36,32 @@ def write(
         parts: of the ratings; an empty one has no file.
         ids: original ids of the users and of the items, by row.
         names: ``title`` and ``genres`` of the items, by row; empty where there are none.
+        years: of the items.
         described: the features of the users and of the items.
     """
+    import pyarrow as pa
+
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
             _write_table(part.to_arrow(), folder / f"{name}.parquet")
     counts = Sides(
         users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
     )
+    told: dict[str, Any] = {name: pa.array(column, pa.string()) for name, column in names.items()}
+    told["year"] = pa.array(years, pa.int16())
     _write_rows(folder / "users.parquet", ids.users, {}, described.users, counts.users)
-    _write_rows(folder / "items.parquet", ids.items, names, described.items, counts.items)
+    _write_rows(folder / "items.parquet", ids.items, told, described.items, counts.items)
 
 
 def _write_rows(
-    path: Path, ids: npt.NDArray[Any], texts: dict[str, list[str]], described: Described, counts: Parts[Int32s]
+    path: Path, ids: npt.NDArray[Any], told: dict[str, Any], described: Described, counts: Parts[Int32s]
 ) -> None:
     """The table of the users or of the items: what is known of each row."""
     import pyarrow as pa
 
     columns = {"index": pa.array(np.arange(len(ids), dtype=np.int32)), "id": pa.array(ids)}
-    columns |= {name: pa.array(column, pa.string()) for name, column in texts.items()}
     counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
-    table = pa.table(columns | counted)
+    table = pa.table(columns | told | counted)
     _write_table(table.append_column(*features_to_arrow(described)), path)
 
 
@@ -118,7 +125,7 @@ class Prepared:
 
     @functools.cached_property
     def items(self) -> Any:
-        """pyarrow table of the items: index, id, title, genres, ratings, train_ratings, features."""
+        """pyarrow table of the items: index, id, title, genres, year, ratings, train_ratings, features."""
         return self._table("items")
 
     @functools.cache  # noqa: B019 - as above
@@ -132,22 +139,14 @@ class Prepared:
         except (ValueError, KeyError, TypeError):
             raise self.record.damaged(f"{self.record.stage.path}/{name}.parquet: its features are damaged") from None
 
-    def user_rows(self, ids: list[str]) -> list[int]:
-        """Rows of the users with these original ids. Raises DataError for the first unknown one."""
-        return _rows(self.users["id"], ids, "user", f"{self.record.stage.path}/users.parquet")
+    def user_rows(self, ids: Sequence[str]) -> Int64s:
+        """(n,) int64 rows of the users with these (n,) original ids. Raises DataError for the first unknown one."""
+        rows = find_ids(self.users["id"], ids)
+        if (rows < 0).any():
+            raise DataError(f"no user '{ids[int(rows.argmin())]}' in the data: {self.hint('users')}")
+        return rows
 
-    def item_rows(self, ids: list[str]) -> list[int]:
-        """Rows of the items with these original ids. Raises DataError for the first unknown one."""
-        return _rows(self.items["id"], ids, "item", f"{self.record.stage.path}/items.parquet")
-
-
-def _rows(column: Any, ids: list[str], what: str, where: str) -> list[int]:
-    places = {str(known): row for row, known in enumerate(column.to_pylist())}
-    for one in ids:
-        if one not in places:
-            known = ", ".join(str(v) for v in column.slice(0, 3).to_pylist())
-            raise DataError(
-                f"no {what} '{one}' in the data (known are {known}, ...): column id of {where} lists them, "
-                f"and `mfcli recommend --all-users --format csv` prints every one"
-            )
-    return [places[one] for one in ids]
+    def hint(self, side: str) -> str:
+        """What lists the ``users`` or ``items`` that there are."""
+        known = ", ".join(map(str, getattr(self, side)["id"].slice(0, 3).to_pylist()))
+        return f"known are {known}, ...; `mfcli recommend --list {side}` shows all"

@@ -46,6 +46,14 @@ class ItemLists(NamedTuple):
         """The items of one user."""
         return self.items[self.starts[user] : self.starts[user + 1]]
 
+    def among(self, rows: Int32s) -> "ItemLists":
+        """The lists with only these (m,) rows of items, each called by its place in ``rows``."""
+        places = np.full(max(self.items.max(initial=-1), rows.max(initial=-1)) + 1, -1, np.int32)
+        places[rows] = np.arange(len(rows), dtype=np.int32)
+        items = places[self.items]
+        kept = items >= 0
+        return ItemLists(np.append(0, np.cumsum(kept))[self.starts], items[kept])
+
 
 class Parts(NamedTuple, Generic[T]):
     """The same thing of the three parts of the ratings. Without validation, ``val`` is empty."""

@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from mfcli.data.columns import ONE_PERSON, RATINGS, Wanted, by_usual_names
-from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault, table_fault, text_fault
-from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
+from mfcli.data.columns import RATINGS, Wanted
+from mfcli.data.faults import rating_fault, row_fault, table_fault, text_fault
+from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
 from mfcli.data.ratings import Float32s, Int32s, Sides
-from mfcli.data.table import Ids, Origin, Table, code_ids, plain_id
+from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.text import BLOCK
 from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
@@ -26,7 +25,7 @@ RATINGS_FILES = ("ratings.csv", "ratings.dat", "u.data")
 """What the ratings are called in the folder or archive of a whole data set."""
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """pyarrow cannot read it, or not all that it read can be used."""
 
 
@@ -48,21 +47,21 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
         origin = Origin(len(columns["user"]), names, lambda row: f"{source.name}, row {row + 1}")
         try:
             return _table(columns, origin, how)
-        except _Unfit as error:
+        except Unfit as error:
             raise table_fault(source.name, columns, how, str(error)) from None
     form = find_form(source, how, wanted)
     said = ""
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
-            columns, lines = _parse(form, how, clean=clean)
+            columns, lines = parse(form, how, clean=clean)
             return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, row)), how)
-        except _Unfit as error:
+        except Unfit as error:
             said = str(error)
     raise text_fault(form, how.missing, said)
 
 
-def _parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
-    """The columns of a text by their roles, and how many lines it has. Raises _Unfit, DataError."""
+def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
+    """The columns of a text by their roles, and how many lines it has. Raises Unfit, DataError."""
     text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
     ids = pa.dictionary(pa.int32(), pa.string())
     numeric = not clean and all(not text or rating_fault(text) is None for text in form.sample_of("timestamp"))
@@ -89,7 +88,7 @@ def _parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], in
                 ),
             )
     except UNREADABLE as error:
-        raise _Unfit(one_line(error)) from None
+        raise Unfit(one_line(error)) from None
     spans = lines.count != table.num_rows + form.skip or lines.last_line.count(b'"') % 2
     if text.quotes and lines.any_quote and spans:
         # There are blank lines, or line breaks within quotes. If a stray quote has made those, this raises.
@@ -118,7 +117,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
         how: what stands for a rating that is not there.
 
     Raises:
-        _Unfit: a value cannot be used.
+        Unfit: a value cannot be used.
         DataError: there are too many ratings.
     """
     values = columns.get("rating", columns.get("weight"))
@@ -131,13 +130,11 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
         ratings, locate = ratings[kept], origin.locate
         origin = replace(origin, missing=len(absent) - len(kept), locate=lambda row: locate(int(kept[row])))
     if not len(ratings) or not np.isfinite(ratings).all() or any(columns[r].null_count for r in ("user", "item")):
-        raise _Unfit(
-            "a value cannot be used" if len(ratings) or not len(absent) else "every rating is one of --missing"
-        )
+        raise Unfit("a value cannot be used" if len(ratings) or not len(absent) else "every rating is one of --missing")
     if len(ratings) >= 2**31:
         raise DataError("more than 2^31 ratings in one file")
-    users, user_ids = _codes(columns["user"])
-    items, item_ids = _codes(columns["item"])
+    users, user_ids = codes(columns["user"])
+    items, item_ids = codes(columns["item"])
     timestamps = None
     if "timestamp" in columns:
         try:
@@ -158,7 +155,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
 
 
 def _ratings(column: Any, how: Reading) -> tuple[Float32s, npt.NDArray[np.bool_]]:
-    """The ratings, and which of them stand for one that is not there. Raises _Unfit."""
+    """The ratings, and which of them stand for one that is not there. Raises Unfit."""
     absent = np.zeros(len(column), bool)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         texts = pc.fill_null(pc.utf8_trim_whitespace(column), "")
@@ -169,9 +166,9 @@ def _ratings(column: Any, how: Reading) -> tuple[Float32s, npt.NDArray[np.bool_]
         try:
             column = pc.if_else(words, "0", texts).cast(pa.float32())
         except pa.ArrowException as error:
-            raise _Unfit(one_line(error)) from None
+            raise Unfit(one_line(error)) from None
     if column.null_count:
-        raise _Unfit("a value cannot be used")
+        raise Unfit("a value cannot be used")
     ratings = column.to_numpy().astype(np.float32, copy=False)
     numbers = [float(text) for text in how.missing if text not in _words(how.missing)]
     if numbers:
@@ -179,47 +176,13 @@ def _ratings(column: Any, how: Reading) -> tuple[Float32s, npt.NDArray[np.bool_]
     return ratings, absent
 
 
-def _codes(column: Any) -> tuple[Int32s, Ids]:
-    """Codes (n,) int32 of a dictionary of strings, and the ids they stand for. Raises _Unfit for an empty id."""
+def codes(column: Any) -> tuple[Int32s, Ids]:
+    """Codes (n,) int32 of a dictionary of strings, and the ids they stand for. Raises Unfit for an empty id."""
     column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
-    codes = column.indices.to_numpy().astype(np.int32, copy=False)
+    codes = np.from_dlpack(column.indices).astype(np.int32)  # to_numpy would import pandas
     ids, places = code_ids(column.dictionary.to_pylist())
     if ids.dtype == object and "" in ids:
-        raise _Unfit("an id is empty")
+        raise Unfit("an id is empty")
     return (codes if places is None else places[codes]), ids
-
-
-def read_item_ratings(path: Path) -> tuple[list[str], Float32s]:
-    """What one person thinks of some items: columns item and rating, by name or, without names, in that order.
-
-    Returns:
-        Ids as text, and (n,) float32 ratings.
-
-    Raises:
-        DataError: the file is absent, empty or has a fault, with the line's number; or several people's ratings.
-    """
-    source = find_source(path, RATINGS_FILES)
-    if source.kind != "text":
-        raise DataError(f"{path}: this is a {source.kind} file: one person's ratings are read from text")
-    form = find_form(source, Reading(), ONE_PERSON)
-    person = by_usual_names(form.header or [], RATINGS).get("user")
-    people: set[str] = set()
-    ids, ratings = [], []
-    try:
-        for number, row in form.rows(lambda row: row_fault(row, form) is None):
-            fault = row_fault(row, form)
-            if fault:
-                raise DataError(f"{path}, line {number}: {fault}")
-            if person is not None:
-                people.add(row[person].strip())
-            ids.append(plain_id(row[form.places["item"]]))
-            ratings.append(float(row[form.places["rating"]].strip()))
-    except UNREADABLE as error:
-        raise DataError(f"{path}: {one_line(error)}") from None
-    if not ids:
-        raise DataError(f"{path}: {NO_RATINGS}")
-    if len(people) > 1:
-        raise DataError(f"{path}: ratings of {len(people)} people ({short(', '.join(sorted(people)))}), not of one")
-    return ids, np.array(ratings, np.float32)

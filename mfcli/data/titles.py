@@ -29,6 +29,7 @@ ARTICLES = (
 ).split()
 INVERTED = re.compile(r"^(?P<rest>[^()]+?), (?P<article>" + "|".join(map(re.escape, ARTICLES)) + r")(?=$| \()")
 INVERTED_INSIDE = re.compile(r"\((?P<rest>[^()]+?), (?P<article>" + "|".join(map(re.escape, ARTICLES)) + r")\)")
+YEAR_BEHIND = re.compile(r" \(\d{4}\)$")  # a title
 
 
 def upright(title: str) -> str:

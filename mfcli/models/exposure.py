@@ -67,6 +67,11 @@ class Exposure:
         """(n,) float64: the exposures of (n,) pairs of rows, which do not depend on what else is asked for."""
         return products(self.vectors, users, items)
 
+    def of_items(self, rows: Int32s) -> "Exposure":
+        """The exposure to these (m,) rows of items alone."""
+        vectors = Sides(self.vectors.users, self.vectors.items[rows])
+        return replace(self, vectors=vectors, leverages=self.leverages[rows])
+
     def with_newcomer(self, items: Int32s, ratings: Float32s) -> "Exposure":
         """The same items with one user, row 0, whose vector is that of (n,) ``ratings`` of (n,) rows of ``items``."""
         if len(items):
@@ -80,7 +85,12 @@ class Exposure:
         shares: Float64s = self._weights(ratings) * (self._loadings(items) * self.shares @ self.vectors.items[item])
         return shares
 
-    def _loadings(self, items: Int32s) -> Float64s:
+    @property
+    def profiles(self) -> Float32s:
+        """(n_items, r) float32 V D: the cosine of two is that of all weights that EASE gives to the two items."""
+        return (self._loadings(np.arange(self.n_items)) * self.shares).astype(np.float32)
+
+    def _loadings(self, items: npt.NDArray[Any]) -> Float64s:
         """(n, r) float64: the rows V of these items."""
         loadings: Float64s = self.vectors.items[items] * (1 - self.leverages[items].astype(np.float64))[:, None]
         return loadings

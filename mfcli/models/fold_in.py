@@ -10,7 +10,7 @@ from mfcli.data.ratings import Float32s, Int32s, Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.clicks import confidences
 from mfcli.models.model import FactorModel
-from mfcli.models.newcomer import Float64s
+from mfcli.models.newcomer import Float64s, NewcomerPrior
 
 
 @dataclass(frozen=True)
@@ -58,24 +58,58 @@ def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
     Raises:
         ArtifactError: the model has no prior of newcomers.
     """
-    prior = model.newcomer
-    if prior is None:
+    prior = _prior(model)
+    vector, covariance = prior.posterior(*_regression(model, items, ratings))
+    with_user = _with_user(model, vector.astype(np.float32), len(items))
+    return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, _noise(model))
+
+
+def contributions(model: FactorModel, rated: Int32s, ratings: Float32s, items: Int32s) -> Float64s:
+    """What each rating of a user adds to the predictions, were the user folded in.
+
+    Folding in is a linear smoother: a prediction is a sum over the ratings, each less its item's bias, beside what is
+    predicted of somebody without ratings.
+
+    Args:
+        rated: (n,) rows of the items that the user rated.
+        ratings: (n,).
+        items: (m,) rows of the items that are predicted.
+
+    Returns:
+        (m, n), in rating points.
+
+    Raises:
+        ArtifactError: the model has no prior of newcomers.
+    """
+    design, target, noise = _regression(model, rated, ratings)
+    _, covariance = _prior(model).posterior(design, target, noise)
+    parts: Float64s = (_design(model, items) @ covariance @ design.T) * (target / noise)
+    return parts
+
+
+def _prior(model: FactorModel) -> NewcomerPrior:
+    """The prior of newcomers. Raises ArtifactError if the model has none."""
+    if model.newcomer is None:
         raise ArtifactError("the model does not hold what a newcomer needs: run `mfcli train` again")
+    return model.newcomer
+
+
+def _regression(model: FactorModel, items: Int32s, ratings: Float32s) -> tuple[Float64s, Float64s, Float64s]:
+    """What a newcomer's vector is the solution of: (n, d) design, (n,) target and (n,) noise variances."""
+    design = _design(model, items)
     if model.typical_click is not None:
-        certainty = confidences(ratings, model.typical_click).astype(np.float64)
-        vector, _ = prior.posterior(_design(model, items), np.ones(len(items)), 1 / certainty)
-        return FoldedIn(_with_user(model, vector.astype(np.float32), len(items)), None, None)
-    noise = (
-        np.full(model.n_items, prior.noise) if model.noise is None else prior.noise * model.noise.items.astype(float)
-    )
-    if model.days is not None:
-        noise = noise + model.days.unknown
+        return design, np.ones(len(items)), 1 / confidences(ratings, model.typical_click).astype(np.float64)
     target = ratings.astype(np.float64)
     if model.biases is not None:
         target = target - model.mean - model.biases.items[items]
-    vector, covariance = prior.posterior(_design(model, items), target, noise[items])
-    with_user = _with_user(model, vector.astype(np.float32), len(items))
-    return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, noise)
+    return design, target, _noise(model)[items]
+
+
+def _noise(model: FactorModel) -> Float64s:
+    """(n_items,) variances of a newcomer's ratings of every item about the true predictions."""
+    variance = _prior(model).noise
+    noise = np.full(model.n_items, variance) if model.noise is None else variance * model.noise.items.astype(np.float64)
+    return noise if model.days is None else noise + model.days.unknown
 
 
 def _design(model: FactorModel, items: npt.NDArray[Any]) -> Float64s:

@@ -5,7 +5,7 @@ Of clicks: p_u·q_i, a score about 1 for what was clicked and about 0 for what w
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,6 +118,12 @@ class FactorModel:
         """(len(users), n_items) float32: the predictions for every item, not clipped, so that they rank."""
         dots: Float32s = self.factors.users[users] @ self.factors.items.T
         return self._completed(dots, users[:, None], np.arange(self.n_items))
+
+    def of_items(self, rows: Int32s) -> "FactorModel":
+        """The model with these (m,) rows of items alone."""
+        pairs: dict[str, Any] = {name: getattr(self, name) for name in PAIRS}
+        taken: dict[str, Any] = {name: pair and Sides(pair.users, pair.items[rows]) for name, pair in pairs.items()}
+        return replace(self, **taken)
 
     def _completed(self, dots: Dots, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Dots:
         """Predictions of products p·q, in their place: with the biases; without biases the mean for who is unknown.

@@ -1,7 +1,7 @@
 """Ranking: the best items of every user, a block of users at a time, so that all users fit into bounded memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,9 @@ class Scorer(Protocol):
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows, whatever else is asked for."""
 
+    def of_items(self, rows: Int32s) -> "Scorer":
+        """The same for these (m,) rows of items alone, which become items 0 to m - 1."""
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -45,7 +48,9 @@ class Ranked:
     scores: Float64s
 
 
-def rank(scorer: Scorer, users: Int64s, n: int, *, hidden: ItemLists | None = None) -> Iterator[Ranked]:
+def rank(
+    scorer: Scorer, users: Int64s, n: int, *, hidden: ItemLists | None = None, candidates: Int32s | None = None
+) -> Iterator[Ranked]:
     """The n best items of every user, in the order of ``users``. Nothing is computed before it is asked for.
 
     Args:
@@ -53,10 +58,16 @@ def rank(scorer: Scorer, users: Int64s, n: int, *, hidden: ItemLists | None = No
         users: rows of users.
         n: items for each of them.
         hidden: items of every user that are not to be recommended.
+        candidates: (m,) rows of the items that may be, ascending; None for all. Others are not even scored.
     """
+    if candidates is not None:
+        scorer, hidden = scorer.of_items(candidates), None if hidden is None else hidden.among(candidates)
     block = max(1, SCORES_AT_ONCE // max(1, scorer.n_items))
     for begin in range(0, len(users), block):
-        yield _ranked(scorer, users[begin : begin + block], n, hidden)
+        ranked = _ranked(scorer, users[begin : begin + block], n, hidden)
+        if candidates is not None:
+            ranked = replace(ranked, items=np.append(candidates, np.int32(-1))[ranked.items])  # -1 is the last
+        yield ranked
 
 
 def _ranked(scorer: Scorer, users: Int64s, n: int, hidden: ItemLists | None) -> Ranked:

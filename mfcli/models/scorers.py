@@ -52,6 +52,10 @@ class Likely:
         scores: Float64s = SOFTNESS / 2 * np.exp(np.arcsinh(self.exposure.exact(users, items) / SOFTNESS) + liking)
         return scores
 
+    def of_items(self, rows: Int32s) -> "Likely":
+        """The same for these (m,) rows of items alone."""
+        return Likely(self.model.of_items(rows), self.exposure.of_items(rows))
+
 
 @dataclass(frozen=True)
 class LowerBound:
@@ -80,6 +84,10 @@ class LowerBound:
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows."""
         return self.model.exact(users, items) - self._margin(users, items)
+
+    def of_items(self, rows: Int32s) -> "LowerBound":
+        """The same for these (m,) rows of items alone."""
+        return LowerBound(self.model.of_items(rows), lambda users, items: self.uncertainties(users, rows[items]))
 
     def _margin(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s:
         uncertainties = self.uncertainties(users, items)
@@ -110,6 +118,10 @@ class Popularity:
         counts: Float64s = self.counts[items].astype(np.float64)
         return counts
 
+    def of_items(self, rows: Int32s) -> "Popularity":
+        """The same for these (m,) rows of items alone."""
+        return Popularity(self.counts[rows])
+
 
 @dataclass(frozen=True)
 class Chance:
@@ -132,6 +144,10 @@ class Chance:
         """(n,) float64 scores of (n,) pairs of rows."""
         draws: Float64s = self.scores(users)[np.arange(len(users)), items].astype(np.float64)
         return draws
+
+    def of_items(self, rows: Int32s) -> "Chance":
+        """The same for as many items as these (m,) rows."""
+        return Chance(len(rows), self.seed)
 
 
 def scorer(rank_by: RankBy, model: FactorModel, exposure: Exposure | None, uncertainties: Deviations) -> Scorer:

@@ -1,0 +1,138 @@
+"""The best items for users, known and new."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfcli.config import RecommendConfig
+from mfcli.data.candidates import find_candidates
+from mfcli.data.formats import Block, Column
+from mfcli.data.lists import IDS, read_ids
+from mfcli.data.lookup import Doubt, known_rows
+from mfcli.data.newcomers import Newcomer, read_newcomers
+from mfcli.data.prepared import PARTS, Prepared
+from mfcli.data.ratings import Int32s, Int64s, ItemLists
+from mfcli.errors import DataError
+from mfcli.models.fold_in import fold_in
+from mfcli.models.model import Deviations, FactorModel
+from mfcli.models.ranking import Ranked, rank
+from mfcli.models.run import TrainedRun
+from mfcli.models.scorers import scorer
+from mfcli.serving.answer import Answer, Items, id_kinds
+from mfcli.serving.reasons import Reasons
+
+
+def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
+    """The best items for each of the users asked for, those who are new first. Raises DataError."""
+    prepared = trained.prepared
+    users = _users(config, prepared, doubt)
+    newcomers = [] if config.ratings is None else read_newcomers(config.ratings, prepared, doubt)
+    lists = _Lists(config, trained, find_candidates(config, prepared, doubt))
+
+    def blocks() -> Iterator[Block]:
+        for newcomer in newcomers:
+            yield lists.of_newcomer(newcomer)
+        if len(users):
+            yield from lists.of_users(users)
+
+    return Answer(lists.columns, blocks(), len(newcomers) + len(users))
+
+
+def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
+    """Rows of the known users asked for, each once, in the order asked for. Raises DataError."""
+    if config.all_users:
+        return np.arange(prepared.n_users)
+    rows = prepared.user_rows(config.user)
+    if config.users_from is not None:
+        where, ids = f"--users-from {config.users_from}", read_ids(Path(config.users_from), IDS.users)
+        known = known_rows(prepared, "users", ids, where, doubt)
+        if ids and not len(known):
+            raise DataError(f"{where}: none of these users is in the data: {prepared.hint('users')}")
+        rows = np.append(rows, known)
+    return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
+
+
+class _Lists:
+    """Makes lists: ranks the items of a user and tells what there is to tell of them."""
+
+    def __init__(self, config: RecommendConfig, trained: TrainedRun, candidates: Int32s | None) -> None:
+        self.config, self.trained, self.candidates = config, trained, candidates
+        self.items = Items(trained.prepared)
+        self.reasons = Reasons(config.rank_by, trained, self.items) if config.why else None
+
+    @property
+    def columns(self) -> list[Column]:
+        user = "string" if self.config.ratings is not None else id_kinds(self.trained.prepared).users
+        columns = [
+            Column("user", user, "user", in_title=True),
+            Column("rank", "int32", ""),
+            *self.items.columns,
+            Column("prediction", "float32", "rating"),
+        ]
+        if self.config.with_std:
+            columns.append(Column("std", "float32", "±"))
+        columns += [Column("score", "float64", "score"), Column("ranked_by", "string", "ranked by", in_title=True)]
+        if self.reasons is not None:
+            columns.append(Column("why", "string", "because of", gives_way=True, several=True))
+        return columns
+
+    def of_users(self, users: Int64s) -> Iterator[Block]:
+        """The lists of these rows of users."""
+        model, prepared = self.trained.model, self.trained.prepared
+        ids = prepared.users["id"].to_pylist()
+        hidden = None if self.config.include_seen else _seen(prepared, users)
+        ranking = self.trained.scorer(self.config.rank_by)
+        for ranked in rank(ranking, users, self.config.n, hidden=hidden, candidates=self.candidates):
+            block = self._block([ids[row] for row in ranked.users], ranked, model, model.deviations)
+            if self.reasons is not None:
+                block["why"] = self.reasons.of_users(ranked)
+            yield block
+
+    def of_newcomer(self, newcomer: Newcomer) -> Block:
+        """The list of somebody new."""
+        rated, given = newcomer.items, newcomer.ratings
+        folded = fold_in(self.trained.model, rated, given)
+        exposure = self.trained.exposure and self.trained.exposure.with_newcomer(rated, given)
+        ranking = scorer(self.config.rank_by, folded.model, exposure, folded.uncertainties)
+        hidden = None if self.config.include_seen else ItemLists(np.array([0, len(rated)]), rated)
+        (ranked,) = rank(ranking, np.array([0]), self.config.n, hidden=hidden, candidates=self.candidates)
+        block = self._block([newcomer.name], ranked, folded.model, folded.deviations)
+        if self.reasons is not None:
+            block["why"] = self.reasons.of(rated, given, ranked.items[0])
+        return block
+
+    def _block(
+        self, ids: Sequence[Any], ranked: Ranked, model: FactorModel, deviations: Deviations
+    ) -> dict[str, Sequence[Any]]:
+        """The columns of some users' recommendations.
+
+        Args:
+            ids: original ids of the users.
+            ranked: their items.
+            model: predicts their ratings.
+            deviations: of these predictions, as :meth:`FactorModel.deviations` gives them.
+        """
+        at = np.nonzero(ranked.items >= 0)
+        users, rows = ranked.users[at[0]], ranked.items[at]
+        columns: dict[str, Sequence[Any]] = {
+            "user": [ids[place] for place in at[0].tolist()],
+            "rank": (at[1] + 1).tolist(),
+            **self.items.block(rows.tolist()),
+            "prediction": model.predict(users, rows).tolist(),
+            "score": ranked.scores[at].tolist(),
+            "ranked_by": [self.config.rank_by] * len(rows),
+        }
+        stds = deviations(users, rows) if self.config.with_std else None
+        return columns if stds is None else columns | {"std": stds.tolist()}
+
+
+def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
+    """What these users have rated, in any part."""
+    wanted = np.zeros(prepared.n_users, bool)
+    wanted[users] = True
+    parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
+    raters, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
+    mine = wanted[raters]
+    return ItemLists.from_pairs(raters[mine], items[mine], prepared.n_users)

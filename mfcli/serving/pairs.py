@@ -1,0 +1,63 @@
+"""Predicted ratings of pairs of a user and an item."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mfcli.config import RecommendConfig
+from mfcli.data.formats import Block, Column, Kind, to_arrow
+from mfcli.data.ids import find_ids
+from mfcli.data.pairs import Pairs, read_pairs
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Int64s, Sides
+from mfcli.models.run import TrainedRun
+from mfcli.models.strangers import with_strangers
+from mfcli.serving.answer import Answer
+
+AT_ONCE = 250_000  # pairs
+KNOWN = ("none", "user", "item", "both")
+"""Which of a pair have training ratings, by 1 for the user and 2 for the item."""
+
+
+def predict_pairs(config: RecommendConfig, trained: TrainedRun) -> Answer:
+    """The predictions of the pairs in a file, in its order. Raises DataError."""
+    assert config.pairs is not None
+    pairs = read_pairs(Path(config.pairs))
+    kinds: list[Kind] = ["int64" if ids.dtype == np.int64 else "string" for ids in pairs.ids]
+    std = [Column("std", "float32", "±")] if config.with_std else []
+    columns = [
+        *(Column(name, kind, name) for name, kind in zip(("user", "item"), kinds, strict=True)),
+        Column("prediction", "float32", "rating"),
+        *std,
+        Column("known", "string", "known"),
+    ]
+    return Answer(columns, predictions(pairs, trained, with_std=config.with_std), len(pairs.users))
+
+
+def predictions(pairs: Pairs, trained: TrainedRun, *, with_std: bool) -> Iterator[Block]:
+    """Blocks of the columns user, item, prediction, known and perhaps std, as arrays.
+
+    Of a user or an item without training ratings, or not in the data at all, the prediction is what is left: the bias
+    of the other, what features say, the mean.
+    """
+    model, rows = with_strangers(trained.model), _rows(pairs, trained.prepared)
+    ids, words = Sides(*map(to_arrow, pairs.ids)), to_arrow(KNOWN)
+    has_ratings = Sides(*(counts > 0 for counts in model.counts))
+    for begin in range(0, len(pairs.users), AT_ONCE):
+        of_users, of_items = (codes[begin : begin + AT_ONCE] for codes in (pairs.users, pairs.items))
+        users, items = rows.users[of_users], rows.items[of_items]
+        block = {
+            "user": ids.users.take(to_arrow(of_users)),
+            "item": ids.items.take(to_arrow(of_items)),
+            "prediction": model.predict(users, items),
+            "known": words.take(to_arrow(has_ratings.users[users] + np.int8(2) * has_ratings.items[items])),
+        }
+        deviations = model.deviations(users, items) if with_std else None
+        yield block if deviations is None else block | {"std": deviations}
+
+
+def _rows(pairs: Pairs, prepared: Prepared) -> Sides[Int64s]:
+    """The row of every id; -1, the stranger's, of one that is not in the data."""
+    known = Sides(prepared.users["id"], prepared.items["id"])
+    return Sides(*(find_ids(one, list(map(str, ids))) for one, ids in zip(known, pairs.ids, strict=True)))
