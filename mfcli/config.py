@@ -300,7 +300,7 @@ SMALLEST_BATCH = 2048
 BATCHES_AN_EPOCH = 1000
 """What ``batch`` is where it is not given."""
 
-CLICKS: dict[str, Any] = {"biases": False, "l2": 0.01, "factors": 64}
+CLICKS: dict[str, Any] = {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30}
 """The defaults that solver ``ials`` has in the place of TrainConfig's."""
 
 

@@ -43,25 +43,32 @@ def als(train: Ratings, items: Floats, l2: float, bias_l2: float, rounds: int) -
     return users, items
 
 
-def implicit_als(weights: Floats, items: Floats, unclicked: float, l2: float, rounds: int) -> tuple[Floats, Floats]:
-    """Factors of users and items by alternating least squares for clicks, as Rendle et al. (RecSys 2022) write it.
+def implicit_als(
+    weights: Floats, items: Floats, unclicked: float, l2: float, rounds: int, short: int
+) -> tuple[Floats, Floats]:
+    """Factors of users and items for clicks; the objective is that of Rendle et al. (RecSys 2022).
+
+    Rows of up to ``short`` clicks are solved for. The others take a step of steepest descent, preconditioned with Λ.
 
     Args:
         weights: (n_users, n_items) w of every click, 0 where there is none.
         items: (n_items, k) factors to begin with.
     """
 
-    def half(weights: Floats, q: Floats) -> Floats:
-        rows = []
-        for w in weights:
-            penalty = l2 * ((w > 0).sum() + unclicked * len(q))
-            equations = (q.T * w) @ q + unclicked * q.T @ q + penalty * np.eye(q.shape[1])
-            rows.append(np.linalg.solve(equations, q.T @ w))
-        return np.array(rows)
+    def half(weights: Floats, q: Floats, rows: Floats) -> Floats:
+        after = []
+        for w, z in zip(weights, rows, strict=True):
+            clicks = (w > 0).sum()
+            prior = unclicked * q.T @ q + l2 * (clicks + unclicked * len(q)) * np.eye(q.shape[1])
+            a, h = (q.T * w) @ q + prior, q.T @ w
+            g = np.linalg.solve(prior, h - a @ z)
+            after.append(np.linalg.solve(a, h) if clicks <= short else z + (h - a @ z) @ g / (g @ a @ g) * g)
+        return np.array(after)
 
+    users = np.zeros((len(weights), items.shape[1]))
     for _ in range(rounds):
-        users = half(weights, items)
-        items = half(weights.T, users)
+        users = half(weights, items, users)
+        items = half(weights.T, users, items)
     return users, items
 
 

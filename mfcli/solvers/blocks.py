@@ -15,7 +15,8 @@ from torch import Tensor
 from mfcli.data.ratings import Float32s, Int32s, Int64s, Ratings, Sides
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # in a block
-CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices
+SLOTS_OF_STEPS = {"cpu": 2**14, "cuda": 2**20}  # likewise: what is gathered should stay in a core's cache
+CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
 SHORT = 8  # ratings up to which a row counts as short
 
 
@@ -54,7 +55,13 @@ class Blocks:
 
 
 def cut_sides(
-    train: Ratings, dimensions: int, mean: float, device: torch.device, weights: Float32s | None = None
+    train: Ratings,
+    dimensions: int,
+    mean: float,
+    device: torch.device,
+    weights: Float32s | None = None,
+    *,
+    by_steps: bool = False,
 ) -> Sides[Blocks]:
     """The ratings, less their mean, cut by user and by item.
 
@@ -64,11 +71,12 @@ def cut_sides(
         mean: what to take from the ratings.
         device: where the blocks are to lie.
         weights: (n,) of the ratings; None where all weigh 1.
+        by_steps: whether long rows take steps (:mod:`mfcli.solvers.steps`), without (d, d) matrices.
     """
-    targets = train.ratings - np.float32(mean)
+    targets, how = train.ratings - np.float32(mean), (dimensions, device, weights, by_steps)
     return Sides(
-        cut(train.users, train.items, targets, train.n_users, train.n_items, dimensions, device, weights),
-        cut(train.items, train.users, targets, train.n_items, train.n_users, dimensions, device, weights),
+        cut(train.users, train.items, targets, train.n_users, train.n_items, *how),
+        cut(train.items, train.users, targets, train.n_items, train.n_users, *how),
     )
 
 
@@ -81,6 +89,7 @@ def cut(
     dimensions: int,
     device: torch.device,
     weights: Float32s | None = None,
+    by_steps: bool = False,
 ) -> Blocks:
     """Cut n ratings by row.
 
@@ -88,19 +97,20 @@ def cut(
         rows, others: (n,) rows of this and of the other side.
         ratings: (n,) targets.
         n_rows, n_others: how many rows the sides have.
-        dimensions, device, weights: as for :func:`cut_sides`.
+        dimensions, device, weights, by_steps: as for :func:`cut_sides`.
     """
     counts = np.bincount(rows, minlength=n_rows)
-    by_row = np.argsort(rows, kind="stable")
+    by_row = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # up to 16 bits are sorted in no time
     others, ratings = others[by_row], ratings[by_row]
     root_weights = None if weights is None else np.sqrt(weights[by_row])
     del by_row
     starts = np.cumsum(counts) - counts
     order = np.argsort(counts, kind="stable")
-    most_rows = max(1, CELLS[device.type] // dimensions**2)
+    most_rows = max(1, CELLS[device.type] // (dimensions if by_steps else dimensions**2))
+    most_slots = (SLOTS_OF_STEPS if by_steps else SLOTS)[device.type]
     blocks, sizes, begin = [], [], 0
     while begin < n_rows:
-        end = _end(counts, order, begin, most_rows, SLOTS[device.type])
+        end = _end(counts, order, begin, most_rows, most_slots)
         chosen = order[begin:end]
         slots = np.arange(counts[chosen[-1]])
         real = slots < counts[chosen, None]

@@ -18,12 +18,16 @@ class Slots:
     Attributes:
         q: (r, s, k) factors of the other side.
         y: (r, s) targets.
-        root_weights: (r, s) √w: what the bias's 1 has become.
+        root_weights: (r, s) √w: what the bias's 1 has become. 1 everywhere if all weigh 1 and there are no biases.
     """
 
     q: Tensor
     y: Tensor
     root_weights: Tensor
+
+    def plain(self, residuals: Tensor) -> Tensor:
+        """(r, s) residuals, which are times √w, without that."""
+        return residuals / self.root_weights.clamp(min=1e-12)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ class Others:
         flat = others.reshape(-1)
         q = self.factors.index_select(0, flat).view(*others.shape, self.factors.shape[1])
         y = ratings if self.biases is None else ratings - self.biases.index_select(0, flat).view_as(ratings)
-        if self.root_weights is None:
+        if self.root_weights is None and self.biases is None:
+            root_weights = y.new_ones(()).expand_as(y)
+        elif self.root_weights is None:
             root_weights = (others < len(self.factors) - 1).to(y)
         else:
             root_weights = self.root_weights.index_select(0, flat).view_as(y)

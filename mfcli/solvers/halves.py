@@ -85,6 +85,7 @@ class Round:
         *,
         weights: Tensor | None = None,
         normals: Tensor | None = None,
+        begin: Tensor | None = None,
     ) -> Solutions:
         """All rows of a side given the other side's: half a round.
 
@@ -94,6 +95,7 @@ class Round:
             prior: of the side's rows.
             weights: (others,) of the ratings of the other side's rows; None where all weigh 1.
             normals: (rows, d + SHORT) draws of N(0, 1), to sample; None to solve.
+            begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
         """
         others = Others.given(given, self.biased, weights)
         rows = given.new_empty(len(blocks.counts), given.shape[1])
@@ -101,7 +103,7 @@ class Round:
         weighted_errors = rows.new_empty(len(rows))
 
         def solve(block: Block) -> Tensor:
-            found, squared_error = solve_block(block, others, prior, normals)
+            found, squared_error = solve_block(block, others, prior, normals, begin)
             rows.index_copy_(0, block.rows, found.rows)
             if normals is not None:
                 means.index_copy_(0, block.rows, found.means)

@@ -9,7 +9,8 @@ never rises from one half of a round to the next. L2 grows with the weight of al
 serves every data set (Rendle, Krichene, Zhang and Koren, RecSys 2022).
 
 The sum over all pairs adds α₀QᵀQ to the equations of every row, with Q the rows of the other side. A half is solved in
-the basis of that matrix's eigenvectors. There α₀QᵀQ + λ_row I is a diagonal, so rows with few clicks are solved fast.
+the basis of that matrix's eigenvectors. There α₀QᵀQ + λ_row I is a diagonal: rows with few clicks are solved fast, and
+the others come close in one step a round (:mod:`mfcli.solvers.steps`).
 """
 
 from dataclasses import replace
@@ -57,7 +58,7 @@ class Ials(Solver):
         alike = bool((train.ratings == train.ratings[0]).all())
         weights = None if alike else confidences(train.ratings, self.typical)
         ones = replace(train, ratings=np.ones_like(train.ratings))
-        self.blocks = cut_sides(ones, config.factors, 0.0, device, weights)
+        self.blocks = cut_sides(ones, config.factors, 0.0, device, weights, by_steps=True)
         self.penalties = Sides(
             self._penalties(self.blocks.users, train.n_items), self._penalties(self.blocks.items, train.n_users)
         )
@@ -73,8 +74,8 @@ class Ials(Solver):
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:
             current = Round(self.blocks, False, workers, tick)
-            users, loss_users = self._half(current, self.blocks.users, self.items, self.penalties.users)
-            items, loss_items = self._half(current, self.blocks.items, users, self.penalties.items)
+            users, loss_users = self._half(current, self.blocks.users, self.items, self.penalties.users, self.users)
+            items, loss_items = self._half(current, self.blocks.items, users, self.penalties.items, self.items)
         objective_users = loss_users + _penalty(self.items, self.penalties.items)
         objective = loss_items + _penalty(users, self.penalties.users)
         converged = self.objective - objective <= self.config.tolerance * objective
@@ -87,12 +88,17 @@ class Ials(Solver):
             converged=converged,
         )
 
-    def _half(self, current: Round, blocks: Blocks, given: Tensor, penalties: Tensor) -> tuple[Tensor, float]:
-        """The (n, k) rows of a side given the other's, and the objective without the other's L2."""
-        values, basis = torch.linalg.eigh(self.config.unclicked * (given.double().T @ given.double()))
+    def _half(
+        self, current: Round, blocks: Blocks, given: Tensor, penalties: Tensor, begin: Tensor
+    ) -> tuple[Tensor, float]:
+        """The (n, k) rows of a side given the other's, and the objective without the other's L2.
+
+        Rows with few clicks are solved for; the others take a step from where they were, (n, k) ``begin``.
+        """
+        values, basis = torch.linalg.eigh(self.config.unclicked * (given.T @ given).double())
         diagonals = values.clamp(min=0).float() + penalties[:, None]
         basis = basis.float()
-        found = current.half(blocks, given @ basis, DiagonalPrior(diagonals))
+        found = current.half(blocks, given @ basis, DiagonalPrior(diagonals), begin=begin @ basis)
         loss = found.weighted_errors.double().sum() + (found.rows.double().square() * diagonals).sum()
         return found.rows @ basis.T, float(loss)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from mfcli.errors import DivergedError
 from mfcli.solvers.blocks import SHORT, Block
 from mfcli.solvers.gathering import Others, Slots
+from mfcli.solvers.steps import step
 
 
 @dataclass(frozen=True)
@@ -197,14 +198,18 @@ class Solutions:
     weighted_errors: Tensor
 
 
-def solve_block(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
-    """Solve for, or sample, the rows of a block.
+def solve_block(
+    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, begin: Tensor | None = None
+) -> tuple[Solutions, Tensor]:
+    """Solve for, or sample, the rows of a block, or take a step towards them.
 
     Args:
         block: r rows.
         others: the other side.
         prior: of these rows.
         normals: (rows of this side, d + SHORT) draws of N(0, 1), to sample; None to solve.
+        begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
+            is then a :class:`DiagonalPrior`.
 
     Returns:
         The rows, and a scalar, the sum of their squared residuals without weights.
@@ -213,6 +218,10 @@ def solve_block(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
     drawn = None if normals is None else normals.index_select(0, block.rows)
     if prior.has_covariance and 0 < longest <= short:
         return solve_short(block, others, prior, drawn)
+    if begin is not None and longest > 0:
+        assert isinstance(prior, DiagonalPrior)
+        z, weighted_errors, plain = step(block, others, prior.of(block), begin.index_select(0, block.rows))
+        return Solutions(z, z, weighted_errors), plain
     return solve_long(block, others, prior, drawn)
 
 
@@ -249,7 +258,7 @@ def _plain_errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> Tenso
         residuals = slots.y - torch.bmm(z[:, None, :k], slots.q.mT)[:, 0]
         if others.biases is not None:
             residuals -= slots.root_weights * z[:, k:]
-        total += (residuals / slots.root_weights.clamp(min=1e-12)).square().sum()
+        total += slots.plain(residuals).square().sum()
     return total
 
 
@@ -285,5 +294,5 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
         of_start, of_mean = torch.cholesky_solve(both, lower).unbind(2)
         z, means = moved(start, of_start), moved(mean, of_mean)
     errors = residuals(z, y)
-    plain = (errors / slots.root_weights.clamp(min=1e-12)).square().sum()
+    plain = slots.plain(errors).square().sum()
     return Solutions(z, means, errors.square().sum(1)), plain
