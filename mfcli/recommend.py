@@ -11,8 +11,9 @@ from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file
 from mfcli.config import RankBy, RecommendConfig
 from mfcli.data.formats import FORMATS, Block
+from mfcli.data.pairs import read_pairs
 from mfcli.errors import UsageError
-from mfcli.models.run import TrainedRun, open_run
+from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
 from mfcli.serving.answer import Answer, doubter
 from mfcli.serving.catalogue import catalogue
@@ -92,10 +93,8 @@ def output_format(config: RecommendConfig) -> str:
 
 def _open(config: RecommendConfig) -> TrainedRun:
     trained = open_run(Artifacts(config.dir), config.run, _needed(config))
-    if config.with_std and trained.model.noise is None:
-        raise UsageError(
-            f"--with-std: the solver of run '{config.run}' does not tell how sure it is; train with --solver gibbs"
-        )
+    if config.with_std:
+        require_uncertainty(trained.model, config.run, "--with-std")
     return trained
 
 
@@ -110,7 +109,7 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress) ->
     """What is asked for. Raises DataError."""
     doubt = doubter(config.strict, progress)
     if config.pairs:
-        return predict_pairs(config, trained)
+        return predict_pairs(read_pairs(Path(config.pairs)), trained, with_std=config.with_std)
     if config.similar_to:
         return similar_items(config, trained, doubt)
     if config.list:

@@ -17,7 +17,7 @@ LAYERS = (
     {"data"},
     {"models"},
     {"solvers", "figures", "serving"},
-    {"download", "prepare", "train", "evaluate", "plot", "recommend"},
+    {"download", "prepare", "train", "evaluate", "plot", "recommend", "api"},
     {"cli"},
 )
 """From the bottom to the top, files or folders of mfcli/. What stands side by side knows nothing of each other."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import mfcli
 from mfcli.cli.app import app
 from mfcli.errors import EXIT_CODES
 from tests.conftest import Result, clean_environment, run_mfcli
@@ -86,6 +87,28 @@ def test_what_recommend_can_do(tmp_path: Path, finished: Path) -> None:
     assert done.stdout.startswith("user new, ranked by likely\n")
     assert "1,2," in done.stdout
     assert "similar to 1\n" in done.stdout
+
+
+def python(name: str, cwd: Path) -> str:
+    """What a block of Python prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", block(name)],
+        cwd=cwd,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_run_in_python_and_its_arrays_without_mfcli(finished: Path) -> None:
+    text = python("python", finished.parent)
+    assert re.search(r"user +item +prediction", text)
+    assert "similarity" in text
+    by_hand = float(python("arrays", finished.parent))
+    assert by_hand == pytest.approx(mfcli.load(finished).predict(1, 1)["prediction"][0], abs=1e-5)
 
 
 def test_the_cron_line(tmp_path: Path, finished: Path) -> None:

@@ -61,8 +61,13 @@ def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt) -> list[Newcome
     Raises:
         DataError: the file has a fault, or no rating in it can be used.
     """
-    opinions = _in_range(read_opinions(path), prepared, str(path), doubt)
-    rows = _find_items(opinions, prepared, str(path), doubt)
+    return newcomers_of(read_opinions(path), prepared, str(path), doubt)
+
+
+def newcomers_of(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Doubt) -> list[Newcomer]:
+    """The people whose ratings these are, in their order. Raises as :func:`read_newcomers`; ``where`` names them."""
+    opinions = _in_range(opinions, prepared, where, doubt)
+    rows = _find_items(opinions, prepared, where, doubt)
     people: dict[str, dict[int, float]] = {one.user: {} for one in opinions}
     twice = 0
     for one, row in zip(opinions, rows, strict=True):
@@ -70,12 +75,12 @@ def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt) -> list[Newcome
             twice += row in people[one.user]
             people[one.user][row] = one.rating
     if twice:
-        doubt(f"{path}: {twice:,} ratings are of an item that the user has rated before: the last one counts")
+        doubt(f"{where}: {twice:,} ratings are of an item that the user has rated before: the last one counts")
     left_out = [name for name, rated in people.items() if not rated]
     if len(left_out) == len(people):
-        raise DataError(f"{path}: no rating in it can be used")
+        raise DataError(f"{where}: no rating in it can be used")
     if left_out:
-        doubt(f"{path}: {len(left_out):,} of {len(people):,} users have no rating that can be used: {_some(left_out)}")
+        doubt(f"{where}: {len(left_out):,} of {len(people):,} users have no rating that can be used: {_some(left_out)}")
     return [
         Newcomer(name, np.fromiter(rated, np.int32), np.fromiter(rated.values(), np.float32))
         for name, rated in people.items()

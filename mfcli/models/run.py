@@ -66,11 +66,8 @@ def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> 
                 f"run `{record.command}` again"
             )
         model = FactorModel.from_bytes(record.read(MODEL))
-        if rank_by == "lower-bound" and model.variances is None:
-            raise UsageError(
-                f"--rank-by lower-bound: the solver of run '{name}' does not tell how sure it is; "
-                "train with --solver gibbs"
-            )
+        if rank_by == "lower-bound":
+            require_uncertainty(model, name, "--rank-by lower-bound")
         met = rank_by in ("likely", "exposure")
         return TrainedRun(record, prepared, model, Exposure.from_bytes(record.read(EXPOSURE)) if met else None)
 
@@ -78,3 +75,9 @@ def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> 
     if not stage.exists() and (stage.path / CHECKPOINT).exists():
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
     return stage.consistent(read)
+
+
+def require_uncertainty(model: FactorModel, name: str, asked: str) -> None:
+    """Raise UsageError if the model of the run of that name does not tell how sure it is, as ``asked`` needs."""
+    if model.variances is None:
+        raise UsageError(f"{asked}: the solver of run '{name}' does not tell how sure it is; train with --solver gibbs")

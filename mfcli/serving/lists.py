@@ -29,15 +29,15 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
     prepared = trained.prepared
     users = _users(config, prepared, doubt)
     newcomers = [] if config.ratings is None else read_newcomers(config.ratings, prepared, doubt)
-    lists = _Lists(config, trained, find_candidates(config, prepared, doubt))
+    made = Lists(config, trained, find_candidates(config, prepared, doubt))
 
     def blocks() -> Iterator[Block]:
         for newcomer in newcomers:
-            yield lists.of_newcomer(newcomer)
+            yield made.of_newcomer(newcomer)
         if len(users):
-            yield from lists.of_users(users)
+            yield from made.of_users(users)
 
-    return Answer(lists.columns, blocks(), len(newcomers) + len(users))
+    return Answer(made.columns, blocks(), len(newcomers) + len(users))
 
 
 def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
@@ -54,7 +54,7 @@ def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
     return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
 
 
-class _Lists:
+class Lists:
     """Makes lists: ranks the items of a user and tells what there is to tell of them."""
 
     def __init__(self, config: RecommendConfig, trained: TrainedRun, candidates: Int32s | None) -> None:

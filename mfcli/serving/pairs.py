@@ -1,14 +1,12 @@
 """Predicted ratings of pairs of a user and an item."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from mfcli.config import RecommendConfig
 from mfcli.data.formats import Block, Column, Kind, to_arrow
 from mfcli.data.ids import find_ids
-from mfcli.data.pairs import Pairs, read_pairs
+from mfcli.data.pairs import Pairs
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Int64s, Sides
 from mfcli.models.run import TrainedRun
@@ -20,19 +18,17 @@ KNOWN = ("none", "user", "item", "both")
 """Which of a pair have training ratings, by 1 for the user and 2 for the item."""
 
 
-def predict_pairs(config: RecommendConfig, trained: TrainedRun) -> Answer:
-    """The predictions of the pairs in a file, in its order. Raises DataError."""
-    assert config.pairs is not None
-    pairs = read_pairs(Path(config.pairs))
+def predict_pairs(pairs: Pairs, trained: TrainedRun, *, with_std: bool = False) -> Answer:
+    """The predictions of pairs, in their order."""
     kinds: list[Kind] = ["int64" if ids.dtype == np.int64 else "string" for ids in pairs.ids]
-    std = [Column("std", "float32", "±")] if config.with_std else []
+    std = [Column("std", "float32", "±")] if with_std else []
     columns = [
         *(Column(name, kind, name) for name, kind in zip(("user", "item"), kinds, strict=True)),
         Column("prediction", "float32", "rating"),
         *std,
         Column("known", "string", "known"),
     ]
-    return Answer(columns, predictions(pairs, trained, with_std=config.with_std), len(pairs.users))
+    return Answer(columns, predictions(pairs, trained, with_std=with_std), len(pairs.users))
 
 
 def predictions(pairs: Pairs, trained: TrainedRun, *, with_std: bool) -> Iterator[Block]:
