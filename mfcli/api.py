@@ -109,7 +109,7 @@ class Run:
         """Somebody new.
 
         Args:
-            ratings: of items by id or by title.
+            ratings: of items by id or by title; of clicks their weights.
 
         Raises:
             DataError: no rating can be used. Those that cannot be are left out with a warning.

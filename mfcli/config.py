@@ -506,7 +506,7 @@ class EvaluateConfig(Config):
         tuple[int, ...],
         Opt(
             "Also judge every user's top N, beside the most popular items and chance; several N separated by commas; "
-            "0: do not.",
+            "0: do not. Default of clicks: 10.",
             range="[0, inf)",
             metavar="N[,N...]",
         ),
@@ -563,7 +563,7 @@ class RecommendConfig(Config):
         Path | None,
         Opt(
             "Recommend to somebody new, shown as user 'new', whose ratings FILE holds: columns item (an id or a title) "
-            "and rating; with a column user to several people. - for standard input.",
+            "and rating; with a column user to several people. Of clicks the items are enough. - for standard input.",
             metavar="FILE",
         ),
     ] = None

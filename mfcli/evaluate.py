@@ -1,6 +1,7 @@
 """``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, to_json
 from mfcli.config import EvaluateConfig
 from mfcli.data.ratings import Ratings
+from mfcli.errors import UsageError
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
 from mfcli.models.lists import Figures, Judge
@@ -15,6 +17,8 @@ from mfcli.models.model import FactorModel
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.scorers import Chance, Popularity
 from mfcli.progress import Progress
+
+TOP_OF_CLICKS = 10  # items of the lists that a run of clicks is judged by, unless --top says otherwise
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,14 @@ class Ranking:
     Attributes:
         rank_by: what ranked its items.
         candidates: which items the lists are made of.
-        relevant_from: rating from which an item of the part is relevant.
+        relevant_from: rating from which an item of the part is relevant; None if all are, as of clicks.
         users: how many have a relevant item in the part; they get the lists.
         lists: of each length asked for.
     """
 
     rank_by: str
     candidates: str
-    relevant_from: float
+    relevant_from: float | None
     users: int
     lists: list[Lists]
 
@@ -90,47 +94,71 @@ class Evaluation:
 
     Attributes:
         run, part: what was evaluated on what.
-        ratings: how many were predicted.
-        rmse, mae: of the model.
+        feedback: whether the part holds ``ratings`` or ``clicks``.
+        ratings: how many of them.
+        rmse, mae: of the model. These and the next are None of a run that learnt from clicks: it predicts no ratings.
         mean_rmse, mean_mae: of predicting the training mean.
         bias_rmse, bias_mae: of biases alone.
         warm, cold: the ratings whose user and item both have training ratings, and the others; None if there are none.
         oracle_rmse: of the true model on all ratings, for synthetic data.
         calibration: of a model that tells how sure it is (solver gibbs).
-        ranking: with --top.
+        ranking: with --top, and of clicks always.
         max_rmse: the gate, if one was set.
         passed: whether the gate was met; None without a gate.
     """
 
     run: str
     part: str
+    feedback: str
     ratings: int
-    rmse: float
-    mae: float
-    mean_rmse: float
-    mean_mae: float
-    bias_rmse: float
-    bias_mae: float
-    warm: Some | None
-    cold: Some | None
-    oracle_rmse: float | None
-    calibration: Calibration | None
     ranking: Ranking | None
-    max_rmse: float | None
-    passed: bool | None
+    rmse: float | None = None
+    mae: float | None = None
+    mean_rmse: float | None = None
+    mean_mae: float | None = None
+    bias_rmse: float | None = None
+    bias_mae: float | None = None
+    warm: Some | None = None
+    cold: Some | None = None
+    oracle_rmse: float | None = None
+    calibration: Calibration | None = None
+    max_rmse: float | None = None
+    passed: bool | None = None
 
 
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
-    """Predict one part of the ratings and write the run's evaluation.json. Reads the model, never changes it.
+    """Predict one part of the ratings, or rank, and write the run's evaluation.json. Reads the model, never changes it.
 
     The gate's outcome is in the result: whoever wants it to be an error raises it.
 
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other.
+        UsageError: the run cannot rank so, or has no RMSE for a gate.
     """
     progress = progress or Progress()
     trained = open_run(Artifacts(config.dir), config.run, config.rank_by if any(config.top) else None)
+    if trained.model.of_clicks and not config.top:
+        config = replace(config, top=(TOP_OF_CLICKS,))
+        trained = open_run(Artifacts(config.dir), config.run, config.rank_by)
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
+    if trained.model.of_clicks and config.max_rmse is not None:
+        raise UsageError(f"--max-rmse: run '{config.run}' learnt from clicks, and predicts no ratings")
+    result = Evaluation(
+        run=config.run,
+        part=config.part,
+        feedback=trained.prepared.feedback,
+        ratings=len(part),
+        ranking=_ranking(config, trained, train, part, progress),
+        **({} if trained.model.of_clicks else _predictions(config, trained, train, part)),
+    )
+    made_from = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
+    with trained.locked(config.lock_timeout), atomic_file(trained.record.stage.path / "evaluation.json") as file:
+        file.write(to_json({**asdict(result), "inputs": made_from}).encode())
+    return result
+
+
+def _predictions(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings) -> dict[str, Any]:
+    """How good the predicted ratings are: the fields of an Evaluation that say so."""
 
     def errors(model: FactorModel) -> tuple[float, float]:
         predicted = model.predict(part.users, part.items, part.timestamps)
@@ -140,28 +168,20 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     rmse, mae = errors(trained.model)
     mean_rmse, mean_mae = errors(mean_model(train))
     bias_rmse, bias_mae = errors(biases)
-    result = Evaluation(
-        run=config.run,
-        part=config.part,
-        ratings=len(part),
-        rmse=rmse,
-        mae=mae,
-        mean_rmse=mean_rmse,
-        mean_mae=mean_mae,
-        bias_rmse=bias_rmse,
-        bias_mae=bias_mae,
-        warm=_some(part.take(known), trained.model, biases),
-        cold=_some(part.take(~known), trained.model, biases),
-        oracle_rmse=trained.prepared.record.results.get("oracle_rmse"),
-        calibration=_calibration(trained.model, part),
-        ranking=_ranking(config, trained, train, part, progress),
-        max_rmse=config.max_rmse,
-        passed=None if config.max_rmse is None else rmse <= config.max_rmse,
-    )
-    made_from = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
-    with trained.locked(config.lock_timeout), atomic_file(trained.record.stage.path / "evaluation.json") as file:
-        file.write(to_json({**asdict(result), "inputs": made_from}).encode())
-    return result
+    return {
+        "rmse": rmse,
+        "mae": mae,
+        "mean_rmse": mean_rmse,
+        "mean_mae": mean_mae,
+        "bias_rmse": bias_rmse,
+        "bias_mae": bias_mae,
+        "warm": _some(part.take(known), trained.model, biases),
+        "cold": _some(part.take(~known), trained.model, biases),
+        "oracle_rmse": trained.prepared.record.results.get("oracle_rmse"),
+        "calibration": _calibration(trained.model, part),
+        "max_rmse": config.max_rmse,
+        "passed": None if config.max_rmse is None else rmse <= config.max_rmse,
+    }
 
 
 def _some(ratings: Ratings, model: FactorModel, biases: FactorModel) -> Some | None:
@@ -194,10 +214,13 @@ def _ranking(
     sizes = sorted({size for size in config.top if size})
     if not sizes:
         return None
-    relevant_from = float(np.nextafter(trained.model.mean, np.inf)) if config.relevant is None else config.relevant
+    relevant_from = config.relevant
+    if relevant_from is None and not trained.model.of_clicks:
+        relevant_from = float(np.nextafter(trained.model.mean, np.inf))
+    relevant = part if relevant_from is None else part.take(part.ratings >= relevant_from)
     popularity, of_train = train.item_counts(), config.part == "train"
     hidden = None if of_train else train.by_user()
-    judge = Judge(part.take(part.ratings >= relevant_from), hidden, popularity)
+    judge = Judge(relevant, hidden, popularity)
     scorers = (trained.scorer(config.rank_by), Popularity(popularity), Chance(train.n_items))
     with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
         run, popular, random = (judge.figures(one, sizes, advance) for one in scorers)
@@ -208,5 +231,6 @@ def _ranking(
                 f"run '{config.run}' ranked by {config.rank_by} is worse than the list of the most popular items: "
                 f"NDCG@{one.n} {one.run['NDCG']:.4f} against {one.popular['NDCG']:.4f}"
             )
-    candidates = "all items" if of_train else "all items without a training rating of the user's"
+    what = trained.prepared.feedback.removesuffix("s")
+    candidates = "all items" if of_train else f"all items without a training {what} of the user's"
     return Ranking(config.rank_by, candidates, relevant_from, len(judge.users), lists)

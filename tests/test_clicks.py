@@ -1,19 +1,23 @@
 """Clicks from files, and ratings taken for clicks: read, summed, refused where they cannot be; and the whole chain."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import mfcli
 from mfcli.artifacts import Artifacts
 from mfcli.config import PrepareConfig, TrainConfig
 from mfcli.data.prepared import PARTS, Prepared
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import prepare
 from mfcli.train import train
+from tests.conftest import run_mfcli
 
 LOG = "user,item,plays,day\na,x,3,1\na,y,1,2\nb,x,10,3\na,x,4.5,4\nc,y,2,5\nc,z,1,6\nd,x,1,7\nd,z,1,8\ne,y,1,9\n"
 
@@ -137,3 +141,141 @@ def test_solvers_of_ratings_refuse_clicks_and_ratings_that_are_all_alike(tmp_pat
 def test_ials_refuses_ratings(artifacts: Path) -> None:
     with pytest.raises(UsageError, match=r"--solver ials learns from clicks, and the data are ratings: .*--as-clicks"):
         train(TrainConfig(dir=artifacts, solver="ials"))
+
+
+@pytest.fixture(scope="module")
+def clicked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with artifacts after prepare and train on made-up plays: two tastes, of one half of the songs each."""
+    folder, rng = tmp_path_factory.mktemp("clicked"), np.random.default_rng(0)
+    lines = ["user,item,plays"]
+    for user in range(80):
+        liked = rng.choice(20, 12, replace=False) + 20 * (user % 2)
+        lines += [f"u{user},song{item},{rng.integers(1, 9)}" for item in liked]
+        lines += [f"u{user},song{item},1" for item in rng.choice(40, 2, replace=False) if item not in liked]
+    (folder / "plays.csv").write_text("\n".join(lines))
+    (folder / "songs.csv").write_text("item,title\n" + "\n".join(f"song{n},Song number {n}" for n in range(40)))
+    steps = (
+        ("prepare", "--clicks", "plays.csv", "--weights", "plays", "--items", "songs.csv"),
+        ("train", "--solver", "ials", "--factors", 8),
+    )
+    for step in steps:
+        done = run_mfcli(*step, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_training_tells_loss_and_ndcg_and_no_rmse(clicked: Path) -> None:
+    done = run_mfcli("train", "--solver", "ials", "--factors", 8, "--run", "again", cwd=clicked)
+    assert re.search(r"round  1/30  train loss 0\.\d{4}  val NDCG@10 0\.\d{4}  .*best", done.stderr)
+    assert "train loss" in done.stdout
+    assert "val NDCG@10" in done.stdout
+    assert "RMSE" not in done.stdout + done.stderr
+    history = [json.loads(line) for line in (clicked / "artifacts/runs/again/history.jsonl").read_text().splitlines()]
+    assert max(epoch["validation_ndcg"] for epoch in history) > 0.3
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    result = json.loads(run_mfcli("train", "--resume", "--run", "again", "--json", cwd=clicked).stdout)
+    assert (result["train_rmse"], result["validation_rmse"]) == (None, None)
+    assert result["validation_ndcg"] == history[result["best_epoch"] - 1]["validation_ndcg"]
+
+
+def test_evaluation_of_clicks_ranks_and_says_nothing_of_rmse(clicked: Path) -> None:
+    shown = run_mfcli("evaluate", cwd=clicked)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "RMSE" not in shown.stdout
+    assert "all items without a training click of the user's" in shown.stdout
+    assert "relevant is what they clicked" in shown.stdout
+    result = json.loads(run_mfcli("evaluate", "--json", cwd=clicked).stdout)
+    assert (result["feedback"], result["rmse"], result["passed"]) == ("clicks", None, None)
+    (lists,) = result["ranking"]["lists"]
+    assert lists["n"] == 10
+    assert lists["run"]["NDCG"] > 1.5 * lists["popular"]["NDCG"]
+    more = json.loads(run_mfcli("evaluate", "--top", "5,20", "--rank-by", "rating", "--json", cwd=clicked).stdout)
+    assert [one["n"] for one in more["ranking"]["lists"]] == [5, 20]
+
+
+def test_a_list_shows_scores_and_no_ratings(clicked: Path) -> None:
+    shown = run_mfcli("recommend", "--user", "u0", cwd=clicked).stdout
+    assert "score" in shown
+    assert "rating" not in shown
+    rows = run_mfcli("recommend", "--user", "u0", "-n", 5, "--format", "jsonl", cwd=clicked).stdout.splitlines()
+    listed = [json.loads(row) for row in rows]
+    assert "prediction" not in listed[0]
+    assert [one["score"] for one in listed] == sorted((one["score"] for one in listed), reverse=True)
+    assert sum(int(one["item"].removeprefix("song")) < 20 for one in listed) >= 4, "u0 plays songs 0 to 19"
+
+
+@pytest.mark.parametrize("rank_by", ["likely", "rating", "exposure"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item\nsong21\nsong23\nsong30\n",
+        "song21\nsong23\nsong30\n",
+        "title,rating\nSong number 21,1\nSong number 23,5\n",
+    ],
+)
+def test_somebody_new_is_told_by_what_they_clicked(clicked: Path, rank_by: str, text: str) -> None:
+    done = run_mfcli(
+        "recommend", "--ratings", "-", "--rank-by", rank_by, "-n", 5, "--format", "jsonl", cwd=clicked, input=text
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    items = [json.loads(row)["item"] for row in done.stdout.splitlines()]
+    assert len(items) == 5
+    assert not {"song21", "song23"} & set(items)
+    assert sum(int(item.removeprefix("song")) >= 20 for item in items) >= 4
+
+
+def test_several_newcomers(clicked: Path) -> None:
+    text = "user,item\nann,song21\nann,song22\nbob,song3\nbob,song4\n"
+    done = run_mfcli("recommend", "--ratings", "-", "-n", 3, "--format", "jsonl", cwd=clicked, input=text)
+    rows = [json.loads(row) for row in done.stdout.splitlines()]
+    assert [row["user"] for row in rows] == ["ann"] * 3 + ["bob"] * 3
+
+
+def test_pairs_and_similar_items_work_as_for_ratings(clicked: Path) -> None:
+    pairs = "user,item\nu0,song3\nu0,song33\nnobody,song3\n"
+    rows = run_mfcli("recommend", "--pairs", "-", "--format", "jsonl", cwd=clicked, input=pairs).stdout.splitlines()
+    mine, others, nobodys = (json.loads(row)["prediction"] for row in rows)
+    assert mine > others
+    assert nobodys == 0
+    similar = run_mfcli("recommend", "--similar-to", "song3", "-n", 3, "--format", "jsonl", cwd=clicked)
+    items = [json.loads(row)["item"] for row in similar.stdout.splitlines()]
+    assert all(int(item.removeprefix("song")) < 20 for item in items)
+
+
+def test_figures_of_clicks_are_those_that_need_no_ratings(clicked: Path) -> None:
+    assert run_mfcli("train", "--solver", "ials", "--factors", 4, "--run", "small", cwd=clicked).returncode == 0
+    done = run_mfcli("plot", "--compare", "small", "--format", "svg", cwd=clicked)
+    assert done.returncode == 0, done.stderr
+    folder = clicked / "artifacts/runs/default/plots"
+    assert {path.stem for path in folder.glob("*.svg")} == {"learning-curves", "compare"}
+    curves = (folder / "learning-curves.svg").read_text()
+    assert "validation NDCG@10" in curves
+    assert "RMSE" not in curves
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (("recommend", "--user", "u0", "--with-std"), 2, "--with-std: run 'default' learnt from clicks"),
+        (("recommend", "--user", "u0", "--rank-by", "lower-bound"), 2, "--rank-by lower-bound: run 'default' learnt"),
+        (("evaluate", "--max-rmse", "1"), 2, "--max-rmse: run 'default' learnt from clicks, and predicts no ratings"),
+        (("train",), 2, "--solver adam learns from ratings, and the data are clicks: train with --solver ials"),
+        (("train", "--solver", "ials", "--biases"), 2, "--biases is for --solver adam, als or gibbs, not for ials"),
+    ],
+)
+def test_what_clicks_cannot_tell_is_refused_in_one_line(
+    clicked: Path, command: tuple[str, ...], code: int, message: str
+) -> None:
+    done = run_mfcli(*command, cwd=clicked)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_clicks_in_python(clicked: Path) -> None:
+    run = mfcli.load(clicked / "artifacts")
+    listed = run.recommend("u0", n=3)
+    assert "prediction" not in listed.columns
+    person = run.fold_in({"song21": 4, "Song number 23": 1})
+    assert sum(int(item.removeprefix("song")) >= 20 for item in person.recommend(5)["item"]) >= 4
+    assert run.predict("u0", ["song3", "song33"])["prediction"].is_monotonic_decreasing

@@ -87,6 +87,9 @@ def trained(done: "Trained") -> str:
 
 
 def evaluated(done: "Evaluation") -> str:
+    title = f"{done.ratings:,} {done.feedback}, {done.part} part"
+    if done.rmse is None or done.bias_rmse is None:
+        return f"run '{done.run}': {title}\n" + _ranking(done.ranking)
     rows = [
         (f"run '{done.run}'", f"{done.rmse:.4f}", f"{done.mae:.4f}"),
         ("biases alone", f"{done.bias_rmse:.4f}", f"{done.bias_mae:.4f}"),
@@ -103,7 +106,6 @@ def evaluated(done: "Evaluation") -> str:
         values["note"] = "biases alone predict better: too few ratings for factors, or too little L2"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
-    title = f"{done.ratings:,} ratings, {done.part} part"
     return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values) + _ranking(done.ranking)
 
 
@@ -121,10 +123,8 @@ def _calibration(found: "Calibration") -> str:
 def _ranking(found: "Ranking | None") -> str:
     if found is None:
         return ""
-    text = (
-        f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they rated "
-        f"{found.relevant_from:.6g} or more.\n"
-    )
+    relevant = "clicked" if found.relevant_from is None else f"rated {found.relevant_from:.6g} or more"
+    text = f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they {relevant}.\n"
     for lists in found.lists:
         columns = (lists.run, lists.popular, lists.random)
         rows = [(name.replace("_", " "), *(_figure(figures[name]) for figures in columns)) for name in lists.run]

@@ -1,7 +1,7 @@
 """Which column is what: by the names that people usually give them, by names that the user gives, or by number."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mfcli.data.files import short
 from mfcli.data.text import INVISIBLE
@@ -87,6 +87,9 @@ NEWCOMERS = Wanted(
     2,
     "a header",
     "item,rating",
+)
+NEW_CLICKS = replace(
+    NEWCOMERS, names={role: NEWCOMERS.names[role] for role in ("item", "user", "title", "year")}, needed=1
 )
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mfcli.data.columns import NEWCOMERS, TITLE, find_places, plain_name
+from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
 from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault
 from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
-from mfcli.data.form import Reading, find_form
+from mfcli.data.form import SEPARATORS, Reading, find_form
 from mfcli.data.frames import read_all
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import MOST, Doubt, Titles
@@ -19,6 +19,7 @@ from mfcli.data.ratings import Float32s, Int32s
 from mfcli.data.readers import RATINGS_FILES
 from mfcli.data.sheet import rows_of_frame
 from mfcli.data.table import plain_id
+from mfcli.data.text import Text, find_encoding
 from mfcli.data.titles import YEAR_BEHIND
 from mfcli.errors import DataError
 
@@ -49,7 +50,7 @@ class Newcomer:
     ratings: Float32s
 
 
-def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt) -> list[Newcomer]:
+def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt, click: float | None = None) -> list[Newcomer]:
     """The people whose ratings are in a file, in its order.
 
     Args:
@@ -57,16 +58,18 @@ def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt) -> list[Newcome
         prepared: knows the items.
         doubt: is told, with counts, of ratings out of the scale, of unknown or ambiguous items, of items rated twice
             and of people of whom no rating is left.
+        click: for a model of clicks what each weighs: then a line is a click, and ratings are not read.
 
     Raises:
         DataError: the file has a fault, or no rating in it can be used.
     """
-    return newcomers_of(read_opinions(path), prepared, str(path), doubt)
+    return newcomers_of(read_opinions(path, click), prepared, str(path), doubt)
 
 
 def newcomers_of(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Doubt) -> list[Newcomer]:
     """The people whose ratings these are, in their order. Raises as :func:`read_newcomers`; ``where`` names them."""
-    opinions = _in_range(opinions, prepared, where, doubt)
+    if prepared.feedback == "ratings":
+        opinions = _in_range(opinions, prepared, where, doubt)
     rows = _find_items(opinions, prepared, where, doubt)
     people: dict[str, dict[int, float]] = {one.user: {} for one in opinions}
     twice = 0
@@ -130,17 +133,18 @@ def _some(texts: list[str]) -> str:
     return short(", ".join(dict.fromkeys(texts)))
 
 
-def read_opinions(path: Path) -> list[Opinion]:
+def read_opinions(path: Path, click: float | None = None) -> list[Opinion]:
     """The ratings in a file: columns item and rating, and perhaps user, title and year, by their usual names.
 
     The column of items may be one of titles. Without names of columns they are item, rating or user, item, rating.
+    Of clicks, which weigh ``click``, there need be no column of ratings, and a file without names has an item a line.
 
     Raises:
         DataError: the file is absent, empty or has a fault; with the line's number for text.
     """
     source = find_source(path, RATINGS_FILES)
     try:
-        opinions = list(_of_text(source) if source.kind == "text" else _of_frame(source))
+        opinions = list(_of_text(source, click) if source.kind == "text" else _of_frame(source, click))
     except UNREADABLE as error:
         raise DataError(f"{source.name}: {one_line(error)}") from None
     if not opinions:
@@ -148,8 +152,16 @@ def read_opinions(path: Path) -> list[Opinion]:
     return opinions
 
 
-def _of_text(source: Source) -> Iterator[Opinion]:
-    form = find_form(source, Reading(), NEWCOMERS)
+def _of_text(source: Source, click: float | None) -> Iterator[Opinion]:
+    if click is None:
+        form = find_form(source, Reading(), NEWCOMERS)
+    else:
+        text = Text(source, find_encoding(source, None))
+        separator = _separator_of_names(text)
+        if separator is None:
+            yield from (Opinion(NAME, plain_id(line), "", click) for line in map(str.strip, text.lines()) if line)
+            return
+        form = find_form(source, Reading(separator=separator), NEW_CLICKS)
     places = form.places
     if form.header is None and form.width > 2:
         if form.width > 3:
@@ -163,26 +175,33 @@ def _of_text(source: Source) -> Iterator[Opinion]:
         fault = row_fault(row, needed)
         if fault:
             raise DataError(f"{source.name}, line {number}: {fault}")
-        yield _opinion({role: row[place].strip() for role, place in places.items()}, by_title)
+        yield _opinion({role: row[place].strip() for role, place in places.items()}, by_title, click)
 
 
-def _of_frame(source: Source) -> Iterator[Opinion]:
+def _separator_of_names(text: Text) -> str | None:
+    """The separator that cuts a first line into names of columns, one of them that of items; None if none does."""
+    first = next((line for line in text.lines() if line.strip()), "")
+    cut = {separator: replace(text, separator=separator).split(first) for separator in SEPARATORS}
+    return next((separator for separator, names in cut.items() if "item" in by_usual_names(names, NEW_CLICKS)), None)
+
+
+def _of_frame(source: Source, click: float | None) -> Iterator[Opinion]:
     table = read_all(source)
-    places = find_places(table.column_names, None, NEWCOMERS, source.name)
+    places = find_places(table.column_names, None, NEWCOMERS if click is None else NEW_CLICKS, source.name)
     by_title = plain_name(table.column_names[places["item"]]) in TITLE
     for number, row in enumerate(rows_of_frame(table), 1):
         cells = {role: row[place].strip() for role, place in places.items()}
-        missing = next((role for role in ("item", "rating") if not cells[role]), None)
-        fault = f"the {missing} is empty" if missing else rating_fault(cells["rating"])
+        missing = next((role for role in ("item", "rating") if role in cells and not cells[role]), None)
+        fault = f"the {missing} is empty" if missing else rating_fault(cells.get("rating", "1"))
         if fault:
             raise DataError(f"{source.name}, row {number}: {fault}")
-        yield _opinion(cells, by_title)
+        yield _opinion(cells, by_title, click)
 
 
-def _opinion(cells: dict[str, str], by_title: bool) -> Opinion:
-    """The rating in a row's cells by their roles; ``by_title`` says that the item is a title."""
+def _opinion(cells: dict[str, str], by_title: bool, click: float | None) -> Opinion:
+    """The rating, or the click, in a row's cells by their roles; ``by_title`` says that the item is a title."""
     title = cells["item"] if by_title else cells.get("title", "")
     if title and cells.get("year") and not YEAR_BEHIND.search(title):
         title = f"{title} ({cells['year']})"
     item = "" if by_title else plain_id(cells["item"])
-    return Opinion(cells.get("user") or NAME, item, title, float(cells["rating"]))
+    return Opinion(cells.get("user") or NAME, item, title, float(cells["rating"]) if click is None else click)

@@ -24,7 +24,7 @@ class TrainedRun:
     Attributes:
         record: of the run.
         prepared: the data.
-        model: predicts ratings.
+        model: predicts ratings, or scores clicks.
         exposure: who is likely to meet what; None where it was not asked for.
     """
 
@@ -79,5 +79,7 @@ def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> 
 
 def require_uncertainty(model: FactorModel, name: str, asked: str) -> None:
     """Raise UsageError if the model of the run of that name does not tell how sure it is, as ``asked`` needs."""
+    if model.of_clicks:
+        raise UsageError(f"{asked}: run '{name}' learnt from clicks, whose scores do not tell how sure they are")
     if model.variances is None:
         raise UsageError(f"{asked}: the solver of run '{name}' does not tell how sure it is; train with --solver gibbs")

@@ -15,6 +15,7 @@ from mfcli.models.ranking import Scorer
 Float64s = npt.NDArray[np.float64]
 
 TASTE = 0.4  # what a standard deviation of the ratings counts for, as a power of e
+PREFERENCE = 1.0  # what the score of a clicked item counts for, likewise; of both validation parts as clicks the best
 CAUTION = np.float32(2)  # standard deviations
 SOFTNESS = 1e-3  # exposures below about this are told apart, but count for nothing
 
@@ -26,6 +27,7 @@ class Likely:
         score = soft(s) · exp(0.4 (r̂ - μ) / σ),  soft(s) = (s + √(s² + ε²)) / 2 = ε/2 · exp(asinh(s/ε))
 
     s is the exposure, r̂ the predicted rating, not clipped, μ and σ the training ratings' mean and standard deviation.
+    Of clicks r̂ is the model's score, and exp(r̂) the second factor.
     ``soft`` is about s where s is above 0, and still rises where it is below, so that nothing is tied.
     """
 
@@ -42,19 +44,23 @@ class Likely:
         out *= np.float32(1 / SOFTNESS)
         np.arcsinh(out, out=out)
         ratings = self.model.scores(users)
-        ratings *= np.float32(TASTE / self.exposure.std)
+        ratings *= np.float32(self._taste)
         out += ratings
         return out
 
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows."""
-        liking = TASTE / self.exposure.std * (self.model.exact(users, items) - self.exposure.mean)
+        liking = self._taste * (self.model.exact(users, items) - self.model.mean)
         scores: Float64s = SOFTNESS / 2 * np.exp(np.arcsinh(self.exposure.exact(users, items) / SOFTNESS) + liking)
         return scores
 
     def of_items(self, rows: Int32s) -> "Likely":
         """The same for these (m,) rows of items alone."""
         return Likely(self.model.of_items(rows), self.exposure.of_items(rows))
+
+    @property
+    def _taste(self) -> float:
+        return PREFERENCE if self.model.of_clicks else TASTE / self.exposure.std
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
     """The best items for each of the users asked for, those who are new first. Raises DataError."""
     prepared = trained.prepared
     users = _users(config, prepared, doubt)
-    newcomers = [] if config.ratings is None else read_newcomers(config.ratings, prepared, doubt)
+    newcomers = (
+        [] if config.ratings is None else read_newcomers(config.ratings, prepared, doubt, trained.model.typical_click)
+    )
     made = Lists(config, trained, find_candidates(config, prepared, doubt))
 
     def blocks() -> Iterator[Block]:
@@ -69,8 +71,9 @@ class Lists:
             Column("user", user, "user", in_title=True),
             Column("rank", "int32", ""),
             *self.items.columns,
-            Column("prediction", "float32", "rating"),
         ]
+        if not self.trained.model.of_clicks:
+            columns.append(Column("prediction", "float32", "rating"))
         if self.config.with_std:
             columns.append(Column("std", "float32", "±"))
         columns += [Column("score", "float64", "score"), Column("ranked_by", "string", "ranked by", in_title=True)]
@@ -120,10 +123,11 @@ class Lists:
             "user": [ids[place] for place in at[0].tolist()],
             "rank": (at[1] + 1).tolist(),
             **self.items.block(rows.tolist()),
-            "prediction": model.predict(users, rows).tolist(),
             "score": ranked.scores[at].tolist(),
             "ranked_by": [self.config.rank_by] * len(rows),
         }
+        if not model.of_clicks:
+            columns["prediction"] = model.predict(users, rows).tolist()
         stds = deviations(users, rows) if self.config.with_std else None
         return columns if stds is None else columns | {"std": stds.tolist()}
 

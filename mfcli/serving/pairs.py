@@ -24,7 +24,7 @@ def predict_pairs(pairs: Pairs, trained: TrainedRun, *, with_std: bool = False) 
     std = [Column("std", "float32", "±")] if with_std else []
     columns = [
         *(Column(name, kind, name) for name, kind in zip(("user", "item"), kinds, strict=True)),
-        Column("prediction", "float32", "rating"),
+        Column("prediction", "float32", "score" if trained.model.of_clicks else "rating"),
         *std,
         Column("known", "string", "known"),
     ]

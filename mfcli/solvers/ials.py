@@ -126,10 +126,10 @@ def validation_ndcg(model: FactorModel, data: TrainingData, seed: int) -> float 
     """Mean NDCG@10 of lists without the training clicks, the validation clicks being relevant; None without those."""
     if data.validation is None:
         return None
-    relevant = data.validation
-    users = np.flatnonzero(relevant.user_counts())
+    relevant, train = data.validation, data.train
+    users = np.unique(relevant.users)
     if len(users) > LISTS:
         chosen = np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False)
         relevant = relevant.take(np.isin(relevant.users, chosen))
-    judge = Judge(relevant, data.train.by_user(), data.train.item_counts())
+    judge = Judge(relevant, train.by_user(), train.item_counts())
     return judge.figures(model, [LENGTH])[LENGTH]["NDCG"]
