@@ -111,6 +111,8 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     """Look at a file's first lines and say how it is laid out. Raises DataError, UsageError."""
     text, lines = find_text(source, how, wanted)
     filled = [(number, line) for number, line in lines if line.strip()]
+    if not filled:
+        raise DataError(f"{source.name}: the file is empty")
     number, first = filled[0]
     where = f"{source.name}, line {number}"
     if any("\udc80" <= c <= "\udcff" for c in first):
