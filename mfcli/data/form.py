@@ -111,8 +111,6 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     """Look at a file's first lines and say how it is laid out. Raises DataError, UsageError."""
     text, lines = find_text(source, how, wanted)
     filled = [(number, line) for number, line in lines if line.strip()]
-    if not filled:
-        raise DataError(f"{source.name}: the file is empty")
     number, first = filled[0]
     where = f"{source.name}, line {number}"
     if any("\udc80" <= c <= "\udcff" for c in first):
@@ -156,7 +154,10 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
     if not separator or any(c in '"\r\n\0' for c in separator):
         raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
     text = replace(text, separator=separator)
-    return text, _first_lines(text)[1 if told else 0 :]
+    lines = _first_lines(text)[1 if told else 0 :]
+    if not any(line.strip() for _, line in lines):  # nothing but separators
+        raise DataError(f"{source.name}: the file is empty")
+    return text, lines
 
 
 def _first_lines(text: Text) -> list[tuple[int, str]]:
