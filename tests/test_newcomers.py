@@ -24,7 +24,10 @@ TITLES = {
 def prepared_of(titles: dict[Any, str]) -> Any:
     columns = {"id": list(titles), "title": list(titles.values()), "ratings": list(range(len(titles), 0, -1))}
     return SimpleNamespace(
-        items=pa.table(columns), record=SimpleNamespace(results={"minimum": 0.5, "maximum": 5.0}), n_items=len(titles)
+        feedback="ratings",
+        items=pa.table(columns),
+        record=SimpleNamespace(results={"minimum": 0.5, "maximum": 5.0}),
+        n_items=len(titles),
     )
 
 

@@ -72,3 +72,12 @@ def test_chance_draws_another_list_for_every_user_and_the_same_again() -> None:
     assert (first != second).any()
     assert Chance(1000).scores(np.array([8]))[0].tolist() == second.tolist()
     assert 0.4 < first.mean() < 0.6
+
+
+def test_likely_of_clicks_is_exposure_times_e_to_the_score_whatever_the_clicks_weigh() -> None:
+    exposure = learn(replace(RATINGS, ratings=np.full(len(RATINGS), 3600, np.float32)))
+    model = replace(a_model(), mean=0.0, biases=None, typical_click=3600.0)
+    met = exposure.exact(*ALL)
+    expected = (met + np.hypot(met, 1e-3)) / 2 * np.exp(model.exact(*ALL))
+    found = scorer("likely", model, exposure, model.uncertainties)
+    np.testing.assert_allclose(found.exact(*ALL), expected, rtol=1e-6)

@@ -50,7 +50,8 @@ class Likely:
 
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows."""
-        liking = self._taste * (self.model.exact(users, items) - self.model.mean)
+        middle = 0.0 if self.model.of_clicks else self.exposure.mean
+        liking = self._taste * (self.model.exact(users, items) - middle)
         scores: Float64s = SOFTNESS / 2 * np.exp(np.arcsinh(self.exposure.exact(users, items) / SOFTNESS) + liking)
         return scores
 
