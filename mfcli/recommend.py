@@ -109,7 +109,8 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress) ->
     """What is asked for. Raises DataError."""
     doubt = doubter(config.strict, progress)
     if config.pairs:
-        return predict_pairs(read_pairs(Path(config.pairs)), trained, with_std=config.with_std)
+        pairs = read_pairs(Path(config.pairs), doubt, times=trained.model.days is not None)
+        return predict_pairs(pairs, trained, with_std=config.with_std)
     if config.similar_to:
         return similar_items(config, trained, doubt)
     if config.list:

@@ -134,6 +134,24 @@ def test_from_standard_input_to_standard_output_as_csv(finished: Path) -> None:
     assert len(first.split(",")[2]) == 6
 
 
+def test_the_day_of_a_pair_counts_where_days_were_learnt(finished: Path, tmp_path: Path) -> None:
+    from mfcli.train import train
+
+    train(TrainConfig(dir=finished, run="days", solver="gibbs", factors=2, burn_in=2, samples=3))
+    model = FactorModel.from_bytes((finished / "runs" / "days" / "model.safetensors").read_bytes())
+    assert model.days is not None
+    test, users, items = (part(finished, name) for name in ("test", "users", "items"))
+    u, i, when = (test[name].to_numpy() for name in ("user", "item", "timestamp"))
+    columns = zip(users["id"][u], items["id"][i], when, strict=True)
+    text = "userId,movieId,timestamp\n" + "".join(f"{user},{item},{time}\n" for user, item, time in columns)
+    got = [row["prediction"] for row in predicted(finished, put(tmp_path, text), run="days")]
+    assert got == pytest.approx(model.predict(u, i, when).tolist(), abs=1e-5)
+    odd = put(tmp_path, "userId,movieId,timestamp\n1,2,one fine day\n")
+    done = run_mfcli("recommend", "--pairs", odd, "--run", "days", cwd=finished.parent)
+    assert "timestamps are left out, in pair 1" in done.stderr
+    assert done.stdout.splitlines()[1].startswith("1,2,")
+
+
 def test_no_pairs_are_an_empty_table(finished: Path) -> None:
     done = run_mfcli("recommend", "--pairs", "-", cwd=finished.parent, input="user,item\n")
     assert (done.returncode, done.stdout) == (0, "user,item,prediction,known\n")
@@ -155,18 +173,18 @@ def test_standard_deviations(finished: Path, tmp_path: Path) -> None:
     ["user,item\na,1\nb,2\na,3\n", "item\tuser\n1\ta\n2\tb\n3\ta\n", "a,1\nb,2.0\na,3\n", "a,1,5\nb,2,4\na,3,3\n"],
 )
 def test_pairs_of_any_text(content: str, tmp_path: Path) -> None:
-    pairs = read_pairs(Path(put(tmp_path, content)))
+    pairs = read_pairs(Path(put(tmp_path, content)), pytest.fail)
     assert pairs.ids.users[pairs.users].tolist() == ["a", "b", "a"]
     assert pairs.ids.items[pairs.items].tolist() == [1, 2, 3]
 
 
 def test_pairs_of_a_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"movieId": [5, 6], "userId": ["u", "v"], "more": [1, 2]}), tmp_path / "a.parquet")
-    pairs = read_pairs(tmp_path / "a.parquet")
+    pairs = read_pairs(tmp_path / "a.parquet", pytest.fail)
     assert (pairs.ids.users[pairs.users].tolist(), pairs.ids.items[pairs.items].tolist()) == (["u", "v"], [5, 6])
     pq.write_table(pa.table({"user": ["u", None], "item": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="a user or an item is missing"):
-        read_pairs(tmp_path / "a.parquet")
+        read_pairs(tmp_path / "a.parquet", pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +197,7 @@ def test_pairs_of_a_table(tmp_path: Path) -> None:
 )
 def test_faults(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        read_pairs(Path(put(tmp_path, content)))
+        read_pairs(Path(put(tmp_path, content)), pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Reading pairs of a user and an item, whose ratings are to be predicted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +10,11 @@ from mfcli.data.faults import text_fault
 from mfcli.data.files import Source, find_source
 from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import id_column, read_all
-from mfcli.data.ratings import Int32s, Sides
+from mfcli.data.lookup import Doubt
+from mfcli.data.ratings import Int32s, Int64s, Sides
 from mfcli.data.readers import RATINGS_FILES, Unfit, codes, parse
 from mfcli.data.table import Ids
+from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
 
 PAIRS = Wanted({"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 2, "a header", "user,item")
@@ -24,40 +27,57 @@ class Pairs(NamedTuple):
     Attributes:
         users, items: (n,) int32 places in ``ids``.
         ids: the different ids of users and of items, as they were given.
+        timestamps: (n,) int64 seconds since 1970 of when the ratings are given, or None.
     """
 
     users: Int32s
     items: Int32s
     ids: Sides[Ids]
+    timestamps: Int64s | None = None
 
 
-def read_pairs(path: Path) -> Pairs:
-    """The pairs in a file, text, parquet, feather or JSON; - for standard input. Other columns are not looked at.
+def read_pairs(path: Path, doubt: Doubt, *, times: bool = False) -> Pairs:
+    """The pairs in a file, text, parquet, feather or JSON; - for standard input.
+
+    Args:
+        path: of the file.
+        doubt: is told of timestamps that cannot be used.
+        times: whether to read timestamps, if there is a column of them. Other columns are not looked at.
 
     Raises:
         DataError: the file cannot be read, or a value is missing; with the line's number for text.
     """
     source = find_source(path, RATINGS_FILES)
-    return _of_text(source) if source.kind == "text" else _of_frame(source)
+    wanted = ("user", "item", "timestamp") if times else ("user", "item")
+    columns, pairs = _of_text(source, wanted) if source.kind == "text" else _of_frame(source, wanted)
+    if "timestamp" in columns:
+        try:
+            pairs = pairs._replace(timestamps=to_seconds(columns["timestamp"]))
+        except NoTimes as error:
+            doubt(f"{source.name}: timestamps are left out, in pair {error.row + 1}: {error.reason}")
+    return pairs
 
 
-def _of_text(source: Source) -> Pairs:
+def _of_text(source: Source, wanted: Sequence[str]) -> tuple[dict[str, Any], Pairs]:
     form = find_form(source, Reading(), PAIRS)
-    form = replace(form, places={side: form.places[side] for side in ("user", "item")})
+    form = replace(form, places={role: form.places[role] for role in wanted if role in form.places})
     said = ""
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
-            return _pairs(*parse(form, Reading(), clean=clean)[0].values())
+            columns, _ = parse(form, Reading(), clean=clean)
+            return columns, _pairs(columns["user"], columns["item"])
         except Unfit as error:
             said = str(error)
     raise text_fault(form, otherwise=said)
 
 
-def _of_frame(source: Source) -> Pairs:
+def _of_frame(source: Source, wanted: Sequence[str]) -> tuple[dict[str, Any], Pairs]:
     table = read_all(source)
     places = find_places(table.column_names, None, PAIRS, source.name)
+    columns = {role: table.column(places[role]) for role in wanted if role in places}
     try:
-        return _pairs(*(id_column(table, places[side], side, source.name) for side in ("user", "item")))
+        users, items = (id_column(table, places[side], side, source.name) for side in ("user", "item"))
+        return columns, _pairs(users, items)
     except Unfit as error:
         raise DataError(f"{source.name}: {error}") from None
 

@@ -41,15 +41,17 @@ def predictions(pairs: Pairs, trained: TrainedRun, *, with_std: bool) -> Iterato
     ids, words = Sides(*map(to_arrow, pairs.ids)), to_arrow(KNOWN)
     has_ratings = Sides(*(counts > 0 for counts in model.counts))
     for begin in range(0, len(pairs.users), AT_ONCE):
-        of_users, of_items = (codes[begin : begin + AT_ONCE] for codes in (pairs.users, pairs.items))
+        part = slice(begin, begin + AT_ONCE)
+        of_users, of_items = pairs.users[part], pairs.items[part]
+        times = None if pairs.timestamps is None else pairs.timestamps[part]
         users, items = rows.users[of_users], rows.items[of_items]
         block = {
             "user": ids.users.take(to_arrow(of_users)),
             "item": ids.items.take(to_arrow(of_items)),
-            "prediction": model.predict(users, items),
+            "prediction": model.predict(users, items, times),
             "known": words.take(to_arrow(has_ratings.users[users] + np.int8(2) * has_ratings.items[items])),
         }
-        deviations = model.deviations(users, items) if with_std else None
+        deviations = model.deviations(users, items, times) if with_std else None
         yield block if deviations is None else block | {"std": deviations}
 
 
