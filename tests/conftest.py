@@ -47,6 +47,11 @@ def run_mfcli(
     )
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """No bytes in the ids of tests: compressed ones hold the time, and ids must be the same in every process."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Runner:
     """``process("train", "--epochs", 3)`` runs ``mfcli`` as a process of its own in the test's own folder."""

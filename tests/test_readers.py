@@ -332,7 +332,6 @@ def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
         ({"rating": ["1", "good"]}, "row 2: the rating 'good' is not a number"),
         ({"rating": [[1.0], [2.0]]}, "column rating cannot be the rating"),
     ],
-    ids=str,
 )
 def test_a_fault_in_parquet_is_named_with_its_row(columns: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = parquet(tmp_path, **columns)
