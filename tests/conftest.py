@@ -22,6 +22,8 @@ Result = subprocess.CompletedProcess[str]
 Runner = Callable[..., Result]
 Parse = Callable[..., Any]
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it where tests run; tables would be as wide as that
+
 SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")
 
 

@@ -230,7 +230,10 @@ def find_sources(path: Path, usual: tuple[str, ...] = ()) -> list[Source]:
         DataError: there is no such file, it cannot be read, or nothing to read is in the folder.
     """
     if str(path) == "-":
-        return [_held("standard input", sys.stdin.buffer, usual)]
+        try:
+            return [_held("standard input", sys.stdin.buffer, usual)]
+        except OSError as error:
+            raise DataError(f"standard input: {one_line(error)}") from None
     if re.match(r"[a-z0-9]+:/[^/]", str(path)):  # a Path makes one slash of two
         raise DataError(f"{path}: an address, not a file: download it first")
     try:
