@@ -567,6 +567,13 @@ class RecommendConfig(Config):
             metavar="FILE",
         ),
     ] = None
+    user_attributes: Annotated[
+        tuple[str, ...],
+        Opt(
+            "What is known of somebody new, who may have no ratings yet: age=25,gender=F, as in the users' file.",
+            metavar="NAME=VALUE,...",
+        ),
+    ] = ()
     similar_to: Annotated[
         tuple[str, ...],
         Opt("List the items most like this one (repeatable): an id, a title or a part of a title.", metavar="ITEM"),
@@ -625,6 +632,7 @@ class RecommendConfig(Config):
             "--users-from": self.users_from,
             "--all-users": self.all_users,
             "--ratings": self.ratings,
+            "--user-attributes": self.user_attributes,
         }
         modes = {"--similar-to": self.similar_to, "--pairs": self.pairs, "--list": self.list}
         given = [flag for flag, value in {**users, **modes}.items() if value]
@@ -651,9 +659,17 @@ class RecommendConfig(Config):
             raise UsageError("--save and --output exclude each other")
         if self.year is not None and not YEARS.fullmatch(self.year):
             raise UsageError(f"--year: '{self.year}' is not FROM..TO, FROM.., ..TO or one year")
+        for told in self.attributes_told:
+            if not re.fullmatch(r"[^=]+=.*", told):
+                raise UsageError(f"--user-attributes: '{told}' is not NAME=VALUE")
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | ({"min_ratings": SIMILAR_LEAST} if self.similar_to else {})
+
+    @property
+    def attributes_told(self) -> tuple[str, ...]:
+        """What --user-attributes says, each as NAME=VALUE."""
+        return tuple(part.strip() for told in self.user_attributes for part in told.split(","))
 
     @property
     def filters(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.baselines import bias_model
+from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.base import Solver
 from mfcli.solvers.create import create
@@ -197,3 +198,31 @@ def test_what_is_asked_for_and_not_there_is_a_usage_error() -> None:
         row_features(TrainConfig(side=("items",)), data, CPU)
     assert row_features(TrainConfig(solver="als"), PLANTED.data, CPU) == Sides(None, None)
     assert row_features(TrainConfig(side=("none",)), PLANTED.data, CPU) == Sides(None, None)
+
+
+@pytest.mark.parametrize("solver", ["gibbs", "adam"])
+def test_somebody_new_is_predicted_by_what_they_tell_before_their_first_rating(solver: str) -> None:
+    """The planted ratings turned round: features are of users, and the cold items are people who are new."""
+    turned = TrainingData(_turned(PLANTED.data.train), None, Sides(PLANTED.data.features.items, None))
+    cold = _turned(PLANTED.cold)
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}}
+    config = TrainConfig(solver=solver, factors=3, side=("exposure", "users"), **lengths[solver])  # type: ignore[arg-type]
+    built = create(config, turned, CPU)
+    for _ in range(built.epochs):
+        built.run_epoch(quietly)
+    model, none, nothing = built.model(), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    errors = []
+    for user in np.unique(cold.users):
+        of_user = cold.take(cold.users == user)
+        attributes = turned.features.users.matrix[user].toarray()[0]  # type: ignore[union-attr]
+        told, untold = (
+            fold_in(model, none, nothing, one).model.predict(np.zeros(len(of_user), int), of_user.items)
+            for one in (attributes, None)
+        )
+        errors.append([rmse(of_user.ratings, told) ** 2, rmse(of_user.ratings, untold) ** 2])
+    with_attributes, without = np.sqrt(np.mean(errors, 0))
+    assert with_attributes < 0.75 * without
+
+
+def _turned(ratings: Ratings) -> Ratings:
+    return Ratings(ratings.items, ratings.users, ratings.ratings, ratings.n_items, ratings.n_users)

@@ -129,3 +129,56 @@ def test_another_unit_changes_nothing_but_the_unit(model: FactorModel, noisy: bo
 def test_a_model_without_a_prior_of_newcomers_says_what_to_do() -> None:
     with pytest.raises(ArtifactError, match="run `mfcli train` again"):
         fold_in(a_model(), RATED, GIVEN)
+
+
+def linked(model: FactorModel) -> FactorModel:
+    """A model that expects of somebody new what a link from 2 + 3 features says."""
+    d, rng = FACTORS + (model.biases is not None), np.random.default_rng(6)
+    prior = replace(
+        NewcomerPrior.of_penalties(FACTORS, 0.7, 0.2 if model.biases is not None else None),
+        link=rng.normal(size=(5, d)),
+        basis=rng.normal(size=(ITEMS, 2)).astype(np.float32),
+        typical=rng.normal(size=5),
+    )
+    return replace(model, newcomer=prior)
+
+
+@pytest.mark.parametrize("attributes", [None, np.array([1.0, 0, 0.5])])
+@pytest.mark.parametrize("n", [0, 3])
+def test_what_is_known_of_somebody_new_moves_what_is_expected(
+    model: FactorModel, n: int, attributes: np.ndarray | None
+) -> None:
+    """Their exposure from what they rated, and their attributes; for what is not known, what is typical."""
+    model = linked(model)
+    prior, items, ratings = model.newcomer, RATED[:n], GIVEN[:n]
+    features = np.concatenate(
+        [
+            model.newcomer.basis[items].sum(0) / np.sqrt(n) if n else prior.typical[:2],
+            prior.typical[2:] if attributes is None else attributes,
+        ]
+    )
+    expected = replace(model, newcomer=replace(prior, mean=features @ prior.link, link=None))
+    found, wanted = fold_in(model, items, ratings, attributes), fold_in(expected, items, ratings)
+    np.testing.assert_allclose(vector(found), vector(wanted), rtol=1e-5, atol=1e-6)
+    if not n:
+        np.testing.assert_allclose(vector(found), features @ prior.link, rtol=1e-4, atol=1e-6)
+
+
+def test_a_link_is_itself_again_from_the_models_file_and_in_another_unit(model: FactorModel) -> None:
+    model = linked(model)
+    again = FactorModel.from_bytes(model.to_bytes())
+    small, large = fold_in(again, RATED, GIVEN, np.ones(3)), fold_in(model.scaled(32), RATED, GIVEN * 32, np.ones(3))
+    user = np.array([0])
+    np.testing.assert_allclose(large.model.scores(user), 32 * small.model.scores(user), rtol=1e-4, atol=1e-3)
+
+
+def test_a_prior_is_widened_by_how_unsure_the_vectors_are_that_it_was_made_of() -> None:
+    """In what it says of predictions: their spread over users and how unsure they are, together."""
+    rng = np.random.default_rng(2)
+    prior, design = NewcomerPrior.of_users(rng.normal(1, 1, (50, 3)), 0.6), rng.normal(size=(8, 3))
+    weights = np.full(8, 1 / 8)
+
+    def spread(of: NewcomerPrior) -> float:
+        return float(weights @ np.diag(design @ np.linalg.inv(of.precision) @ design.T))
+
+    assert spread(prior.widened(design, weights, 0.4)) == pytest.approx(spread(prior) + 0.4)

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +202,10 @@ def test_somebody_new_is_folded_in(finished: Path, tmp_path: Path) -> None:
     lines = [f"{items['id'][i]},{r}" for i, r in zip(picked, given, strict=True)]
     (tmp_path / "mine.csv").write_text("\n".join(["item,rating", *lines]) + "\n")
     got = rows(finished, ratings=tmp_path / "mine.csv", n=5)
-    model = replace(model, newcomer=NewcomerPrior.of_penalties(model.n_factors, l2=1.0, bias_l2=0.3))
+    penalties = NewcomerPrior.of_penalties(model.n_factors, l2=1.0, bias_l2=0.3)
+    assert model.newcomer is not None
+    np.testing.assert_array_equal(model.newcomer.precision, penalties.precision)
+    assert not model.newcomer.mean.any()
     ratings = fold_in(model, picked, given).model.scores(np.array([0]))[0]
     exposure = Exposure.from_bytes((finished / "runs" / "default" / "exposure.safetensors").read_bytes())
     met = exposure.with_newcomer(picked, given).scores(np.array([0]))[0]
@@ -244,6 +246,38 @@ def test_ratings_of_somebody_new_that_cannot_be_used(
 
 
 # ── where to and in what form ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_somebody_new_may_tell_what_they_are_instead_of_ratings(finished: Path, tmp_path: Path) -> None:
+    young, old = (rows(finished, user_attributes=(f"gender=F,age={age}",), n=80) for age in ("18-24", "45-54"))
+    assert {row["user"] for row in young} == {"new"}
+    assert len(young) == len(old) == 80, "nothing is hidden of somebody who has rated nothing"
+    assert [row["prediction"] for row in young] != [row["prediction"] for row in old]
+    (tmp_path / "mine.csv").write_text("item,rating\n3,5\n7,1\n")
+    told = rows(finished, ratings=tmp_path / "mine.csv", user_attributes=("age=45-54", "gender=F"))
+    untold = rows(finished, ratings=tmp_path / "mine.csv")
+    assert [row["prediction"] for row in told] != [row["prediction"] for row in untold]
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "message"),
+    [
+        ("age", UsageError, "--user-attributes: 'age' is not NAME=VALUE"),
+        ("shoes=43", DataError, "there is no attribute 'shoes': features were made of age, gender"),
+        ("gender=maybe", DataError, "--user-attributes: no user in the data has gender=maybe"),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_refused(
+    finished: Path, told: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        rows(finished, user_attributes=(told,))
+
+
+def test_attributes_need_a_run_that_has_learnt_from_some(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("train", "--run", "bare", "--side", "exposure", "--epochs", 1, "--factors", 2).returncode == 0
+    with pytest.raises(UsageError, match="--user-attributes: run 'bare' has not learnt from features of users"):
+        rows(artifacts, run="bare", user_attributes=("age=18-24",))
 
 
 @pytest.fixture(scope="module")

@@ -46,19 +46,23 @@ class Features:
         blocks = np.repeat(np.arange(len(attributes)), [len(one.values) for one in attributes])
         return cls(_matrix(sizes, columns, blocks), names, attributes)
 
-    def encode(self, attributes: Mapping[str, str]) -> npt.NDArray[np.float32]:
+    def encode(
+        self, attributes: Mapping[str, str], otherwise: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float32]:
         """(f,) float32: the row of somebody or something new. A value that is no feature adds nothing.
 
         Args:
             attributes: name -> cell, as in the files that the features were made of: ``{"genres": "Drama|War"}``. The
                 year of a title is found under ``year`` and in ``title``.
+            otherwise: (f,) features to take for attributes that are not given; None for none.
 
         Raises:
             DataError: there is no such attribute.
         """
-        row = np.zeros(len(self.names), np.float32)
+        row = np.zeros(len(self.names), np.float32) if otherwise is None else otherwise.astype(np.float32)
         places = {name: place for place, name in enumerate(self.names)}
         for attribute, words in self._said(attributes):
+            row[[places[name] for name in attribute.features]] = 0
             known = [places[f"{attribute.name}={word}"] for word in words if word in attribute.values]
             row[known] = 1 / np.sqrt(max(len(known), 1))
         return row

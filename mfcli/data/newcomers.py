@@ -41,7 +41,7 @@ class Newcomer:
 
     Attributes:
         name: the user in the file, or :data:`NAME`.
-        items: (n,) int32 rows of the items that they rated, all different; n > 0.
+        items: (n,) int32 rows of the items that they rated, all different.
         ratings: (n,) float32.
     """
 

@@ -48,17 +48,20 @@ class FoldedIn:
         return variances
 
 
-def fold_in(model: FactorModel, items: Int32s, ratings: Float32s) -> FoldedIn:
+def fold_in(
+    model: FactorModel, items: Int32s, ratings: Float32s, attributes: npt.NDArray[Any] | None = None
+) -> FoldedIn:
     """A newcomer from their ratings and the model's prior of newcomers.
 
     Args:
         items: (n,) int32 rows of the items that the newcomer rated.
         ratings: (n,) float32; for a model of clicks, their weights.
+        attributes: features of the newcomer's attributes, as :meth:`NewcomerPrior.told` has them.
 
     Raises:
         ArtifactError: the model has no prior of newcomers.
     """
-    prior = _prior(model)
+    prior = _prior(model).told(items, attributes)
     vector, covariance = prior.posterior(*_regression(model, items, ratings))
     with_user = _with_user(model, vector.astype(np.float32), len(items))
     return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, _noise(model))
@@ -68,7 +71,7 @@ def contributions(model: FactorModel, rated: Int32s, ratings: Float32s, items: I
     """What each rating of a user adds to the predictions, were the user folded in.
 
     Folding in is a linear smoother: a prediction is a sum over the ratings, each less its item's bias, beside what is
-    predicted of somebody without ratings.
+    expected of somebody who rated these items, however they did.
 
     Args:
         rated: (n,) rows of the items that the user rated.

@@ -210,7 +210,8 @@ class FactorModel:
         if self.days is not None:
             named |= {f"{DAYS}{name}": getattr(self.days, name) for name in ("keys", "effects", "variances")}
         if self.newcomer is not None:
-            named |= {f"{NEWCOMER}precision": self.newcomer.precision, f"{NEWCOMER}mean": self.newcomer.mean}
+            known = {name: getattr(self.newcomer, name) for name in ("precision", "mean", "link", "basis", "typical")}
+            named |= {f"{NEWCOMER}{name}": array for name, array in known.items() if array is not None}
         return named
 
     def scalars(self) -> dict[str, Any]:

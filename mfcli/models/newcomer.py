@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.ratings import Float32s, Int32s
+
 Float64s = npt.NDArray[np.float64]
 
 JITTER = 1e-6  # of the mean variance, added to each: the users' covariance then has an inverse
@@ -25,6 +27,10 @@ class NewcomerPrior:
         noise: variance of a newcomer's rating about the true prediction; times the item's of ``item_noise`` where the
             model has that. It is 1 where the precision is a penalty beside plain squared errors.
         each: what every rating, or click, of a user adds to the diagonal of the precision.
+        link: (f, d) float64: the mean of a user with features x is that of the others and xᵀ times this; None where
+            features make no difference. First come e features from what the user rated, then those of attributes.
+        basis: (n_items, e) float32: the first e features are the sum of the rated items' rows over √n.
+        typical: (f,) float64 mean features of the users there are: what is taken for what is not known.
     """
 
     precision: Float64s
@@ -32,6 +38,9 @@ class NewcomerPrior:
     by_root_count: bool
     noise: float
     each: float = 0.0
+    link: Float64s | None = None
+    basis: Float32s | None = None
+    typical: Float64s | None = None
 
     @classmethod
     def of_penalties(cls, factors: int, l2: float, bias_l2: float | None) -> "NewcomerPrior":
@@ -73,6 +82,41 @@ class NewcomerPrior:
         precision = unclicked * (items.T @ items + l2 * len(items) * np.eye(items.shape[1]))
         return cls(precision, np.zeros(len(precision)), by_root_count=False, noise=1.0, each=l2)
 
+    def told(self, items: Int32s, attributes: npt.NDArray[Any] | None) -> "NewcomerPrior":
+        """The prior of a user of whom something is known.
+
+        Args:
+            items: (n,) rows of the items that the user rated.
+            attributes: (f - e,) features of their attributes; None where they tell none.
+        """
+        if self.link is None or self.basis is None or self.typical is None:
+            return self
+        features, e = self.typical.copy(), self.basis.shape[1]
+        if len(items):
+            features[:e] = self.basis[items].sum(0, dtype=np.float64) / np.sqrt(len(items))
+        if attributes is not None:
+            features[e:] = attributes
+        return replace(self, mean=self.mean + features @ self.link)
+
+    @property
+    def typical_attributes(self) -> Float64s | None:
+        """(f - e,) what is taken for attributes that are not told; None where attributes make no difference."""
+        if self.typical is None or self.basis is None or len(self.typical) == self.basis.shape[1]:
+            return None
+        attributes: Float64s = self.typical[self.basis.shape[1] :]
+        return attributes
+
+    def widened(self, design: Float64s, weights: Float64s, variance: float) -> "NewcomerPrior":
+        """The prior where users differ by more than the vectors do that it was made of, as those are posterior means.
+
+        Args:
+            design: (n, d) items' factors, and 1 for the bias.
+            weights: (n,) of these items, with sum 1.
+            variance: of a prediction, for a user and an item of these: how unsure the vectors are.
+        """
+        spread = weights @ ((design @ np.linalg.inv(self.precision)) * design).sum(1)
+        return replace(self, precision=self.precision / (1 + variance / max(float(spread), JITTER)))
+
     def posterior(self, design: Float64s, target: Float64s, noise: Float64s) -> tuple[Float64s, Float64s]:
         """Mean (d,) and covariance (d, d) of z given ratings: Bayesian linear regression, or a ridge regression.
 
@@ -85,7 +129,7 @@ class NewcomerPrior:
             target: (n,) y: the ratings less what the items alone say.
             noise: (n,) N: the ratings' variances.
         """
-        precision = self.precision * np.sqrt(len(target)) if self.by_root_count else self.precision
+        precision = self.precision * np.sqrt(max(len(target), 1)) if self.by_root_count else self.precision
         precision = precision + self.each * len(target) * np.eye(len(precision))
         weighted = design / noise[:, None]
         covariance = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
@@ -94,4 +138,5 @@ class NewcomerPrior:
     def scaled(self, vector: Float64s, noise: float) -> "NewcomerPrior":
         """The prior in other units: a user's vector is (d,) ``vector`` times as large, the noise ``noise`` times."""
         precision = self.precision / np.outer(vector, vector)
-        return replace(self, precision=precision, mean=self.mean * vector, noise=self.noise * noise)
+        link = None if self.link is None else self.link * vector
+        return replace(self, precision=precision, mean=self.mean * vector, noise=self.noise * noise, link=link)

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mfcli.config import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
 from mfcli.data.lists import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
-from mfcli.data.newcomers import Newcomer, read_newcomers
+from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
 from mfcli.data.prepared import PARTS, Prepared
 from mfcli.data.ratings import Int32s, Int64s, ItemLists
-from mfcli.errors import DataError
+from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import Deviations, FactorModel
 from mfcli.models.ranking import Ranked, rank
@@ -28,9 +29,7 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
     """The best items for each of the users asked for, those who are new first. Raises DataError."""
     prepared = trained.prepared
     users = _users(config, prepared, doubt)
-    newcomers = (
-        [] if config.ratings is None else read_newcomers(config.ratings, prepared, doubt, trained.model.typical_click)
-    )
+    newcomers = _newcomers(config, trained, doubt)
     made = Lists(config, trained, find_candidates(config, prepared, doubt))
 
     def blocks() -> Iterator[Block]:
@@ -40,6 +39,28 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
             yield from made.of_users(users)
 
     return Answer(made.columns, blocks(), len(newcomers) + len(users))
+
+
+def _newcomers(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> list[Newcomer]:
+    """Those who are new: whose ratings are in a file, or somebody without ratings who tells attributes."""
+    if config.ratings is not None:
+        return read_newcomers(config.ratings, trained.prepared, doubt, trained.model.typical_click)
+    return [Newcomer(NAME, np.zeros(0, np.int32), np.zeros(0, np.float32))] if config.user_attributes else []
+
+
+def _attributes(config: RecommendConfig, trained: TrainedRun) -> npt.NDArray[np.float32] | None:
+    """Features of the attributes that somebody new tells. Raises UsageError or DataError if they cannot be used."""
+    if not config.user_attributes:
+        return None
+    features, newcomer = trained.prepared.features().users, trained.model.newcomer
+    typical = None if newcomer is None else newcomer.typical_attributes
+    if features is None or typical is None:
+        raise UsageError(f"--user-attributes: run '{config.run}' has not learnt from features of users (train --side)")
+    told = dict(text.split("=", 1) for text in config.attributes_told)
+    unknown = features.unknown(told)
+    if unknown:
+        raise DataError(f"--user-attributes: no user in the data has {', '.join(unknown)}")
+    return features.encode(told, typical)
 
 
 def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
@@ -61,12 +82,13 @@ class Lists:
 
     def __init__(self, config: RecommendConfig, trained: TrainedRun, candidates: Int32s | None) -> None:
         self.config, self.trained, self.candidates = config, trained, candidates
-        self.items = Items(trained.prepared)
+        self.items, self.attributes = Items(trained.prepared), _attributes(config, trained)
         self.reasons = Reasons(config.rank_by, trained, self.items) if config.why else None
 
     @property
     def columns(self) -> list[Column]:
-        user = "string" if self.config.ratings is not None else id_kinds(self.trained.prepared).users
+        somebody_new = self.config.ratings is not None or self.config.user_attributes
+        user = "string" if somebody_new else id_kinds(self.trained.prepared).users
         columns = [
             Column("user", user, "user", in_title=True),
             Column("rank", "int32", ""),
@@ -96,7 +118,7 @@ class Lists:
     def of_newcomer(self, newcomer: Newcomer) -> Block:
         """The list of somebody new."""
         rated, given = newcomer.items, newcomer.ratings
-        folded = fold_in(self.trained.model, rated, given)
+        folded = fold_in(self.trained.model, rated, given, self.attributes)
         exposure = self.trained.exposure and self.trained.exposure.with_newcomer(rated, given)
         ranking = scorer(self.config.rank_by, folded.model, exposure, folded.uncertainties)
         hidden = None if self.config.include_seen else ItemLists(np.array([0, len(rated)]), rated)

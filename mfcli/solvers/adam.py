@@ -275,6 +275,9 @@ class Adam(Solver):
     def model(self) -> FactorModel:
         options = self.config
         newcomer = NewcomerPrior.of_penalties(options.factors, options.l2, options.bias_l2 if options.biases else None)
+        features, link = self.module.features.users, self.module.user_link
+        if features is not None and link is not None:
+            newcomer = features.tell(newcomer, link.detach().double().cpu().numpy())
         return row_model(self.data.train, self._rows(), options.biases, newcomer)
 
     def _rows(self) -> Sides[Tensor]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfcli.data.ratings import Float32s, Int32s, Ratings, Sides
+from mfcli.models.exposure import directions
 
 WIDTH = 100  # directions kept
-NOTHING = 1e-4  # of the largest singular value: what is below has no direction but rounding's
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,18 @@ class Exposures:
     basis: Float32s
 
 
-def exposures(train: Ratings) -> Exposures | None:
-    """Those of the ratings to learn from, however they rate; None where there are too few users or items for any."""
+def exposures(train: Ratings) -> Exposures:
+    """Those of the ratings to learn from, however they rate."""
     from scipy.sparse import csr_matrix
-    from scipy.sparse.linalg import svds
 
     shape = train.n_users, train.n_items
-    width = min(WIDTH, min(shape) - 1)
-    if width < 1:
-        return None
     rated = csr_matrix((np.ones(len(train), np.float32), (train.users, train.items)), shape=shape)
     rated.data[:] = 1  # also where somebody rated an item twice
-    left, values, right = svds(rated, width, v0=np.ones(min(shape), np.float32))
-    order = [at for at in np.argsort(-values, kind="stable") if values[at] > NOTHING * values.max()]
-    users, strengths, items = left[:, order], values[order], right[order].T
-    signs = np.sign(items[np.abs(items).argmax(0), np.arange(len(order))])
-    basis = np.ascontiguousarray(items * signs, np.float32)
-    rows = Sides(users * signs * strengths, basis * strengths)
-    counts = Sides(train.user_counts(), train.item_counts())
-    scaled = (_over_root(side, count) for side, count in zip(rows, counts, strict=True))
-    return Exposures(Sides(*scaled), basis)
+    squares, loadings = directions(rated, WIDTH)
+    basis = np.ascontiguousarray(loadings, np.float32)
+    users = _over_root(rated @ basis, train.user_counts())
+    items = _over_root(basis * np.sqrt(squares).astype(np.float32), train.item_counts())
+    return Exposures(Sides(users, items), basis)
 
 
 def _over_root(rows: Float32s, counts: Int32s) -> Float32s:

@@ -26,6 +26,7 @@ from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
+from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers import days
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
@@ -231,8 +232,32 @@ class Gibbs(Solver):
         return row_model(self.data.train, Sides(self.last.users.rows, items), self.config.biases)
 
     def model(self) -> FactorModel:
-        model = self.posterior.model() if self.posterior.count else self._sampled(self.last.items.rows)
+        if not self.posterior.count:
+            return self._sampled(self.last.items.rows)
+        with torch_threads(1):
+            model = self.posterior.model()
+            model = replace(model, newcomer=self._newcomer(model))
         return model if self.days is None else replace(model, days=self.days.average())
+
+    def _newcomer(self, model: FactorModel) -> NewcomerPrior:
+        """Somebody new is taken for one of the users, or for one of those with their features."""
+        assert model.noise is not None
+        assert model.variances is not None
+        users, items = model.factors
+        if model.biases is not None:
+            users, items = np.column_stack([users, model.biases.users]), np.column_stack([items, np.ones(len(items))])
+        rated = model.counts.users > 0
+        noise, linking, link = float(model.noise.users[rated].mean()), self.linking.users, self.last.users.link
+        if linking is None or link is None:
+            return NewcomerPrior.of_users(users[rated], noise)
+        rows = self.compute.place(users)
+        found = linking.regression(rows, link.precision)
+        left = (rows - linking.features.times(found.float())).cpu().numpy()
+        prior = NewcomerPrior.of_users(left[rated], noise)
+        shares = model.counts.items / model.counts.items.sum()
+        variance = float(model.variances.users[rated].mean() * (shares @ model.variances.items))
+        wide = prior.widened(items.astype(np.float64), shares, variance)
+        return linking.features.tell(wide, found.cpu().numpy())
 
     def results(self, model: FactorModel) -> dict[str, float]:
         assert model.noise is not None

@@ -9,7 +9,7 @@ items' is exact on average over the items (weighted likewise), and for every ite
 departs from that is not kept.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,6 @@ from torch import Tensor
 from mfcli.data.ratings import Int32s, Ratings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
-from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.rows import Solutions
@@ -135,14 +134,13 @@ class Posterior:
         """The posterior's mean as a model of no more factors than it needs, with its standard deviations."""
         mean = self._mean()
         noise = Sides(*(sums.noises / self.count * self._noise_std() for sums in self.sums))
-        model = factor_model(
+        return factor_model(
             self.train,
             Sides(mean.users.factors, mean.items.factors),
             Sides(mean.users.biases, mean.items.biases) if self.biased else None,
             noise=noise,
             variances=self._variances(mean),
         )
-        return replace(model, newcomer=_one_of_the_users(model))
 
     def _noise_std(self) -> float:
         """Of a rating by a user and on an item whose weights are 1."""
@@ -195,16 +193,6 @@ class Posterior:
 def _shares(counts: Int32s, device: torch.device) -> Tensor:
     """(n,) float32 shares of the ratings, of which each row counts one more than it has."""
     return torch.from_numpy((counts + 1) / (counts + 1).sum()).float().to(device)
-
-
-def _one_of_the_users(model: FactorModel) -> NewcomerPrior:
-    """The prior of a newcomer who is like the users with ratings, in their vectors and in their noise."""
-    assert model.noise is not None
-    vectors = model.factors.users
-    if model.biases is not None:
-        vectors = np.column_stack([vectors, model.biases.users])
-    rated = model.counts.users > 0
-    return NewcomerPrior.of_users(vectors[rated], float(model.noise.users[rated].mean()))
 
 
 def pair_predictions(vectors: Sides[Vectors], pairs: Sides[Tensor]) -> Tensor:

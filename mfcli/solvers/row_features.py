@@ -6,7 +6,7 @@ row counts there by the square root of its ratings: half-way between each as one
 of many that few rate, and each by its ratings, as if it were new and would be rated as others are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from mfcli.config import TrainConfig
 from mfcli.data.features import Features
 from mfcli.data.ratings import Float32s, Int32s, Sides, TrainingData
 from mfcli.errors import UsageError
-from mfcli.models.newcomer import Float64s
+from mfcli.models.newcomer import Float64s, NewcomerPrior
 from mfcli.solvers.compute import Compute, one_blas_thread
 from mfcli.solvers.exposures import exposures
 
@@ -37,6 +37,7 @@ class RowFeatures:
         rated: (n,) whether a row has ratings.
         gram: (f, f) float64 FᵀF of these rows.
         doubt: (e, e): N(0, 1) draws times this are what the first columns of the other rows may depart from theirs.
+        basis: (n_items, e) what the first columns of a user are made of, as :class:`Exposures` has it.
     """
 
     columns: dict[str, slice]
@@ -48,10 +49,17 @@ class RowFeatures:
     rated: Tensor
     gram: Tensor
     doubt: Tensor
+    basis: Float32s
 
     @classmethod
     def of(
-        cls, kind: str, counts: Int32s, exposure: Float32s | None, features: Features | None, compute: Compute
+        cls,
+        kind: str,
+        counts: Int32s,
+        exposure: Float32s | None,
+        features: Features | None,
+        compute: Compute,
+        basis: Float32s | None = None,
     ) -> "RowFeatures":
         """From features of either kind or of both.
 
@@ -61,6 +69,7 @@ class RowFeatures:
             exposure: (n, e), or None.
             features: of n rows, or None.
             compute: where tensors are to lie.
+            basis: as the attribute; None where nobody new is told of.
         """
         from scipy.sparse import csr_matrix
 
@@ -86,6 +95,7 @@ class RowFeatures:
             rated=compute.place(rated),
             gram=compute.place(_gram(dense[rated], sparse[rated])),
             doubt=compute.place(_root(covariance)),
+            basis=np.zeros((0, width), np.float32) if basis is None else basis,
         )
 
     @property
@@ -122,6 +132,16 @@ class RowFeatures:
         if not len(link):
             return link.new_zeros(len(offsets), link.shape[1])
         return torch.nn.functional.embedding_bag(places, link, offsets, per_sample_weights=values, mode="sum")
+
+    def typical(self) -> Float64s:
+        """(f,) mean over the rows with ratings."""
+        sums = self.transposed_times(self.rated[:, None].float())[:, 0]
+        mean: Float64s = (sums.double() / self.rated.sum()).cpu().numpy()
+        return mean
+
+    def tell(self, prior: NewcomerPrior, link: Float64s) -> NewcomerPrior:
+        """The prior of newcomers whose features add to their mean what this (f, d) link says."""
+        return replace(prior, link=link, basis=self.basis, typical=self.typical())
 
     def transposed_times(self, rows: Tensor) -> Tensor:
         """FᵀZ: (f, d), of (n, d) rows."""
@@ -180,21 +200,20 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
     Raises:
         UsageError: an option names what the data do not have.
     """
-    counts = Sides(data.train.user_counts(), data.train.item_counts())
+    train = data.train
+    of_users, of_items = (
+        _chosen(config, kind, features) for kind, features in zip(Sides._fields, data.features, strict=True)
+    )
     with one_blas_thread():
-        found = exposures(data.train) if "exposure" in config.side_kinds else None
+        found = exposures(train) if "exposure" in config.side_kinds else None
         rows = Sides(None, None) if found is None else found.rows
-        users, items = (
-            _of_side(kind, count, exposure, _chosen(config, kind, features), compute)
-            for kind, count, exposure, features in zip(Sides._fields, counts, rows, data.features, strict=True)
-        )
+        basis = np.zeros((train.n_items, 0), np.float32) if found is None else found.basis
+        users = items = None
+        if rows.users is not None or of_users is not None:
+            users = RowFeatures.of("users", train.user_counts(), rows.users, of_users, compute, basis)
+        if rows.items is not None or of_items is not None:
+            items = RowFeatures.of("items", train.item_counts(), rows.items, of_items, compute)
     return Sides(users, items)
-
-
-def _of_side(
-    kind: str, counts: Int32s, exposure: Float32s | None, features: Features | None, compute: Compute
-) -> RowFeatures | None:
-    return None if exposure is None and features is None else RowFeatures.of(kind, counts, exposure, features, compute)
 
 
 def _chosen(config: TrainConfig, kind: str, features: Features | None) -> Features | None:
