@@ -352,7 +352,7 @@ class TrainConfig(Config):
         tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
         Opt(
             "Side information, separated by commas: who rated what (exposure), features of items and of users, "
-            "days (time, gibbs alone). auto: all there is; als takes none."
+            "days (time, gibbs alone). auto: all there is; als and ials take none."
         ),
     ] = ("auto",)
     burn_in: Annotated[int, Opt("Sweeps before the first sample that counts.", range="[0, 1e6]", only=("gibbs",))] = 10

@@ -76,7 +76,7 @@ def recommendations(config: RecommendConfig, progress: Progress | None = None) -
 
 
 def output_format(config: RecommendConfig) -> str:
-    """The format asked for, else the one of --output's ending, else csv for files and pairs and a table to show.
+    """The format asked for, else the one of --output's ending, else csv with --save or --pairs, else a table.
 
     Raises:
         UsageError: the ending is not one of a format's.

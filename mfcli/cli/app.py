@@ -153,7 +153,7 @@ def plot(config: PlotConfig, output: Output) -> None:
 )
 @options(RecommendConfig)
 def recommend(config: RecommendConfig, output: Output) -> None:
-    """List the items that each user has not rated and would rate highest."""
+    """List what each user has not rated and is likely to meet and to like."""
     from mfcli.recommend import recommend as stage
 
     if output.json:

@@ -108,12 +108,12 @@ def _find_items(opinions: list[Opinion], prepared: Prepared, where: str, doubt: 
     rows: list[int | None] = [
         int(row) if row >= 0 else None for row in find_ids(prepared.items["id"], [one.item for one in opinions])
     ]
-    unclear = {one.title or one.item for one, row in zip(opinions, rows, strict=True) if row is None}
+    unclear = dict.fromkeys(one.title or one.item for one, row in zip(opinions, rows, strict=True) if row is None)
     if not unclear:
         return rows
     titles = Titles(prepared.items)
     meant = {text: titles.find(text) for text in unclear}
-    unknown = list(dict.fromkeys(text for text, found in meant.items() if not found))
+    unknown = [text for text, found in meant.items() if not found]
     ambiguous = [(text, found) for text, found in meant.items() if len(found) > 1]
     if unknown:
         doubt(f"{where}: {len(unknown):,} items are not in the data, and are left out: {_some(unknown)}")

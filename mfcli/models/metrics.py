@@ -1,6 +1,6 @@
 """How good predictions and rankings are: pure functions on arrays.
 
-To add a ranking metric, write its function of (hits, n, relevant) and give it a line in RANKING.
+To add a ranking metric, write its function of (hits, n, relevant) and give it a line in OF_LISTS.
 """
 
 from collections.abc import Callable
