@@ -4,12 +4,20 @@ import argparse
 import sys
 
 from tests.bench.chain import lenskit
+from tests.bench.clicks import clicks
 from tests.bench.compare import ROWS, article, solvers
 from tests.bench.growth import growth
 from tests.bench.lists import lists
 from tests.bench.process import BenchError
 
-TABLES = {"solvers": solvers, "article": article, "lenskit": lenskit, "growth": growth, "lists": lists}
+TABLES = {
+    "solvers": solvers,
+    "article": article,
+    "lenskit": lenskit,
+    "growth": growth,
+    "lists": lists,
+    "clicks": clicks,
+}
 
 
 def interpreter(text: str) -> tuple[str, str]:
@@ -61,6 +69,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--users", type=int, default=2000, help="with random vectors (2000)")
     command.add_argument("--items", type=int, default=60_000, help="likewise (60000)")
     command.add_argument("--repeat", type=int, default=3, help="measure so many times and show the best (3)")
+
+    command = commands.add_parser("clicks", parents=[common, repeated], help="ials beside the implicit library")
+    command.add_argument("--factors", type=int, default=64)
+    command.add_argument("--rounds", type=int, default=15)
     return top
 
 

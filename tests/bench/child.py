@@ -100,7 +100,14 @@ def rates(job: dict[str, Any]) -> dict[str, Any]:
     return matrix_rates(job["factors"], job["threads"])
 
 
-JOBS = {"fit": fit, "sweep": sweep, "rates": rates}
+def clicks(job: dict[str, Any]) -> dict[str, Any]:
+    """Time a solver of clicks and judge its lists."""
+    from tests.bench.clicks import fit as fit_clicks
+
+    return fit_clicks(job, load(job, "train"), load(job, "test"))
+
+
+JOBS = {"fit": fit, "sweep": sweep, "rates": rates, "clicks": clicks}
 
 
 def main() -> None:
