@@ -61,7 +61,7 @@ def test_somebody_new_is_who_the_command_folds_in(run: "mfcli.api.Run", finished
 
 
 def test_what_is_odd_warns_and_what_cannot_be_raises(run: "mfcli.api.Run", tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="1 items are not in the data, and are left out: none"):
+    with pytest.warns(UserWarning, match="1 items are not in the data: none"):
         run.fold_in({1: 4, "none": 3})
     with pytest.raises(DataError, match="no rating in it can be used"), pytest.warns(UserWarning, match="none"):
         run.fold_in({"none": 3})

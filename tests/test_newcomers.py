@@ -98,11 +98,11 @@ def test_what_people_call_an_item(title: str, found: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("row", "doubt"),
     [
-        ("sabre,3", "'sabre' is left out, it may be 12 Sabre (1954) (3 ratings); 13 Sabre (1995) (2 ratings)"),
-        ("road,3", "'road' is left out, it may be 7 Lighthouse Road (2001) (5 ratings); 300 A Long Road (1987)"),
-        ("no such thing,3", "1 items are not in the data, and are left out: no such thing"),
-        ("98,3", "1 items are not in the data, and are left out: 98"),  # a number is no part of a title
-        ("lighthouse,6", "1 of 2 ratings are not from 0.5 to 5 as in the data, and are left out: 6"),
+        ("sabre,3", "'sabre' is not clear, it may be 12 Sabre (1954) (3 ratings); 13 Sabre (1995) (2 ratings)"),
+        ("road,3", "'road' is not clear, it may be 7 Lighthouse Road (2001) (5 ratings); 300 A Long Road (1987)"),
+        ("no such thing,3", "1 items are not in the data: no such thing"),
+        ("98,3", "1 items are not in the data: 98"),  # a number is no part of a title
+        ("lighthouse,6", "1 of 2 ratings are not from 0.5 to 5 as in the data: 6"),
         ("The Lighthouse,3", "1 ratings are of an item that the user has rated before: the last one counts"),
     ],
 )

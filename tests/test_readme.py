@@ -89,6 +89,18 @@ def test_what_recommend_can_do(tmp_path: Path, finished: Path) -> None:
     assert "similar to 1\n" in done.stdout
 
 
+def test_clicks_of_either_kind(tmp_path: Path) -> None:
+    pairs = [(user, item) for user in range(30, 60) for item in range(20) if (user * 7 + item * 3) % 5 < 2]
+    for name, column in (("plays", "count"), ("ratings", "rating")):
+        lines = [f"{user},{item},{1 + (user + item) % 5}" for user, item in pairs]
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"user,item,{column}", *lines]) + "\n")
+    done = shell(block("clicks"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "weights " in done.stdout
+    assert "RMSE" not in done.stdout
+    assert "user 42, ranked by likely" in done.stdout
+
+
 def python(name: str, cwd: Path) -> str:
     """What a block of Python prints."""
     done = subprocess.run(

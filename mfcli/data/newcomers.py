@@ -99,7 +99,7 @@ def _in_range(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Do
         text = f"{where}: {len(outside):,} of {len(opinions):,} ratings are not from {low:g} to {high:g} as in the data"
         if len(outside) == len(opinions):
             raise DataError(f"{text}: {_some(outside)}")
-        doubt(f"{text}, and are left out: {_some(outside)}")
+        doubt(f"{text}: {_some(outside)}")
     return [one for one in opinions if low <= one.rating <= high]
 
 
@@ -116,11 +116,11 @@ def _find_items(opinions: list[Opinion], prepared: Prepared, where: str, doubt: 
     unknown = [text for text, found in meant.items() if not found]
     ambiguous = [(text, found) for text, found in meant.items() if len(found) > 1]
     if unknown:
-        doubt(f"{where}: {len(unknown):,} items are not in the data, and are left out: {_some(unknown)}")
+        doubt(f"{where}: {len(unknown):,} items are not in the data: {_some(unknown)}")
     for text, found in ambiguous[:MOST]:
-        doubt(f"{where}: '{text}' is left out, it may be {titles.named(found)}")
+        doubt(f"{where}: '{text}' is not clear, it may be {titles.named(found)}")
     if len(ambiguous) > MOST:
-        doubt(f"{where}: {len(ambiguous) - MOST:,} more titles are not clear, and are left out")
+        doubt(f"{where}: {len(ambiguous) - MOST:,} more titles are not clear")
 
     def row_of(one: Opinion, row: int | None) -> int | None:
         found = [row] if row is not None else meant[one.title or one.item]
