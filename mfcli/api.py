@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Column, Kind, listed
 from mfcli.data.ids import find_ids

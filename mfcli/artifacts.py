@@ -21,7 +21,11 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from mfcli.atomic import atomic_file, naming, sha256, to_json
-from mfcli.config import Config, DownloadConfig, PlotConfig, PrepareConfig, TrainConfig
+from mfcli.config.common import Config
+from mfcli.config.download import DownloadConfig
+from mfcli.config.plot import PlotConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage
 from mfcli.atomic import sha256
-from mfcli.config import DownloadConfig
+from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, find
 from mfcli.errors import ArtifactError, DownloadError

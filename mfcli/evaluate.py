@@ -7,7 +7,7 @@ import numpy as np
 
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, to_json
-from mfcli.config import EvaluateConfig
+from mfcli.config.evaluate import EvaluateConfig
 from mfcli.data.ratings import Ratings
 from mfcli.errors import UsageError
 from mfcli.models import metrics

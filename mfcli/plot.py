@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from mfcli import figures
 from mfcli.artifacts import Artifacts, Record, Stage
 from mfcli.atomic import atomic_file
-from mfcli.config import PlotConfig
+from mfcli.config.plot import PlotConfig
 from mfcli.errors import UsageError
 from mfcli.figures import History
 from mfcli.models.measures import MEASURES

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import Feedback, PrepareConfig
+from mfcli.config.common import Feedback
+from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
 from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
 from mfcli.data.columns import CLICKS, RATINGS

@@ -9,7 +9,8 @@ from typing import IO
 
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file
-from mfcli.config import RankBy, RecommendConfig
+from mfcli.config.common import RankBy
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.formats import FORMATS, Block
 from mfcli.data.pairs import read_pairs
 from mfcli.errors import UsageError

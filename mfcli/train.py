@@ -11,7 +11,7 @@ import numpy as np
 from mfcli.artifacts import Artifacts, Stage
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError

@@ -15,7 +15,7 @@ import typer
 from mfcli.cli.app import run
 from mfcli.cli.console import Output
 from mfcli.cli.option import options
-from mfcli.config import Config
+from mfcli.config.common import Config
 from mfcli.signals import STOPPING
 
 Result = subprocess.CompletedProcess[str]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mfcli.config import PRESETS, TrainConfig
+from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (

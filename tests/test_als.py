@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.als import Als

@@ -12,7 +12,8 @@ import pytest
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Record, Stage
 from mfcli.atomic import atomic_file, sha256, to_json
-from mfcli.config import PrepareConfig, TrainConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError
 from tests.conftest import Runner
 

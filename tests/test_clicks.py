@@ -12,7 +12,8 @@ import pytest
 
 import mfcli
 from mfcli.artifacts import Artifacts
-from mfcli.config import PrepareConfig, TrainConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import PARTS, Prepared
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import prepare

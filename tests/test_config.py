@@ -13,16 +13,13 @@ from typing import Any
 
 import pytest
 
-from mfcli.config import (
-    PRESETS,
-    Config,
-    DownloadConfig,
-    EvaluateConfig,
-    PlotConfig,
-    PrepareConfig,
-    RecommendConfig,
-    TrainConfig,
-)
+from mfcli.config.common import Config
+from mfcli.config.download import DownloadConfig
+from mfcli.config.evaluate import EvaluateConfig
+from mfcli.config.plot import PlotConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.recommend import RecommendConfig
+from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.errors import UsageError
 from mfcli.option import Interval, Option
 from tests.conftest import Parse

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.days import SECONDS, DayEffects, find, keys

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import DownloadConfig
+from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
 from mfcli.data.catalog import CATALOG
 from mfcli.download import Downloaded, download

@@ -14,7 +14,9 @@ from safetensors.numpy import load_file
 from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
 
 from mfcli.artifacts import Artifacts
-from mfcli.config import EvaluateConfig, Part, TrainConfig
+from mfcli.config.common import Part
+from mfcli.config.evaluate import EvaluateConfig
+from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError
 from mfcli.evaluate import Evaluation, evaluate
 from mfcli.models import ranking as module

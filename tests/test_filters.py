@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.ratings import ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.model import FactorModel

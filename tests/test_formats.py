@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.formats import FORMATS, Block, Column, Writer
 
 COLUMNS = (

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from mfcli.config import DownloadConfig, TrainConfig
+from mfcli.config.download import DownloadConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.data.synthetic import generate
 from mfcli.models.metrics import coverage, rmse

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mfcli.config import Config
+from mfcli.config.common import Config
 from mfcli.option import Option
 from tests.conftest import Parse, run_mfcli
 

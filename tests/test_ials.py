@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.fold_in import fold_in

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.errors import UsageError

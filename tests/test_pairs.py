@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.config import RecommendConfig, TrainConfig
+from mfcli.config.recommend import RecommendConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.pairs import Pairs, read_pairs
 from mfcli.data.ratings import Sides
 from mfcli.errors import DataError, UsageError

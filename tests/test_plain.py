@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.solvers.als import Als
 from mfcli.solvers.gibbs import Gibbs

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from mfcli import figures as module
 from mfcli.artifacts import Artifacts
-from mfcli.config import PlotConfig, TrainConfig
+from mfcli.config.plot import PlotConfig
+from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.figures import (
     History,
@@ -98,7 +99,7 @@ def test_without_output_they_go_into_the_run_with_a_record(artifacts: Path, mfcl
 
 def test_no_display_is_needed_and_pyplot_is_never_imported(finished: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from mfcli.config import PlotConfig; from mfcli.plot import plot\n"
+        "import sys; from pathlib import Path; from mfcli.config.plot import PlotConfig; from mfcli.plot import plot\n"
         f"plot(PlotConfig(dir=Path({str(finished)!r}), output=Path({str(tmp_path)!r}), compare=('default',), dpi=40))\n"
         "print([m for m in ('matplotlib.pyplot', 'torch', 'pandas', 'sklearn', 'tkinter') if m in sys.modules])"
     )

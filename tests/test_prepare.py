@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from mfcli.config import DownloadConfig, PrepareConfig
+from mfcli.config.download import DownloadConfig
+from mfcli.config.prepare import PrepareConfig
 from mfcli.download import download
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import PreparedSummary, histogram, prepare

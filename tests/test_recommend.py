@@ -18,7 +18,9 @@ from safetensors.numpy import load_file
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import FILE as CHECKPOINT
-from mfcli.config import RankBy, RecommendConfig, TrainConfig
+from mfcli.config.common import RankBy
+from mfcli.config.recommend import RecommendConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.formats import Block, CsvWriter
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.models import ranking as module

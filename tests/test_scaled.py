@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.solvers.als import Als
 from mfcli.solvers.create import create

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfcli.config import RankBy
+from mfcli.config.common import RankBy
 from mfcli.data.ratings import Sides
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.model import FactorModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfcli.config import SIDE_KINDS, TrainConfig
+from mfcli.config.train import SIDE_KINDS, TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import Stopped
 from mfcli.models.fold_in import fold_in

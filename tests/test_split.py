@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from mfcli.config import PrepareConfig
+from mfcli.config.prepare import PrepareConfig
 from mfcli.data.ratings import Parts, Ratings
 from mfcli.data.split import split
 from mfcli.errors import DataError

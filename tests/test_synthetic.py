@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcli.config import DownloadConfig
+from mfcli.config.download import DownloadConfig
 from mfcli.data import synthetic
 from mfcli.data.synthetic import Synthetic, expected_rating, generate
 from mfcli.errors import UsageError

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
-from mfcli.config import PRESETS, TrainConfig
+from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError

@@ -11,7 +11,12 @@ from mfcli.cli import show
 from mfcli.cli.console import Output
 from mfcli.cli.option import options, shared_variables
 from mfcli.cli.process import exit_code
-from mfcli.config import DownloadConfig, EvaluateConfig, PlotConfig, PrepareConfig, RecommendConfig, TrainConfig
+from mfcli.config.download import DownloadConfig
+from mfcli.config.evaluate import EvaluateConfig
+from mfcli.config.plot import PlotConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.recommend import RecommendConfig
+from mfcli.config.train import TrainConfig
 from mfcli.errors import EXIT_CODES, GateError, UsageError
 
 VARIABLES = (

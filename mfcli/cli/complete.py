@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from mfcli.config import Config
+from mfcli.config.common import Config
 from mfcli.option import Option
 
 Completion = Callable[[typer.Context, str], list[str]]

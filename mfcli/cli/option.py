@@ -12,7 +12,7 @@ import typer
 from mfcli.cli.complete import completion
 from mfcli.cli.console import Output
 from mfcli.cli.progress import Terminal
-from mfcli.config import EVERY_COMMAND, Config
+from mfcli.config.common import EVERY_COMMAND, Config
 from mfcli.errors import UsageError
 from mfcli.option import Option
 

@@ -244,4 +244,4 @@ FORMATS = {
     "json": Format(JsonWriter, ".json"),
     "parquet": Format(ParquetWriter, ".parquet", text=False),
 }
-"""Every format by the name that ``--format`` gives it; the choices in config.py are these (a test compares them)."""
+"""Every format by the name that ``--format`` gives it; the choices in config/ are these (a test compares them)."""

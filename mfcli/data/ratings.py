@@ -14,6 +14,7 @@ T = TypeVar("T")
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
 
 
 class Sides(NamedTuple, Generic[T]):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.config import PrepareConfig
+from mfcli.config.prepare import PrepareConfig
 from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings
 from mfcli.errors import DataError
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from mfcli.config import DownloadConfig
+from mfcli.config.download import DownloadConfig
 from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import UsageError
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s, Int64s, Ratings, Sides
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, Ratings, Sides
 from mfcli.models.pairs import products
 from mfcli.models.tensors import packed, unpacked
 
@@ -28,8 +28,6 @@ EXTREME = 3.0  # standard deviations that count at the most, so that every ratin
 ACTIVITY = 0.25  # power of a user's number of ratings that their row is divided by
 SHRINKAGE = 2.0  # λ in units of the largest squared singular value of noise as large as X
 DENSE = 512  # rows or columns up to which all singular vectors are computed
-
-Float64s = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s, Sides
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.clicks import confidences
 from mfcli.models.model import FactorModel
-from mfcli.models.newcomer import Float64s, NewcomerPrior
+from mfcli.models.newcomer import NewcomerPrior
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfcli.data.ratings import Int32s, Int64s, ItemLists, Ratings
+from mfcli.data.ratings import Float64s, Int32s, Int64s, ItemLists, Ratings
 from mfcli.models import metrics
 from mfcli.models.ranking import Scorer, rank
 
@@ -58,7 +58,7 @@ class Judge:
             advance(len(ranked.users))
         return {size: self._figures(sums[size] / max(1, len(users)), counts[size]) for size in sizes}
 
-    def _figures(self, means: metrics.Float64s, counts: Int64s) -> Figures:
+    def _figures(self, means: Float64s, counts: Int64s) -> Figures:
         """The figures by their names; those of all lists together are 0 where there is no list."""
         together = (0.0, 0.0, 0.0)
         if counts.any():

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.ratings import Float64s
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -55,7 +57,6 @@ def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
 
 Hits = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.integer]
-Float64s = npt.NDArray[np.float64]
 
 
 def precision_at(hits: Hits, n: int, relevant: Counts) -> Float64s:

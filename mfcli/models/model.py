@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s, Int64s, Sides
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, Sides
 from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.models.pairs import Float64s, products
+from mfcli.models.pairs import products
 from mfcli.models.tensors import packed, unpacked
 
 FILE = "model.safetensors"

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Sides
+from mfcli.data.ratings import Float32s, Float64s, Sides
 
 NUMBERS_AT_ONCE = 4_000_000  # of the vectors gathered: 16 MB
-
-Float64s = npt.NDArray[np.float64]
 
 
 def products(vectors: Sides[Float32s], users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:

@@ -7,9 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int32s, Int64s, ItemLists
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, ItemLists
 
-Float64s = npt.NDArray[np.float64]
 Exact = Callable[[Int64s, Int64s], Float64s]
 
 SCORES_AT_ONCE = 8_000_000  # scores held at a time: 32 MB

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mfcli.artifacts import Artifacts, Record
 from mfcli.checkpoint import FILE as CHECKPOINT
-from mfcli.config import RankBy
+from mfcli.config.common import RankBy
 from mfcli.data.prepared import Prepared
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE

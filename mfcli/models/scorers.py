@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.config import RankBy
-from mfcli.data.ratings import Float32s, Int32s, Int64s
+from mfcli.config.common import RankBy
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s
 from mfcli.models.exposure import Exposure
 from mfcli.models.model import Deviations, FactorModel
 from mfcli.models.ranking import Scorer
-
-Float64s = npt.NDArray[np.float64]
 
 TASTE = 0.4  # what a standard deviation of the ratings counts for, as a power of e
 PREFERENCE = 1.0  # what the score of a clicked item counts for, likewise; of both validation parts as clicks the best

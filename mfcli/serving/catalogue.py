@@ -1,6 +1,6 @@
 """What there is: the users, or the items that pass the filters."""
 
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Column
 from mfcli.data.lookup import Doubt

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
 from mfcli.data.lists import IDS, read_ids

@@ -4,10 +4,9 @@ import functools
 
 import numpy as np
 
-from mfcli.config import RankBy
-from mfcli.data.ratings import Float32s, Int32s, Ratings
+from mfcli.config.common import RankBy
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Ratings
 from mfcli.models.fold_in import contributions
-from mfcli.models.newcomer import Float64s
 from mfcli.models.ranking import Ranked
 from mfcli.models.run import TrainedRun
 from mfcli.serving.answer import Items

@@ -6,7 +6,7 @@ series, half have another of it among their ten nearest by exposure, and a third
 
 from collections.abc import Iterator
 
-from mfcli.config import RecommendConfig
+from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
 from mfcli.data.ids import find_ids

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Int32s, Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

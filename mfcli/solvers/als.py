@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Float32s, TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel

@@ -1,6 +1,6 @@
 """From the options to the solver that they name, if it can learn from such data."""
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.errors import DataError, UsageError
 from mfcli.solvers.base import Solver

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Float32s, Ratings, Sides
 from mfcli.errors import UsageError
 from mfcli.models.days import DayEffects, find, keys

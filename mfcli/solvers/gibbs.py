@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.metrics import rmse

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.lists import Judge

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.features import Features
-from mfcli.data.ratings import Float32s, Int32s, Sides, TrainingData
+from mfcli.data.ratings import Float32s, Float64s, Int32s, Sides, TrainingData
 from mfcli.errors import UsageError
-from mfcli.models.newcomer import Float64s, NewcomerPrior
+from mfcli.models.newcomer import NewcomerPrior
+from mfcli.solvers.co_ratings import co_ratings
 from mfcli.solvers.compute import Compute, one_blas_thread
-from mfcli.solvers.exposures import exposures
 
 RIDGE = 1e-3  # of a regression whose weights sum to 1
 
@@ -205,7 +205,7 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
         _chosen(config, kind, features) for kind, features in zip(Sides._fields, data.features, strict=True)
     )
     with one_blas_thread():
-        found = exposures(train) if "exposure" in config.side_kinds else None
+        found = co_ratings(train) if "exposure" in config.side_kinds else None
         rows = Sides(None, None) if found is None else found.rows
         basis = np.zeros((train.n_items, 0), np.float32) if found is None else found.basis
         users = items = None

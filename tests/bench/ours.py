@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mfcli.config import TrainConfig
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.base import Solver

@@ -16,7 +16,7 @@ WIDTH = 100  # directions kept
 
 
 @dataclass(frozen=True)
-class Exposures:
+class CoRatings:
     """Features from who rated what, of w directions.
 
     Attributes:
@@ -28,8 +28,8 @@ class Exposures:
     basis: Float32s
 
 
-def exposures(train: Ratings) -> Exposures:
-    """Those of the ratings to learn from, however they rate."""
+def co_ratings(train: Ratings) -> CoRatings:
+    """Features of the ratings to learn from, however they rate."""
     from scipy.sparse import csr_matrix
 
     shape = train.n_users, train.n_items
@@ -39,7 +39,7 @@ def exposures(train: Ratings) -> Exposures:
     basis = np.ascontiguousarray(loadings, np.float32)
     users = _over_root(rated @ basis, train.user_counts())
     items = _over_root(basis * np.sqrt(squares).astype(np.float32), train.item_counts())
-    return Exposures(Sides(users, items), basis)
+    return CoRatings(Sides(users, items), basis)
 
 
 def _over_root(rows: Float32s, counts: Int32s) -> Float32s:

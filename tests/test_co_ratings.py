@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfcli.solvers.exposures import WIDTH, exposures
+from mfcli.solvers.co_ratings import WIDTH, co_ratings
 from tests.conftest import Runner
 from tests.planted import full_matrix, ratings_of, some_of
 
@@ -20,7 +20,7 @@ def rated() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
 
 
 def test_they_are_the_leading_directions_of_who_rated_what() -> None:
-    found = exposures(TRAIN)
+    found = co_ratings(TRAIN)
     left, values, right = np.linalg.svd(rated(), full_matrices=False)
     width = found.basis.shape[1]
     assert width == TRAIN.n_items < WIDTH
@@ -32,14 +32,14 @@ def test_they_are_the_leading_directions_of_who_rated_what() -> None:
 
 
 def test_somebody_new_has_the_features_of_whoever_rated_the_same() -> None:
-    found = exposures(TRAIN)
+    found = co_ratings(TRAIN)
     items = TRAIN.items[TRAIN.users == 7]
     np.testing.assert_allclose(found.basis[items].sum(0) / np.sqrt(len(items)), found.rows.users[7], atol=1e-5)
 
 
 def test_how_something_was_rated_and_how_often_the_same_makes_no_difference() -> None:
-    once, others = exposures(TRAIN), exposures(replace(TRAIN, ratings=-TRAIN.ratings))
-    twice = exposures(TRAIN.take(np.append(np.arange(len(TRAIN)), 5)))
+    once, others = co_ratings(TRAIN), co_ratings(replace(TRAIN, ratings=-TRAIN.ratings))
+    twice = co_ratings(TRAIN.take(np.append(np.arange(len(TRAIN)), 5)))
     assert once.rows.users.tobytes() == others.rows.users.tobytes()
     assert once.basis.tobytes() == twice.basis.tobytes()
 
@@ -47,7 +47,7 @@ def test_how_something_was_rated_and_how_often_the_same_makes_no_difference() ->
 def test_nobody_rated_and_rounding_have_no_direction() -> None:
     """All rate all: there is one direction, that of the most popular. Whoever rated nothing has none of it."""
     pairs = [(user, item, 3.0) for user in range(6) for item in range(5)]
-    found = exposures(ratings_of(pairs, 7, 6))
+    found = co_ratings(ratings_of(pairs, 7, 6))
     assert found.basis.shape == (6, 1)
     np.testing.assert_allclose(found.basis[:5, 0], 5**-0.5, rtol=1e-5)
     assert found.rows.users[6] == found.rows.items[5] == 0

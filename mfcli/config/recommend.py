@@ -1,0 +1,158 @@
+"""Options of ``mfcli recommend``."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from mfcli.config.common import RANK_BY, Config, RankBy
+from mfcli.errors import UsageError
+from mfcli.option import Opt
+
+SIMILAR_LEAST = 10  # training ratings of an item that is like another by more than chance
+YEARS = re.compile(r"\d{1,4}|\d{1,4}\.\.(\d{1,4})?|\.\.\d{1,4}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendConfig(Config):
+    """Options of ``mfcli recommend``."""
+
+    command: ClassVar[str] = "recommend"
+    panels: ClassVar = {
+        "Other questions": ("similar_to", "pairs", "list"),
+        "Which items": ("genre", "exclude_genre", "year", "items_from", "exclude", "min_ratings", "include_seen"),
+        "Where to": ("format", "output", "save"),
+    }
+
+    run: Annotated[str, Opt("The run whose model recommends.", is_name=True, shared=True)] = "default"
+    user: Annotated[tuple[str, ...], Opt("A user's id, as in the ratings (repeatable).", short="-u", metavar="ID")] = ()
+    users_from: Annotated[
+        str | None,
+        Opt("A file with one user id a line, or a column of them; - for standard input.", metavar="FILE"),
+    ] = None
+    all_users: Annotated[bool, Opt("Recommend to every user.")] = False
+    ratings: Annotated[
+        Path | None,
+        Opt(
+            "Recommend to somebody new, shown as user 'new', whose ratings FILE holds: columns item (an id or a title) "
+            "and rating; with a column user to several people. Of clicks the items are enough. - for standard input.",
+            metavar="FILE",
+        ),
+    ] = None
+    user_attributes: Annotated[
+        tuple[str, ...],
+        Opt(
+            "What is known of somebody new, who may have no ratings yet: age=25,gender=F, as in the users' file.",
+            metavar="NAME=VALUE,...",
+        ),
+    ] = ()
+    similar_to: Annotated[
+        tuple[str, ...],
+        Opt("List the items most like this one (repeatable): an id, a title or a part of a title.", metavar="ITEM"),
+    ] = ()
+    pairs: Annotated[
+        str | None,
+        Opt("Predict the ratings of the pairs in FILE: columns user, item; - for standard input.", metavar="FILE"),
+    ] = None
+    list: Annotated[
+        Literal["items", "users"] | None,
+        Opt("Show the items that pass the filters, or the users, and how often each is in the ratings."),
+    ] = None
+    rank_by: Annotated[RankBy, RANK_BY] = "likely"
+    n: Annotated[int, Opt("Items of each list.", flag="--top", short="-n", range="[1, inf)")] = 10
+    include_seen: Annotated[bool, Opt("Recommend also what the user has rated.")] = False
+    genre: Annotated[tuple[str, ...], Opt("Only items of this genre, or of one of these (repeatable).")] = ()
+    exclude_genre: Annotated[tuple[str, ...], Opt("No items of this genre (repeatable).")] = ()
+    year: Annotated[
+        str | None,
+        Opt("Only items of these years: 1990..1999, 1990.., ..1999 or 1995.", metavar="FROM..TO"),
+    ] = None
+    items_from: Annotated[
+        str | None,
+        Opt("Only items whose ids FILE holds, one a line or a column of them; - for standard input.", metavar="FILE"),
+    ] = None
+    exclude: Annotated[str | None, Opt("No items whose ids FILE holds.", metavar="FILE")] = None
+    min_ratings: Annotated[
+        int,
+        Opt(f"Only items with so many training ratings. With --similar-to {SIMILAR_LEAST}.", range="[0, inf)"),
+    ] = 0
+    why: Annotated[bool, Opt("Add the user's own ratings that speak most for each item.")] = False
+    strict: Annotated[
+        bool,
+        Opt("Stop at a user, an item or a rating of a file that cannot be used, instead of leaving it out."),
+    ] = False
+    with_std: Annotated[
+        bool,
+        Opt("Add the standard deviation of a rating about its prediction (runs of --solver gibbs)."),
+    ] = False
+    format: Annotated[
+        Literal["table", "csv", "jsonl", "json", "parquet"] | None,
+        Opt("Format of the recommendations. Default: by --output's ending, else table.", short="-f"),
+    ] = None
+    output: Annotated[
+        Path | None,
+        Opt("Write here instead of standard output.", short="-o", metavar="FILE", place=True),
+    ] = None
+    save: Annotated[
+        bool,
+        Opt("Write to recommendations.<format> in the run instead of standard output.", recorded=False),
+    ] = False
+
+    def check(self) -> None:
+        users = {
+            "--user": self.user,
+            "--users-from": self.users_from,
+            "--all-users": self.all_users,
+            "--ratings": self.ratings,
+            "--user-attributes": self.user_attributes,
+        }
+        modes = {"--similar-to": self.similar_to, "--pairs": self.pairs, "--list": self.list}
+        given = [flag for flag, value in {**users, **modes}.items() if value]
+        if not given:
+            raise UsageError(
+                "whom to recommend to? --user ID, --users-from FILE, --all-users or --ratings FILE; "
+                "or --similar-to ITEM, --pairs FILE, --list items"
+            )
+        if self.all_users and (self.user or self.users_from):
+            raise UsageError("--all-users excludes --user and --users-from")
+        if len(given) > 1 and given[-1] in modes:
+            raise UsageError(f"{given[-1]} and {given[0]} exclude each other")
+        if self.why and given[0] in modes:
+            raise UsageError(f"--why tells of a user's own ratings, and {given[0]} has no user")
+        if self.save and given[0] in modes:
+            raise UsageError(f"--save keeps lists for users, and {given[0]} makes none: give --output FILE")
+        if self.pairs and self.filters:
+            raise UsageError(f"{self.filters[0]} is for lists of items, and --pairs says itself which items")
+        if self.with_std and (self.similar_to or self.list):
+            raise UsageError(f"--with-std is for predictions, and {given[0]} makes none")
+        if [self.users_from, str(self.ratings), self.pairs, self.items_from, self.exclude].count("-") > 1:
+            raise UsageError("only one option can read standard input")
+        if self.save and self.output is not None:
+            raise UsageError("--save and --output exclude each other")
+        if self.year is not None and not YEARS.fullmatch(self.year):
+            raise UsageError(f"--year: '{self.year}' is not FROM..TO, FROM.., ..TO or one year")
+        for told in self.attributes_told:
+            if not re.fullmatch(r"[^=]+=.*", told):
+                raise UsageError(f"--user-attributes: '{told}' is not NAME=VALUE")
+
+    def defaults(self) -> dict[str, Any]:
+        return super().defaults() | ({"min_ratings": SIMILAR_LEAST} if self.similar_to else {})
+
+    @property
+    def attributes_told(self) -> tuple[str, ...]:
+        """What --user-attributes says, each as NAME=VALUE."""
+        return tuple(part.strip() for told in self.user_attributes for part in told.split(","))
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Flags of the options that say which items may be listed, those that are given."""
+        names = ("genre", "exclude_genre", "year", "items_from", "exclude", "min_ratings")
+        return tuple(self.option(name).flag for name in names if getattr(self, name))
+
+    @property
+    def years(self) -> range | None:
+        """The years that --year asks for."""
+        if self.year is None:
+            return None
+        first, dots, last = self.year.partition("..")
+        return range(int(first or -9999), int(last or 9999 if dots else first) + 1)

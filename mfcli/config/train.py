@@ -1,0 +1,202 @@
+"""Options of ``mfcli train``."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from mfcli.config.common import SEEDS, Config
+from mfcli.errors import UsageError
+from mfcli.option import Opt
+
+SMALLEST_BATCH = 2048
+BATCHES_AN_EPOCH = 1000
+"""What ``batch`` is where it is not given."""
+
+CLICKS: dict[str, Any] = {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30}
+"""The defaults that solver ``ials`` has in the place of TrainConfig's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """Options of ``mfcli train``. The defaults serve MovieLens of every size without tuning."""
+
+    command: ClassVar[str] = "train"
+    decider: ClassVar[str] = "solver"
+    panels: ClassVar = {
+        "How it fits": (
+            *("biases", "epochs", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
+            *("l2", "bias_l2", "unclicked", "init_std"),
+        ),
+        "Machine and seed": ("device", "threads", "seed"),
+    }
+
+    run: Annotated[
+        str,
+        Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True),
+    ] = "default"
+    preset: Annotated[
+        Literal["article"] | None,
+        Opt("Other defaults: 'article' is the model and the loop of the article, exactly.", only=("adam",)),
+    ] = None
+    solver: Annotated[
+        Literal["adam", "als", "gibbs", "ials"],
+        Opt(
+            "adam: mini-batches, as in the article. als: alternating least squares, the fastest to a good fit. "
+            "gibbs: Bayesian, the most accurate; it has nothing to tune, and tells how sure it is. "
+            "ials: for clicks, plays and purchases."
+        ),
+    ] = "adam"
+    factors: Annotated[int, Opt("Length of a user's and an item's factor vector.", short="-k", range="[1, 4096]")] = 32
+    biases: Annotated[
+        bool,
+        Opt("Model the mean and the biases of users and items beside the factors.", only=("adam", "als", "gibbs")),
+    ] = True
+    epochs: Annotated[
+        int,
+        Opt(
+            "Passes over the training part at the most; als and ials stop where more would change nothing.",
+            short="-e",
+            range="[1, 1e6]",
+            only=("adam", "als", "ials"),
+        ),
+    ] = 15
+    side: Annotated[
+        tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
+        Opt(
+            "Side information, separated by commas: who rated what (exposure), features of items and of users, "
+            "days (time, gibbs alone). auto: all there is; als and ials take none."
+        ),
+    ] = ("auto",)
+    burn_in: Annotated[int, Opt("Sweeps before the first sample that counts.", range="[0, 1e6]", only=("gibbs",))] = 10
+    samples: Annotated[int, Opt("Sweeps whose samples are averaged.", range="[1, 1e6]", only=("gibbs",))] = 90
+    batch: Annotated[
+        int,
+        Opt(
+            f"Ratings in a mini-batch; 0: {SMALLEST_BATCH}, or 1/{BATCHES_AN_EPOCH} of the training part if that is "
+            "more.",
+            short="-b",
+            range="[0, 16777216]",
+            only=("adam",),
+        ),
+    ] = 0
+    lr: Annotated[
+        float,
+        Opt("Learning rate, at the schedule's peak.", short="-l", range="(0, inf)", only=("adam",)),
+    ] = 0.02
+    schedule: Annotated[
+        Literal["one-cycle", "constant"],
+        Opt("Learning rate over the run: rise and anneal, or constant.", only=("adam",)),
+    ] = "one-cycle"
+    loss: Annotated[Literal["mse", "rmse"], Opt("What a batch minimizes, beside L2.", only=("adam",))] = "mse"
+    l2: Annotated[
+        float,
+        Opt(
+            "L2 of the factors, λ; a row of n ratings pays λ√n‖p‖². "
+            f"ials, default {CLICKS['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
+            range="[0, inf)",
+            only=("adam", "als", "ials"),
+        ),
+    ] = 1.0
+    unclicked: Annotated[
+        float,
+        Opt(
+            "Weight, α₀, of each pair of a user and an item; a click weighs 1 more.",
+            range="(0, inf)",
+            only=("ials",),
+        ),
+    ] = 0.3
+    bias_l2: Annotated[float, Opt("L2 of the biases, scaled likewise.", range="[0, inf)", only=("adam", "als"))] = 0.3
+    init_std: Annotated[
+        float,
+        Opt("Standard deviation of the initial factors.", range="[0, inf)", only=("adam",)),
+    ] = 0.05
+    tolerance: Annotated[
+        float,
+        Opt(
+            "Stop when a round lowers the objective by less than this share of it.",
+            range="[0, 1)",
+            only=("als", "ials"),
+        ),
+    ] = 1e-4
+    patience: Annotated[
+        int,
+        Opt(
+            "Epochs without a better validation RMSE (ials: NDCG@10) before stopping early; 0: never stop early.",
+            range="[0, inf)",
+            only=("adam", "als", "ials"),
+        ),
+    ] = 5
+    device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
+    threads: Annotated[int, Opt("CPU threads; 0: as many cores as pay off.", range="[0, 1024]", shared=True)] = 0
+    seed: Annotated[
+        int,
+        Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True),
+    ] = 1234
+    resume: Annotated[
+        bool,
+        Opt(
+            "Go on from the run's checkpoint, if there is one. It is written after every epoch, at most once a second.",
+            recorded=False,
+        ),
+    ] = False
+
+    def defaults(self) -> dict[str, Any]:
+        of_solver = CLICKS if self.solver == "ials" else {}
+        return super().defaults() | of_solver | PRESETS.get(self.preset or "", {})
+
+    def _check_use(self) -> None:
+        if not self.resume:  # else the solver is that of the checkpoint
+            super()._check_use()
+
+    def check(self) -> None:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
+        self._check_side()
+
+    def _check_side(self) -> None:
+        """Either auto or none alone, or kinds that the solver can use."""
+        if not self.side:
+            raise UsageError("--side: say which, or none")
+        for whole in ("auto", "none"):
+            if whole in self.side and len(self.side) > 1:
+                raise UsageError(f"--side {whole} stands alone")
+        for kind in self.side:
+            takers = [solver for solver, kinds in SIDE_KINDS.items() if kind in kinds]
+            if takers and self.solver not in takers:
+                raise UsageError(f"--side {kind} is for --solver {' or '.join(takers)}, not for {self.solver}")
+
+    @property
+    def side_kinds(self) -> tuple[str, ...]:
+        """The kinds of side information to be used where there are any."""
+        if self.side == ("auto",):
+            return SIDE_KINDS.get(self.solver, ())
+        return () if self.side == ("none",) else self.side
+
+    def batch_for(self, ratings: int) -> int:
+        """Ratings in a mini-batch of a training part of that size."""
+        return self.batch or max(SMALLEST_BATCH, ratings // BATCHES_AN_EPOCH)
+
+
+SIDE_KINDS: dict[str, tuple[str, ...]] = {
+    "adam": ("exposure", "items", "users"),
+    "gibbs": ("exposure", "items", "users", "time"),
+}
+"""What a solver can use of side information; one that is not here uses none."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "article": {
+        "side": ("none",),
+        "biases": False,
+        "factors": 100,
+        "epochs": 30,
+        "batch": 32,
+        "lr": 1e-3,
+        "schedule": "constant",
+        "loss": "rmse",
+        "l2": 0.0,
+        "bias_l2": 0.0,
+        "init_std": 1.0,
+        "patience": 0,
+    },
+}
+"""The defaults that ``preset`` puts in the place of TrainConfig's."""
