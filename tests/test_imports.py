@@ -53,3 +53,8 @@ def test_training_imports_no_compiler_and_nothing_that_draws(artifacts: Path, so
     found = imported("train", "--solver", solver, *passes, "--json", cwd=artifacts.parent)
     assert "torch" in found
     assert not found & {"torch._dynamo", "sympy", "pandas", "sklearn", "matplotlib"}
+
+
+def test_preparing_imports_nothing_that_trains_splits_or_draws(artifacts: Path) -> None:
+    found = imported("prepare", cwd=artifacts.parent)  # pyarrow imports pandas where that is installed
+    assert not found & {"torch", "sklearn", "matplotlib"}

@@ -28,10 +28,15 @@ def cut(
     return split(config, Ratings(by, np.zeros(n, np.int32), np.ones(n, np.float32), 10, 1, times), own_test)
 
 
-@pytest.mark.parametrize("n", [10, 101, 1000])
-def test_the_default_split_is_the_articles_row_for_row(n: int) -> None:
-    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=1234)
-    parts = cut(n)
+@given(st.integers(2, 2000), st.floats(0.001, 0.999), st.integers(0, 2**32 - 1))
+def test_the_random_split_is_scikit_learns_row_for_row(n: int, fraction: float, seed: int) -> None:
+    try:
+        train, test = train_test_split(np.arange(n), test_size=fraction, random_state=seed)
+    except ValueError:
+        with pytest.raises(DataError, match="too few to cut a test part"):
+            cut(n, test_fraction=fraction, seed=seed)
+        return
+    parts = cut(n, test_fraction=fraction, seed=seed)
     assert parts.train.tolist() == train.tolist()
     assert parts.test.tolist() == test.tolist()
     assert parts.val.tolist() == []

@@ -54,13 +54,15 @@ def _timestamps(config: PrepareConfig, ratings: Ratings) -> Int64s:
 
 
 def _random(rows: Rows, fraction: float, seed: int, part: str) -> tuple[Rows, Rows]:
-    from sklearn.model_selection import train_test_split
+    """What is kept and what is cut: row for row what scikit-learn's ``train_test_split`` gives.
 
-    try:
-        kept, cut = train_test_split(rows, test_size=fraction, random_state=seed)
-    except ValueError:
-        raise DataError(f"{len(rows)} ratings are too few to cut a {part} part of {fraction:g} from") from None
-    return kept, cut
+    Written out, since its import alone would take half the time of ``prepare``.
+    """
+    n_cut = int(np.ceil(fraction * len(rows)))
+    if not 0 < n_cut < len(rows):
+        raise DataError(f"{len(rows)} ratings are too few to cut a {part} part of {fraction:g} from")
+    shuffled = rows[np.random.RandomState(seed).permutation(len(rows))]
+    return shuffled[n_cut:], shuffled[:n_cut]
 
 
 def _fold(n: int, folds: int, fold: int, seed: int) -> tuple[Rows, Rows]:
