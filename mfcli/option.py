@@ -13,7 +13,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -158,6 +158,12 @@ class Option:
             return str(value)  # an id, bare in the file
         return value
 
+    def plain(self, value: Any) -> Any:
+        """What JSON or TOML can hold of the option's value."""
+        if isinstance(value, tuple):
+            return [self.plain(one) for one in value]
+        return str(value) if isinstance(value, Path) else value
+
     def words(self, value: Any) -> list[str]:
         """What a command line says to give the option this value."""
         if value is None:
@@ -174,18 +180,18 @@ def listed(words: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """What a misspelt word may stand for, in brackets behind a message; '' where no known word is near."""
+    import difflib
+
+    return "".join(f" (is {one} meant?)" for one in difflib.get_close_matches(word, known, n=1, cutoff=0.7))
+
+
 def _is_a(value: Any, kind: type) -> bool:
     """isinstance, but a bool is no number, and a whole number is a number."""
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON or TOML can hold of an option's value."""
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,18 +266,20 @@ class Options:
         """Raise UsageError if an option is set that has no meaning beside the decider's value."""
         defaults = self.defaults()
         for option in self.options():
-            only = option.opt.only
-            if not only or getattr(self, option.name) == defaults[option.name]:
+            if self.uses(option) or getattr(self, option.name) == defaults[option.name]:
                 continue
             decider, decided = self.option(self.decider), getattr(self, self.decider)
-            if decided not in only:
-                flag = "" if decider.opt.argument else f"{decider.flag} "
-                raise UsageError(f"{option.flag} is for {flag}{listed(only)}, not for {decided}")
+            flag = "" if decider.opt.argument else f"{decider.flag} "
+            raise UsageError(f"{option.flag} is for {flag}{listed(option.opt.only)}, not for {decided}")
+
+    def uses(self, option: Option) -> bool:
+        """Whether the option has a meaning beside the decider's value."""
+        return not option.opt.only or getattr(self, self.decider) in option.opt.only
 
     def recorded(self) -> dict[str, Any]:
         """The options that made a result, as JSON (and TOML) can hold them."""
         kept = [option for option in self.options() if option.opt.recorded and not option.opt.place]
-        return {option.name: _plain(getattr(self, option.name)) for option in kept}
+        return {option.name: option.plain(getattr(self, option.name)) for option in kept}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

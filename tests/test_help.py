@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,38 @@ def test_headings_are_over_options_that_there_are(kind: type[Config]) -> None:
 
 @pytest.mark.parametrize("command", KINDS)
 def test_every_help_has_examples_whose_options_are_right(parse: Parse, command: str) -> None:
-    examples = re.findall(rf"\$ mfcli {command}((?: [^$ ]+)*)", help_of(command))
+    text = help_of(command).partition(" Variables: ")[0]
+    examples = re.findall(rf"\$ mfcli {command}((?: [^$ ]+)*)", text)
     assert len(examples) >= 2
     for example in examples:
         parse(KINDS[command], *example.split())
+
+
+@pytest.mark.parametrize("command", ["", *KINDS])
+def test_every_help_says_where_more_is_told(command: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert help_of(command).endswith(f"Documentation: {project['urls']['Documentation']}")
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_every_help_names_variables_that_there_are(command: str) -> None:
+    told = re.search(r"Variables: (\w+) is (--[a-z-]+),", help_of(command))
+    assert told is not None
+    variable, flag = told.groups()
+    (option,) = (option for option in KINDS[command].options() if option.flag == flag)
+    assert variable == f"MFCLI_{command}_{option.name}".upper()
+    shared = {f"MFCLI_{option.name.upper()}" for option in KINDS[command].options() if option.opt.shared}
+    assert shared | {variable} == set(re.findall(r"MFCLI_[A-Z_]+", help_of(command)))
+
+
+@pytest.mark.parametrize("command", KINDS)
+def test_what_is_seldom_needed_comes_last(command: str) -> None:
+    text = help_of(command)
+    assert max(text.index(f" {flag} ") for flag in flags(command)) == text.index(" --lock-timeout ")
+
+
+def flags(command: str) -> list[str]:
+    return ["--json", "--quiet", "--config", "--print-config", *(o.flag for o in KINDS[command].options())]
 
 
 # ── what the shell completes ─────────────────────────────────────────────────────────────────────────────────────────
@@ -99,4 +128,5 @@ def test_the_shell_completes_choices_runs_and_data_sets(finished: Path, tmp_path
     assert completed("mfcli prepare ", tmp_path) == []
     assert completed("mfcli prepare ", finished.parent) == ["synthetic"]
     assert "default" in completed("mfcli recommend --run ", finished.parent)
+    assert completed("mfcli recommend --format j", tmp_path) == ["json", "jsonl"]
     assert "default" in completed(f"mfcli plot --dir {finished} --compare d", tmp_path)

@@ -1,7 +1,7 @@
 """The command line: six thin commands, each from options to config to stage to what is shown."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
 import typer
@@ -9,8 +9,9 @@ import typer
 import mfcli
 from mfcli.cli import show
 from mfcli.cli.console import Output
-from mfcli.cli.option import options, shared_variables
+from mfcli.cli.option import OTHER_VARIABLES, Body, Command, options, own_variable, shared_variables
 from mfcli.cli.process import exit_code
+from mfcli.config.common import Config
 from mfcli.config.download import DownloadConfig
 from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.plot import PlotConfig
@@ -19,15 +20,16 @@ from mfcli.config.recommend import RecommendConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import EXIT_CODES, GateError, UsageError
 
+DOCUMENTATION = "https://github.com/mfcli/mfcli#readme"
 VARIABLES = (
     "Every option has a variable: MFCLI_TRAIN_EPOCHS is --epochs of train. These serve all commands that have the "
     f"option: {', '.join(shared_variables())}."
 )
 
 
-def _epilog(*examples: str, more: Iterable[str] = ()) -> str:
+def _epilog(*examples: str, more: Iterable[str]) -> str:
     """What stands below the options in ``--help``, a paragraph each: Typer joins the lines of one."""
-    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), *more])
+    return "\n\n".join(["Examples:", *(f"$ {line}" for line in examples), *more, f"Documentation: {DOCUMENTATION}"])
 
 
 app = typer.Typer(
@@ -52,6 +54,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _command(kind: type[Config], *examples: str) -> Callable[[Body], object]:
+    """Make a command of a function of a config and an Output, with what stands below its help."""
+    flag, variable = own_variable(kind)
+    shared = [name for name in shared_variables(kind) if name not in OTHER_VARIABLES]
+    variables = f"Variables: {variable} is {flag}, and so on; {', '.join(shared)} serve several commands."
+
+    def decorate(body: Body) -> object:
+        return app.command(cls=Command, epilog=_epilog(*examples, more=[variables]))(options(kind)(body))
+
+    return decorate
+
+
 @app.callback(invoke_without_command=True)
 def _app(
     ctx: typer.Context,
@@ -64,14 +78,12 @@ def _app(
         sys.stdout.write(ctx.get_help())
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli download ml-1m",
-        "mfcli download ml-latest-small --from ml-latest-small.zip",
-        "mfcli download synthetic --ratings 1000000",
-    )
+@_command(
+    DownloadConfig,
+    "mfcli download ml-1m",
+    "mfcli download ml-latest-small --from ml-latest-small.zip",
+    "mfcli download synthetic --ratings 1000000",
 )
-@options(DownloadConfig)
 def download(config: DownloadConfig, output: Output) -> None:
     """Get a MovieLens data set, or generate a synthetic one, into raw/."""
     if config.list:
@@ -87,14 +99,12 @@ def download(config: DownloadConfig, output: Output) -> None:
     output.show(done, show.downloaded)
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli prepare ml-latest-small",
-        "mfcli prepare --ratings ratings.csv --items items.csv --columns userId,movieId,rating,timestamp",
-        "mfcli prepare --ratings ratings.parquet --split time",
-    )
+@_command(
+    PrepareConfig,
+    "mfcli prepare ml-latest-small",
+    "mfcli prepare --ratings ratings.csv --items items.csv --columns userId,movieId,rating,timestamp",
+    "mfcli prepare --ratings ratings.parquet --split time",
 )
-@options(PrepareConfig)
 def prepare(config: PrepareConfig, output: Output) -> None:
     """Check ratings, map ids, and cut train, validation and test parts into data/."""
     from mfcli.prepare import prepare as stage
@@ -102,14 +112,12 @@ def prepare(config: PrepareConfig, output: Output) -> None:
     output.show(stage(config, output.terminal), show.prepared)
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli train",
-        "mfcli train --solver gibbs --run accurate",
-        "mfcli train --run accurate --resume",
-    )
+@_command(
+    TrainConfig,
+    "mfcli train",
+    "mfcli train --solver gibbs --run accurate",
+    "mfcli train --run accurate --resume",
 )
-@options(TrainConfig)
 def train(config: TrainConfig, output: Output) -> None:
     """Fit a factor model to the training part."""
     from mfcli.train import train as stage
@@ -117,13 +125,11 @@ def train(config: TrainConfig, output: Output) -> None:
     output.show(stage(config, output.terminal), show.trained)
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli evaluate --run accurate --top 10",
-        "mfcli evaluate --max-rmse 0.9 --json",
-    )
+@_command(
+    EvaluateConfig,
+    "mfcli evaluate --run accurate --top 10",
+    "mfcli evaluate --max-rmse 0.9 --json",
 )
-@options(EvaluateConfig)
 def evaluate(config: EvaluateConfig, output: Output) -> None:
     """Show RMSE and MAE beside the baselines; with --max-rmse a gate for CI."""
     from mfcli.evaluate import evaluate as stage
@@ -134,13 +140,11 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
         raise GateError(f"RMSE {done.rmse:.4f} on {done.part} is above --max-rmse {done.max_rmse:g}")
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli plot --run accurate --compare default",
-        "mfcli plot --format svg --output figures",
-    )
+@_command(
+    PlotConfig,
+    "mfcli plot --run accurate --compare default",
+    "mfcli plot --format svg --output figures",
 )
-@options(PlotConfig)
 def plot(config: PlotConfig, output: Output) -> None:
     """Draw learning curves, ratings, predictions and errors."""
     from mfcli.plot import plot as stage
@@ -148,15 +152,13 @@ def plot(config: PlotConfig, output: Output) -> None:
     output.show(stage(config), show.plotted)
 
 
-@app.command(
-    epilog=_epilog(
-        "mfcli recommend --user 42 --user 7 --top 5",
-        "mfcli recommend --all-users --output recommendations.csv",
-        "mfcli recommend --ratings mine.csv --genre comedy --year 1990.. --why",
-        "mfcli recommend --similar-to matrix",
-    )
+@_command(
+    RecommendConfig,
+    "mfcli recommend --user 42 --user 7 --top 5",
+    "mfcli recommend --all-users --output recommendations.csv",
+    "mfcli recommend --ratings mine.csv --genre comedy --year 1990.. --why",
+    "mfcli recommend --similar-to matrix",
 )
-@options(RecommendConfig)
 def recommend(config: RecommendConfig, output: Output) -> None:
     """List what each user has not rated and is likely to meet and to like."""
     from mfcli.recommend import recommend as stage

@@ -3,18 +3,22 @@
 import functools
 import inspect
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from mfcli.cli.complete import completion
-from mfcli.cli.console import Output
+from mfcli.cli.console import Output, json_text
 from mfcli.cli.progress import Terminal
+from mfcli.cli.settings import read_settings, settings, settings_toml
 from mfcli.config.common import EVERY_COMMAND, Config
 from mfcli.errors import UsageError
-from mfcli.option import Option
+from mfcli.option import Option, meant
 
 Body = Callable[[Any, Output], None]
 OTHER_VARIABLES = ("MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET")
@@ -22,14 +26,30 @@ OTHER_VARIABLES = ("MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET")
 TESTS_VARIABLE = "MFCLI_TEST_DATA"
 
 shown = functools.partial(typer.Option, rich_help_panel=EVERY_COMMAND, show_envvar=False)
+JSON = shown("--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON")
+QUIET = shown("--quiet", "-q", help="Print nothing but errors and recommendations.", metavar="", envvar="MFCLI_QUIET")
 CONFIG = shown(
     "--config",
-    help="Options from FILE (.toml or .json): option names as keys, at the top or in a table [COMMAND].",
+    help="Options from FILE (.toml or .json): option names as keys, at the top or in a table [COMMAND]; or the options "
+    "that made a result, from its stage.json.",
     metavar="FILE",
     envvar="MFCLI_CONFIG",
 )
-JSON = shown("--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON")
-QUIET = shown("--quiet", "-q", help="Print nothing but errors and recommendations.", metavar="", envvar="MFCLI_QUIET")
+PRINT_CONFIG = shown(
+    "--print-config", help="Print the settings in force, as a file for --config, and do nothing else.", metavar=""
+)
+
+
+class Command(TyperCommand):
+    """A command whose options are given once, but for those that take several values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raise UsageError if an option that holds one value is given twice: one of the two would be lost."""
+        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for parameter, times in Counter(given).items():
+            if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
+                raise UsageError(f"{parameter.opts[0]} is given {times} times, and holds one value")
+        return super().parse_args(ctx, args)
 
 
 def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
@@ -39,18 +59,22 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
         @functools.wraps(body)
         def command(ctx: typer.Context, **given: Any) -> None:
             output = Output(given["json"], given["quiet"], Terminal(given["quiet"]))
-            from_file = _for_command(_read(given["config"]), kind) if given["config"] else {}
+            from_file = read_settings(given["config"], kind) if given["config"] else {}
             config = kind.from_mapping(from_file | _given(ctx, kind))
             _warn_of_unknown_variables(output.terminal)
-            body(config, output)
+            if given["print_config"]:
+                sys.stdout.write(json_text(settings(config)) if output.json else settings_toml(config))
+            else:
+                body(config, output)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         for option in kind.options():
             parameters += _parameters(option, kind)
         parameters += [
-            _keyword("config", None, Annotated[Path | None, CONFIG]),
             _keyword("json", False, Annotated[bool, JSON]),
             _keyword("quiet", False, Annotated[bool, QUIET]),
+            _keyword("config", None, Annotated[Path | None, CONFIG]),
+            _keyword("print_config", False, Annotated[bool, PRINT_CONFIG]),
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return command
@@ -96,15 +120,19 @@ def _warn_of_unknown_variables(terminal: Terminal) -> None:
         known.update(name for option in kind.options() for name in _variables(option, kind.command))
     for name in sorted(os.environ.keys() - known):
         if name.startswith("MFCLI_"):
-            import difflib
-
-            meant = "".join(f" (is {one} meant?)" for one in difflib.get_close_matches(name, known, n=1, cutoff=0.8))
-            terminal.warn(f"no option has the variable {name}{meant}")
+            terminal.warn(f"no option has the variable {name}{meant(name, known)}")
 
 
-def shared_variables() -> list[str]:
-    """The variables that serve every command which has the option, sorted."""
-    shared = {option.name for kind in Config.__subclasses__() for option in kind.options() if option.opt.shared}
+def own_variable(kind: type[Config]) -> tuple[str, str]:
+    """A flag of a command, the first that has a variable for that command alone, and that variable."""
+    option = next(one for one in kind.options() if not one.opt.shared and not one.opt.argument)
+    return option.flag, _variables(option, kind.command)[0]
+
+
+def shared_variables(*kinds: type[Config]) -> list[str]:
+    """The variables that serve every command which has the option, sorted: of these commands, else of all."""
+    kinds = kinds or tuple(Config.__subclasses__())
+    shared = {option.name for kind in kinds for option in kind.options() if option.opt.shared}
     return sorted({*OTHER_VARIABLES, *(f"MFCLI_{name.upper()}" for name in shared)})
 
 
@@ -151,44 +179,3 @@ def _whole(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The table in a TOML or JSON file. Raises UsageError."""
-    import json
-    import tomllib
-
-    try:
-        content = file.read_bytes()
-        table = json.loads(content) if file.suffix == ".json" else tomllib.loads(content.decode())
-    except OSError as error:
-        raise UsageError(f"--config {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--config {file}: {error}") from None
-    if not isinstance(table, dict):
-        raise UsageError(f"--config {file}: not a table of options")
-    return table
-
-
-def _for_command(table: dict[str, Any], kind: type[Config]) -> dict[str, Any]:
-    """The file's values for one command: those at the top that it knows, then its own table's. Raises UsageError."""
-    kinds = Config.__subclasses__()
-    commands, known = {one.command for one in kinds}, {key for one in kinds for key in _keys(one)}
-    for key, value in table.items():
-        if (key not in commands) if isinstance(value, dict) else (_key(key) not in known):
-            raise UsageError(f"--config: no option or command is called '{key}'")
-    keys, own = _keys(kind), table.get(kind.command, {})
-    for key in own:
-        if _key(key) not in keys:
-            raise UsageError(f"--config: {kind.command} has no option '{key}'")
-    top = {key: value for key, value in table.items() if not isinstance(value, dict) and _key(key) in keys}
-    return {keys[_key(key)]: value for key, value in [*top.items(), *own.items()]}
-
-
-def _keys(kind: type[Config]) -> dict[str, str]:
-    """What --config may call a command's options -> name of the config's field."""
-    return {name: option.name for option in kind.options() for name in option.names}
-
-
-def _key(text: str) -> str:
-    return text.replace("-", "_")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from mfcli.option import Opt, Options
 
-EVERY_COMMAND = "Options of every command"
+EVERY_COMMAND, SELDOM = "Options of every command", "Seldom needed"
 SEEDS = "[0, 4294967295]"
 Part = Literal["train", "val", "test"]
 Feedback = Literal["ratings", "clicks"]
@@ -24,7 +24,7 @@ RANK_BY = Opt(
 class Config(Options):
     """What every stage has: where the artifacts are and how long to wait for their lock."""
 
-    panels: ClassVar = {EVERY_COMMAND: ("dir", "lock_timeout")}
+    panels: ClassVar = {EVERY_COMMAND: ("dir",), SELDOM: ("lock_timeout",)}
 
     dir: Annotated[
         Path,

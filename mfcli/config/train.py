@@ -24,7 +24,7 @@ class TrainConfig(Config):
     decider: ClassVar[str] = "solver"
     panels: ClassVar = {
         "How it fits": (
-            *("biases", "epochs", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
+            *("biases", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
             *("l2", "bias_l2", "unclicked", "init_std"),
         ),
         "Machine and seed": ("device", "threads", "seed"),
@@ -34,10 +34,6 @@ class TrainConfig(Config):
         str,
         Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True),
     ] = "default"
-    preset: Annotated[
-        Literal["article"] | None,
-        Opt("Other defaults: 'article' is the model and the loop of the article, exactly.", only=("adam",)),
-    ] = None
     solver: Annotated[
         Literal["adam", "als", "gibbs", "ials"],
         Opt(
@@ -47,10 +43,6 @@ class TrainConfig(Config):
         ),
     ] = "adam"
     factors: Annotated[int, Opt("Length of a user's and an item's factor vector.", short="-k", range="[1, 4096]")] = 32
-    biases: Annotated[
-        bool,
-        Opt("Model the mean and the biases of users and items beside the factors.", only=("adam", "als", "gibbs")),
-    ] = True
     epochs: Annotated[
         int,
         Opt(
@@ -67,6 +59,14 @@ class TrainConfig(Config):
             "days (time, gibbs alone). auto: all there is; als and ials take none."
         ),
     ] = ("auto",)
+    preset: Annotated[
+        Literal["article"] | None,
+        Opt("Other defaults: 'article' is the model and the loop of the article, exactly.", only=("adam",)),
+    ] = None
+    biases: Annotated[
+        bool,
+        Opt("Model the mean and the biases of users and items beside the factors.", only=("adam", "als", "gibbs")),
+    ] = True
     burn_in: Annotated[int, Opt("Sweeps before the first sample that counts.", range="[0, 1e6]", only=("gibbs",))] = 10
     samples: Annotated[int, Opt("Sweeps whose samples are averaged.", range="[1, 1e6]", only=("gibbs",))] = 90
     batch: Annotated[
