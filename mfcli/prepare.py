@@ -123,17 +123,18 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         table = _once_each(source.table, config, progress)
         table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
         ratings, ids = table.compact()
-        rows = split(config, ratings, np.flatnonzero(table.own_test) if config.test else None)
+        texts = Sides(*([str(one) for one in side] for side in ids))
+        rows = split(config, ratings, texts, np.flatnonzero(table.own_test) if config.test else None)
         leaked = table.leaked()
         if leaked:
             progress.warn(f"{leaked:,} of the {len(rows.test):,} test ratings are also given to train on")
-        texts = Sides(*([str(one) for one in side] for side in ids))
         described = _described(source.sheets, texts, config, progress)
         values, counts = np.unique(ratings.ratings, return_counts=True)
         warnings = odd_values(values, counts) if config.feedback == "ratings" else []
         for warning in (*warnings, *odd_ids(ids)):
             progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
+        _warn_of_new_users(config, parts, progress)
         results = _results(source, ratings, parts, ids) | _told(described)
         results |= {"feedback": config.feedback, "histogram": histogram(values, counts)}
         with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
@@ -141,6 +142,17 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
             write(draft.path, parts, ids, names, years(source.sheets.items, texts.items), described)
             draft.results.update(results)
     return PreparedSummary(path=stage.path, **results)
+
+
+def _warn_of_new_users(config: PrepareConfig, parts: Parts[Ratings], progress: Progress) -> None:
+    """Warn if most of what is tested of users is of those that training knows nothing of."""
+    if config.split == "time":
+        new = float((parts.train.user_counts()[parts.test.users] == 0).mean())
+        if new > 0.5:
+            progress.warn(
+                f"{new:.0%} of the test ratings are of users without a training rating, of whom nothing can be learnt: "
+                "--split latest tests on the latest ratings of each user"
+            )
 
 
 def _described(
@@ -206,7 +218,7 @@ def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
         titles = source.sheets.items
         columns = ", ".join(f"{role} = {short(name)}" for role, name in titles.roles.items())
         progress.note(f"read {len(titles.rows):,} items of {config.items.name}: {columns}")
-    if origin.no_times and config.split != "random":
+    if origin.no_times and config.split in ("latest", "time", "leave-last"):
         raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
     if origin.no_times:
         progress.warn(f"timestamps are left out: {origin.no_times}")

@@ -274,6 +274,12 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
         (PrepareConfig, {"fold": 1}, "--folds and --fold belong together"),
         (PrepareConfig, {"folds": 3, "fold": 4}, "--fold 4: there are 3 folds"),
         (PrepareConfig, {"folds": 3, "fold": 1, "split": "time"}, "--folds and --split time exclude each other"),
+        (PrepareConfig, {"split": "leave-last", "test_fraction": 0.3}, "--test-fraction changes nothing with --split"),
+        (PrepareConfig, {"split": "latest", "seed": 3}, "--seed changes nothing with --split latest: leave it out"),
+        (PrepareConfig, {"split": "none", "seed": 3}, "--seed changes nothing with --split none: leave it out"),
+        (PrepareConfig, {"folds": 3, "fold": 1, "test_fraction": 0.3}, "--test-fraction changes nothing with --folds"),
+        (PrepareConfig, {"test_users_share": 0.1, "seed": 3}, "--seed changes nothing with --test-users-share"),
+        (PrepareConfig, {"test_users_share": 0.1, "split": "time"}, "--test-users-share and --split time exclude each"),
         (
             PrepareConfig,
             {"folds": 3, "fold": 1, "ratings": RATINGS, "test": TEST},

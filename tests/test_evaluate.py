@@ -156,6 +156,18 @@ def test_a_part_that_is_not_there_is_an_artifact_error(with_strangers: Path) -> 
         evaluate(EvaluateConfig(dir=with_strangers, part="val"))
 
 
+def test_where_nothing_is_held_out_evaluate_says_so_and_all_else_works(artifacts: Path, mfcli: Runner) -> None:
+    assert "nothing is held out" in mfcli("prepare", "--split", "none").stdout
+    assert not (artifacts / "data" / "test.parquet").exists()
+    assert len(part(artifacts, "train")) == 3000
+    assert mfcli("train", "--epochs", 1, "--factors", 2).returncode == 0
+    done = mfcli("evaluate")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert "nothing is held out" in done.stderr
+    for command in ("evaluate --part train", "plot --part train", "recommend --user 1"):
+        assert mfcli(*command.split()).returncode == 0
+
+
 @pytest.mark.parametrize("relevant", [None, 4.5])
 @pytest.mark.parametrize("at_once", [1, 10**9])
 def test_top_is_what_brute_force_finds(

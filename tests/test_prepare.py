@@ -456,6 +456,19 @@ def test_a_downloaded_data_set_in_its_own_layout(
     assert items["genres"].tolist() == ["unknown", "Drama"]
 
 
+@pytest.mark.parametrize(("split", "warned"), [("time", True), ("latest", False)])
+def test_a_test_part_of_users_who_are_new_draws_a_warning_with_their_share(
+    tmp_path: Path, mfcli: Runner, split: str, warned: bool
+) -> None:
+    """Users 0 to 4 rate one after the other, five times each; the latest two fifths are all of users 3 and 4."""
+    ratings = "".join(f"{n // 5},{n % 5},{n % 3},{n}\n" for n in range(25))
+    put(tmp_path, f"user,item,rating,time\n{ratings}")
+    done = mfcli("prepare", "--ratings", "ratings.csv", "--split", split, "--test-fraction", 0.44)
+    assert done.returncode == 0, done.stderr
+    warning = "warning: 91% of the test ratings are of users without a training rating"
+    assert [warning in line for line in done.stderr.splitlines()] == [False, warned][: 1 + warned]
+
+
 # ── the real ratings ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mfcli.config.prepare import PrepareConfig
-from mfcli.data.ratings import Parts, Ratings
-from mfcli.data.split import split
+from mfcli.data.ratings import Parts, Ratings, Sides
+from mfcli.data.split import pair_numbers, split
 from mfcli.errors import DataError
 
 USERS = np.array([0, 0, 1, 1, 1, 2, 3, 3], np.int32)
@@ -25,7 +25,8 @@ def cut(
     """The rows of n ratings in each part; where there are more ratings than users given, all are by one user."""
     config = PrepareConfig(**{"validation_fraction": 0.0} | options)  # type: ignore[arg-type]
     by = users if len(users) == n else np.zeros(n, np.int32)
-    return split(config, Ratings(by, np.zeros(n, np.int32), np.ones(n, np.float32), 10, 1, times), own_test)
+    ratings = Ratings(by, np.arange(n, dtype=np.int32), np.ones(n, np.float32), 10, n, times)
+    return split(config, ratings, Sides(*([str(one) for one in range(size)] for size in (10, n))), own_test)
 
 
 @given(st.integers(2, 2000), st.floats(0.001, 0.999), st.integers(0, 2**32 - 1))
@@ -73,7 +74,47 @@ def test_leave_last_needs_somebody_with_two_ratings() -> None:
         cut(3, np.array([0, 1, 2], np.int32), np.arange(3), split="leave-last")
 
 
-@pytest.mark.parametrize("kind", ["time", "leave-last"])
+def test_latest_tests_on_the_latest_share_of_each_users_ratings_and_validates_on_those_before() -> None:
+    parts = cut(split="latest", test_fraction=0.4, validation_fraction=0.5)
+    # Users 0, 1 and 3 by time: rows 0, 1; 2, 3, 4 (3 and 4 at once, in the order of the file); 7, 6. User 2: row 5.
+    assert parts.test.tolist() == [1, 3, 4, 6]
+    assert parts.val.tolist() == []  # nobody has two left
+    assert parts.train.tolist() == [0, 2, 5, 7]
+    users, times = np.repeat([0, 1], [10, 5]).astype(np.int32), np.append(np.arange(10)[::-1], np.arange(5))
+    parts = cut(15, users, times, split="latest", test_fraction=0.2, validation_fraction=0.25)
+    assert (parts.test.tolist(), parts.val.tolist()) == ([0, 1, 14], [2, 3, 13])
+
+
+def test_none_trains_on_everything_unless_a_validation_part_is_asked_for() -> None:
+    assert cut(split="none").train.tolist() == list(range(8))
+    assert PrepareConfig(split="none").validation_fraction == 0
+    assert [len(one) for one in cut(split="none", validation_fraction=0.25)] == [6, 2, 0]
+
+
+def test_a_hashed_pair_stays_in_its_part_as_data_grow() -> None:
+    def parts_of(n_users: int, n_items: int) -> dict[tuple[str, str], str]:
+        """The part of every pair, where all n_users have rated all n_items."""
+        users, items = np.divmod(np.arange(n_users * n_items, dtype=np.int32), np.int32(n_items))
+        ratings = Ratings(users, items, np.ones(len(users), np.float32), n_users, n_items)
+        ids = Sides([f"u{one}" for one in range(n_users)], [str(one) for one in range(n_items)])
+        parts = split(PrepareConfig(test_users_share=0.3, validation_fraction=0.1), ratings, ids)
+        named = zip(parts._fields, parts, strict=True)
+        return {(ids.users[users[row]], ids.items[items[row]]): name for name, rows in named for row in rows}
+
+    today, tomorrow = parts_of(50, 40), parts_of(70, 90)
+    assert tomorrow | today == tomorrow
+    for name, share in (("train", 0.63), ("val", 0.07), ("test", 0.3)):
+        assert list(tomorrow.values()).count(name) / len(tomorrow) == pytest.approx(share, abs=0.015)
+
+
+def test_a_pairs_hash_is_the_same_on_every_machine() -> None:
+    """Written down once; BLAKE2b and arithmetic modulo 2^64 are the same everywhere."""
+    ratings = Ratings(*np.array([[0, 0, 1], [0, 1, 1]], np.int32), np.ones(3, np.float32), 2, 2)
+    numbers = pair_numbers(ratings, Sides(["1", "é"], ["1", "tt0133093"]))
+    assert numbers.tolist() == [0.6225380057923483, 0.8769155514389738, 0.5494863634821413]
+
+
+@pytest.mark.parametrize("kind", ["time", "latest", "leave-last"])
 def test_splits_by_time_need_timestamps(kind: str) -> None:
     with pytest.raises(DataError, match="needs timestamps"):
         cut(times=None, split=kind)
@@ -107,7 +148,14 @@ def test_too_few_ratings_are_a_data_error(n: int, options: dict[str, object]) ->
         cut(n, np.zeros(n, np.int32), np.arange(n), **options)
 
 
-KINDS = st.sampled_from([{}, {"split": "time"}, {"split": "leave-last"}, {"folds": 4, "fold": 3}])
+KINDS = st.sampled_from(
+    [
+        *({}, {"folds": 4, "fold": 3}, {"test_users_share": 0.3}),
+        *({"split": name} for name in ("time", "latest", "leave-last", "none")),
+    ]
+)
+USED = {"time": ["test_fraction"], "latest": ["test_fraction"], "leave-last": ["seed"], "none": ["seed"]}
+"""Split -> what it uses beside the validation fraction; a fold uses the seed, a hash nothing, the default both."""
 
 
 @settings(max_examples=200, deadline=None)
@@ -122,9 +170,12 @@ def test_the_parts_are_all_ratings_each_once(
     rows: list[tuple[int, int]], kind: dict[str, object], test_fraction: float, validation_fraction: float, seed: int
 ) -> None:
     users, times = np.array(rows).T
-    fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction, "seed": seed}
-    parts = cut(len(rows), users.astype(np.int32), times.astype(np.int64), **kind, **fractions)
+    options: dict[str, object] = {"test_fraction": test_fraction, "seed": seed if validation_fraction else 1234}
+    used = USED.get(str(kind.get("split")), ["seed"] if "folds" in kind else [] if kind else ["test_fraction", "seed"])
+    options = {name: options[name] for name in used} | {"validation_fraction": validation_fraction}
+    parts = cut(len(rows), users.astype(np.int32), times.astype(np.int64), **kind, **options)
     assert sorted([*parts.train, *parts.val, *parts.test]) == list(range(len(rows)))
     assert len(parts.train)
-    assert len(parts.test)
-    assert bool(len(parts.val)) == (validation_fraction > 0)
+    assert bool(len(parts.test)) == (kind.get("split") != "none")
+    if kind.get("split") != "latest" and "test_users_share" not in kind:  # these may leave nobody anything to spare
+        assert bool(len(parts.val)) == (validation_fraction > 0)

@@ -103,7 +103,7 @@ def download(config: DownloadConfig, output: Output) -> None:
     PrepareConfig,
     "mfcli prepare ml-latest-small",
     "mfcli prepare --ratings ratings.csv --items items.csv --columns userId,movieId,rating,timestamp",
-    "mfcli prepare --ratings ratings.parquet --split time",
+    "mfcli prepare --ratings ratings.parquet --split latest",
 )
 def prepare(config: PrepareConfig, output: Output) -> None:
     """Check ratings, map ids, and cut train, validation and test parts into data/."""

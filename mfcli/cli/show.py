@@ -50,10 +50,11 @@ def prepared(done: "PreparedSummary") -> str:
         if counts:
             of_each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
             values[f"{what} features"] = f"{of_each} ({described:,} of {rows:,} {what}s)"
-    values["test, unseen"] = (
+    unseen = (
         f"{done.test_users_unseen:,} users and {done.test_items_unseen:,} items have no training {done.feedback[:-1]} "
         f"({done.test_ratings_unseen:,} {done.feedback})"
     )
+    values["test, unseen"] = unseen if done.test else "nothing is held out"
     most = max(done.histogram.values())
     for value, count in done.histogram.items():
         values[f"{of_one} {value}"] = f"{count:>11,}  {'█' * round(BAR * count / most)}".rstrip()

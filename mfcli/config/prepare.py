@@ -25,7 +25,9 @@ class PrepareConfig(Config):
         "How the files are read": READING,
         "Clicks": ("clicks", "weights", "as_clicks", "at_least"),
         "Which ratings": ("duplicates", "min_user_ratings", "min_item_ratings"),
-        "Which parts": ("test", "test_fraction", "folds", "fold", "validation_fraction", "seed"),
+        "Which parts": (
+            *("split", "test_fraction", "test_users_share", "test", "folds", "fold", "validation_fraction", "seed"),
+        ),
     }
 
     name: Annotated[
@@ -113,11 +115,27 @@ class PrepareConfig(Config):
     min_user_ratings: Annotated[int, Opt("Leave out users with fewer ratings.", range="[1, inf)")] = 1
     min_item_ratings: Annotated[int, Opt("Leave out items with fewer ratings.", range="[1, inf)")] = 1
     split: Annotated[
-        Literal["random", "time", "leave-last"],
-        Opt("How the test part is chosen: at random, the latest ratings of all, or the last rating of each user."),
+        Literal["random", "latest", "time", "leave-last", "none"],
+        Opt(
+            "How the test part is chosen. random: at random. latest: the latest share of each user's ratings, rounded "
+            "up. time: the latest ratings of all, many of them of users who are new. leave-last: the last rating of "
+            "each user. none: nothing is held out, and nothing can be evaluated."
+        ),
     ] = "random"
     test: Annotated[Path | None, Opt("Your own test ratings, instead of a split.", metavar="FILE")] = None
-    test_fraction: Annotated[float, Opt("Share of the ratings in the test part.", range="(0, 1)")] = 0.2
+    test_fraction: Annotated[
+        float,
+        Opt("Share of the ratings in the test part, of --split random, latest and time.", range="(0, 1)"),
+    ] = 0.2
+    test_users_share: Annotated[
+        float | None,
+        Opt(
+            "Test on this share of all pairs of user and item, chosen by a hash of the two ids: as data grow, a pair "
+            "stays in its part, so that yesterday's model never trained on what today's is tested on.",
+            range="(0, 1)",
+            metavar="S",
+        ),
+    ] = None
     folds: Annotated[
         int | None,
         Opt("Cut K folds (scikit-learn's KFold) and test on one of them.", range="[2, inf)", metavar="K"),
@@ -128,7 +146,10 @@ class PrepareConfig(Config):
     ] = None
     validation_fraction: Annotated[
         float,
-        Opt("Share of the training part set aside for early stopping; 0 for none.", range="[0, 1)"),
+        Opt(
+            "Share of the training part set aside for early stopping; 0 for none, the default of --split none.",
+            range="[0, 1)",
+        ),
     ] = 0.1
     seed: Annotated[int, Opt("Seed of the split.", range=SEEDS, shared=True)] = 1234
 
@@ -183,7 +204,8 @@ class PrepareConfig(Config):
         return "clicks" if self.clicks or self.as_clicks else "ratings"
 
     def defaults(self) -> dict[str, Any]:
-        return super().defaults() | ({"duplicates": "sum"} if self.feedback == "clicks" else {})
+        of_clicks = {"duplicates": "sum"} if self.feedback == "clicks" else {}
+        return super().defaults() | of_clicks | ({"validation_fraction": 0.0} if self.split == "none" else {})
 
     def _check_split(self) -> None:
         """One way to choose the test part."""
@@ -194,8 +216,20 @@ class PrepareConfig(Config):
         ways = {
             "--test": self.test is not None,
             "--folds": self.folds is not None,
+            "--test-users-share": self.test_users_share is not None,
             f"--split {self.split}": self.split != "random",
         }
-        chosen = [way for way, given in ways.items() if given]
+        chosen = [way for way, given in ways.items() if given] or ["--split random"]
         if len(chosen) > 1:
             raise UsageError(f"{' and '.join(chosen)} exclude each other")
+        self._check_used_by(chosen[0])
+
+    def _check_used_by(self, way: str) -> None:
+        """Raise UsageError if an option is set that the way of choosing the test part has no use for."""
+        by_share = way in ("--split random", "--split latest", "--split time")
+        at_random = way in ("--split random", "--folds") or (
+            way in ("--split leave-last", "--split none", "--test") and self.validation_fraction > 0
+        )
+        for name, used in (("test_fraction", by_share), ("seed", at_random)):
+            if not used and getattr(self, name) != self.option(name).default:
+                raise UsageError(f"{self.option(name).flag} changes nothing with {way}: leave it out")

@@ -109,6 +109,11 @@ class Prepared:
     @functools.cache  # noqa: B019 - lives as long as its Prepared, of which a process has one
     def part(self, name: str) -> Ratings:
         """The ratings of ``train``, ``val`` or ``test``. Raises ArtifactError."""
+        if name == "test" and not self.has(name):
+            raise ArtifactError(
+                f"nothing is held out, so there is nothing to judge predictions by: run `{self.record.command}` with "
+                "another --split, or see with --part train how the model fits what it was trained on"
+            )
         if not self.has(name):
             raise ArtifactError(
                 f"the data have no part '{name}': run `{self.record.command}` with --validation-fraction above 0"
