@@ -7,12 +7,13 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from mfcli import figures
 from mfcli.artifacts import Artifacts, Record, Stage
 from mfcli.atomic import atomic_file
 from mfcli.config.plot import PlotConfig
 from mfcli.errors import UsageError
-from mfcli.figures import History
+from mfcli.figures import curves, ratings
+from mfcli.figures.curves import History
+from mfcli.figures.style import write_figure
 from mfcli.models.measures import MEASURES
 from mfcli.models.run import TrainedRun, open_run
 
@@ -55,14 +56,14 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
     """Every figure of a run by its name; of scores of clicks none that needs predicted ratings."""
     part = trained.prepared.part(config.part)
     history, results = _history(trained.record.stage, config.run), trained.prepared.record.results
-    learning: dict[str, Draw] = {"learning-curves": lambda ax: figures.learning_curves(ax, history)}
+    learning: dict[str, Draw] = {"learning-curves": lambda ax: curves.learning_curves(ax, history)}
     if trained.model.of_clicks:
         return learning
     actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
     return learning | {
-        "rating-histogram": lambda ax: figures.rating_histogram(ax, results),
-        "predicted-vs-actual": lambda ax: figures.predicted_against_actual(ax, actual, predicted, config.part),
-        "error-by-rating": lambda ax: figures.error_by_rating(ax, actual, predicted, config.part),
+        "rating-histogram": lambda ax: ratings.rating_histogram(ax, results),
+        "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
+        "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
     }
 
 
@@ -73,7 +74,7 @@ def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -
         if history.validation_measure != histories[0].validation_measure:
             raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
     others = {name for name in names if artifacts.run(name).record().inputs != trained.record.inputs}
-    return lambda ax: figures.compare_runs(ax, histories, others)
+    return lambda ax: curves.compare_runs(ax, histories, others)
 
 
 def _history(stage: Stage, run: str) -> History:
@@ -97,5 +98,5 @@ def _write(config: PlotConfig, draws: dict[str, Draw], folder: Path) -> dict[str
     files = {name: folder / f"{name}.{config.format}" for name in draws}
     for name, draw in draws.items():
         with atomic_file(files[name]) as file:
-            figures.write_figure(draw, file, config.format, config.dpi)
+            write_figure(draw, file, config.format, config.dpi)
     return files

@@ -4,6 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+Measures = dict[str, float]
+"""Numbers by the names that are shown, in the order in which they are shown."""
+
 
 @dataclass(frozen=True)
 class EpochLine:
@@ -11,17 +14,19 @@ class EpochLine:
 
     Attributes:
         epoch, epochs: its number, from 1, and how many there may be.
-        measures: what the epoch is judged by, by the name that is shown, in the order in which they are shown.
-        best: whether its model is the best so far.
+        measures: what the epoch is judged by.
+        mark: what is special about it, in a word: ``best`` so far, or of which phase before the first that counts.
         ratings_per_second: its speed.
+        seconds: since the first epoch of this process began.
         seconds_left: until the last epoch, at this speed.
     """
 
     epoch: int
     epochs: int
-    measures: dict[str, float]
-    best: bool
+    measures: Measures
+    mark: str
     ratings_per_second: float
+    seconds: float
     seconds_left: float
 
 
@@ -40,16 +45,22 @@ class Progress:
         yield lambda _: None
 
     @contextlib.contextmanager
-    def training(self, epoch_name: str, epochs: int, done: int) -> Iterator["TrainingProgress"]:
-        """Bars for a training run of ``epochs``, which are called so, and of which ``done`` lie behind it."""
+    def training(self, epoch_name: str, batch_name: str, epochs: int, done: int) -> Iterator["TrainingProgress"]:
+        """Bars for a training run of ``epochs``, of which ``done`` lie behind it.
+
+        Args:
+            epoch_name, batch_name: what its epochs, and the pieces of one, are called.
+            epochs: how many there may be; the run may end before.
+            done: how many there were before.
+        """
         yield TrainingProgress()
 
 
 class TrainingProgress:
     """What a training run says. This one says nothing."""
 
-    def batch(self, done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:
-        """A batch is done. ``rmse()``, called only when something is drawn, gives the batch's and the running RMSE."""
+    def batch(self, done: int, total: int, measures: Callable[[], Measures]) -> None:
+        """A batch is done. ``measures()``, called only when something is drawn, says how good the model is now."""
 
     def epoch(self, line: EpochLine) -> None:
         """An epoch is done."""

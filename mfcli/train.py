@@ -43,6 +43,7 @@ class Trained:
         train_rmse, train_loss: of that epoch; None if it is not judged by that.
         validation_rmse, validation_ndcg: of that epoch; None without a validation part, or if it is not judged by that.
         epoch_name, averages_samples: of the solver, as :class:`mfcli.solvers.base.Method` has them.
+        burn_in: epochs before the first that counts.
         solver_results: what else the solver says of the model.
         explained: kind of side information used -> share of the variance that it explains.
         ratings_per_second: speed of the epochs run by this process; None if it ran none.
@@ -73,6 +74,7 @@ class Trained:
     train_loss: float | None = None
     validation_rmse: float | None = None
     validation_ndcg: float | None = None
+    burn_in: int = 0
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
@@ -211,8 +213,11 @@ class _Run:
 
     def go(self) -> Trained:
         """Run the epochs that are left and commit the model."""
-        method, epochs = self.solver.method, self.solver.epochs
-        with SafePoints() as signals, self.progress.training(method.epoch_name, epochs, self.resumed_at) as bars:
+        method, begun = self.solver.method, (self.solver.epochs, self.resumed_at)
+        with (
+            SafePoints() as signals,
+            self.progress.training(method.epoch_name, method.batch_name, *begun) as bars,
+        ):
             try:
                 self._epochs(signals, bars)
             except Stopped as stop:
@@ -230,7 +235,7 @@ class _Run:
 
     def _epochs(self, signals: SafePoints, bars: TrainingProgress) -> None:
         def tick(done: int, total: int, rmse: Any) -> None:
-            bars.batch(done, total, rmse)
+            bars.batch(done, total, lambda: self.fit.measures_within(rmse))
             signals.check()
 
         begin = time.perf_counter()
@@ -244,8 +249,9 @@ class _Run:
                     epoch=self.done,
                     epochs=self.solver.epochs,
                     measures=self.fit.measures(epoch),
-                    best=self.fit.best.epoch == self.done,
+                    mark=self.fit.mark(epoch),
                     ratings_per_second=len(self.train) / (now - before),
+                    seconds=now - begin,
                     seconds_left=(now - begin) / begun * left,
                 )
             )
@@ -276,6 +282,7 @@ class _Run:
             **self.fit.judged(epoch),
             "epoch_name": self.solver.method.epoch_name,
             "averages_samples": self.solver.method.averages_samples,
+            "burn_in": self.fit.burn_in,
             "exposure_rank": exposure.rank,
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),

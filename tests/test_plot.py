@@ -13,19 +13,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mfcli import figures as module
 from mfcli.artifacts import Artifacts
 from mfcli.config.plot import PlotConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
-from mfcli.figures import (
-    History,
-    compare_runs,
-    error_by_rating,
-    learning_curves,
-    predicted_against_actual,
-    rating_histogram,
-)
+from mfcli.figures.curves import POINTS, History, compare_runs, learning_curves
+from mfcli.figures.ratings import error_by_rating, predicted_against_actual, rating_histogram
+from mfcli.figures.style import STYLE
 from mfcli.models.measures import RMSE
 from mfcli.plot import plot
 from tests.conftest import Runner, clean_environment, run_mfcli
@@ -55,7 +49,7 @@ def a_history(
 
 @pytest.fixture
 def ax() -> Axes:
-    with rc_context(module.STYLE):
+    with rc_context(STYLE):
         return Figure(layout="constrained").subplots()
 
 
@@ -187,6 +181,32 @@ def test_the_figure_speaks_of_epochs_as_the_solver_does_and_marks_the_last_where
     assert ax.get_lines()[-1].get_xdata() == [4]
 
 
+def test_burn_in_is_marked(ax: Axes) -> None:
+    history = a_history(6, epoch_name="sweep", averages_samples=True, batches=0)
+    for record, phase in zip(history.epochs, ("als", "als", "burn-in"), strict=False):
+        record["phase"] = phase
+    learning_curves(ax, history)
+    (span,) = ax.patches
+    assert (span.get_x(), span.get_x() + span.get_width()) == (0.5, 3.5)
+    assert "burn-in, at first 2 rounds of als" in legend(ax)
+
+
+def test_burn_in_is_marked_where_runs_are_compared(ax: Axes) -> None:
+    sampled = a_history(6, run="b", epoch_name="sweep", averages_samples=True)
+    sampled.epochs[0]["phase"] = "burn-in"
+    compare_runs(ax, [a_history(6, run="a"), sampled])
+    assert [span.get_width() for span in ax.patches] == [1]
+    assert "burn-in" in legend(ax)
+
+
+def test_blocks_have_no_curve(ax: Axes) -> None:
+    history = a_history(3, epoch_name="round")
+    for record in history.epochs:
+        del record["batch_rmse"]
+    learning_curves(ax, history)
+    assert not any("batch" in label for label in legend(ax))
+
+
 def test_runs_of_several_solvers_are_compared_on_one_axis(ax: Axes) -> None:
     compare_runs(ax, [a_history(3, run="a", epoch_name="round"), a_history(3, run="b"), a_history(2, run="c")])
     assert ax.get_xlabel() == "round, epoch"
@@ -221,7 +241,7 @@ def test_a_history_may_be_short_of_anything(ax: Axes, history: History, lines: i
 
 def test_a_million_batches_are_thinned_out(ax: Axes) -> None:
     learning_curves(ax, a_history(10, batches=100_000))
-    assert 10_000 < len(ax.get_lines()[0].get_xdata()) <= module.POINTS
+    assert 10_000 < len(ax.get_lines()[0].get_xdata()) <= POINTS
 
 
 def test_compared_runs_differ_in_colour_and_marker_and_name_their_best(ax: Axes) -> None:

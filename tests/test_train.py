@@ -55,10 +55,10 @@ class Interrupting(Progress, TrainingProgress):
         self.notes: list[str] = []
 
     @contextmanager
-    def training(self, epoch_name: str, epochs: int, done: int) -> Iterator[TrainingProgress]:
+    def training(self, epoch_name: str, batch_name: str, epochs: int, done: int) -> Iterator[TrainingProgress]:
         yield self
 
-    def batch(self, done: int, total: int, rmse: Any) -> None:
+    def batch(self, done: int, total: int, measures: Any) -> None:
         self.batches += 1
         if self.batches == self.after:
             raise Stopped(2)
@@ -211,7 +211,7 @@ def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, m
     path = artifacts / "runs" / "new" / "checkpoint.safetensors"
 
     class Looking(Interrupting):
-        def batch(self, done: int, total: int, rmse: Any) -> None:
+        def batch(self, done: int, total: int, measures: Any) -> None:
             if done == 1:
                 seen.append(len(Checkpoint.load(path).values["fit"]["history"]["epochs"]) if path.exists() else None)
 
@@ -235,6 +235,23 @@ def test_the_history_has_every_epoch_and_every_batch(artifacts: Path) -> None:
         assert record["learning_rate"] > 0
     assert progress.batches == 3 * math.ceil(ratings / 500)
     assert done.train_rmse == records[done.best_epoch - 1]["train_rmse"]
+
+
+def test_the_history_of_sweeps_marks_the_burn_in_and_has_no_blocks(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("train", "--solver", "gibbs", "--burn-in", 6, "--samples", 2, "--factors", 2, "--threads", 1)
+    records = history(artifacts)
+    assert [record.get("phase") for record in records] == ["als"] * 4 + ["burn-in"] * 2 + [None] * 2
+    assert not any("batch_rmse" in record for record in records)
+    assert [line.split()[-1] for line in done.stderr.splitlines()[:6]] == ["als"] * 4 + ["burn-in"] * 2
+    assert re.search(r"sweeps +8, 6 of them burn-in\n", done.stdout)
+
+
+def test_rounds_are_called_so(artifacts: Path, mfcli: Runner) -> None:
+    done = mfcli("train", "--solver", "als", "--epochs", 2, "--factors", 2, "--threads", 1)
+    assert done.stderr.startswith("round 1/2  train RMSE ")
+    assert "epoch" not in done.stdout + done.stderr
+    assert re.search(r"rounds +2, best [12]\n", done.stdout)
+    assert not any("batch_rmse" in record for record in history(artifacts))
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(artifacts: Path) -> None:

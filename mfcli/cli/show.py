@@ -65,9 +65,8 @@ def trained(done: "Trained") -> str:
     from mfcli.models.measures import MEASURES
 
     averaged = done.averages_samples
-    values = {
-        "epochs": f"{done.epochs}" if averaged else f"{done.epochs}, best {done.best_epoch}",
-    }
+    counting = f", {done.burn_in} of them burn-in" if averaged else f", best {done.best_epoch}"
+    values = {f"{done.epoch_name}s": f"{done.epochs}{counting}"}
     for part, short, key in (("train", "train", done.train_measure), ("validation", "val", done.validation_measure)):
         value = getattr(done, f"{part}_{key}")
         if value is not None:

@@ -190,7 +190,7 @@ class LeanAdam(torch.optim.Adam):
 class Adam(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    method = Method("epoch", averages_samples=False, remedy="lower --lr, or raise --l2")
+    method = Method("epoch", averages_samples=False, remedy="lower --lr, or raise --l2", of_batches=True)
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
         self.config, self.data, self.compute = config, data, compute

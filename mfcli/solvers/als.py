@@ -55,7 +55,6 @@ class Als(Solver):
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
             validation=validate(self.model(), self.data.validation),
-            batch_rmse=current.tally.rmse(),
             others={"objective_users": objective_users, "objective": objective},
             converged=converged,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mfcli.config.train import TrainConfig
@@ -28,7 +29,8 @@ class Epoch:
             it is learnt from, by als of all at the epoch's end, by gibbs by its last sample alone.
         validation: the solver's validation_measure of the model at the epoch's end (an RMSE of clipped predictions);
             None without a validation part.
-        batch_rmse: (batches,) float32, of ratings, or of the scores of clicks about 1.
+        batch_rmse: (batches,) float32; empty where an epoch goes over blocks.
+        phase: '' or, before the first epoch that counts, what it is: of gibbs 'als', a round of it, or 'burn-in'.
         errors: further numbers in rating points, by the names that the history gives them; progress shows them too.
         others: further numbers of the history in no unit, or in one of the solver's own.
         converged: more epochs would change nothing.
@@ -36,7 +38,8 @@ class Epoch:
 
     train: float
     validation: float | None
-    batch_rmse: Float32s
+    batch_rmse: Float32s = field(default_factory=lambda: np.zeros(0, np.float32))
+    phase: str = ""
     errors: dict[str, float] = field(default_factory=dict)
     others: dict[str, float] = field(default_factory=dict)
     converged: bool = False
@@ -81,6 +84,8 @@ class Method:
         averages_samples: the model is the average of all samples so far. Then the last epoch's model is the one to
             keep, and the validation measure is that of the average; else the best epoch's model is kept.
         remedy: what to try where training diverges.
+        of_batches: an epoch goes over batches of ratings drawn at random, whose RMSE says how good the model was just
+            then; else over blocks of users and of items, whose RMSE does not.
         of_clicks: it learns from clicks; else from ratings.
         train_measure, validation_measure: what an epoch is judged by on the training and on the validation part.
     """
@@ -88,9 +93,15 @@ class Method:
     epoch_name: str
     averages_samples: bool
     remedy: str
+    of_batches: bool = False
     of_clicks: bool = False
     train_measure: Measure = RMSE
     validation_measure: Measure = RMSE
+
+    @property
+    def batch_name(self) -> str:
+        """What the pieces of an epoch are called."""
+        return "batch" if self.of_batches else "block"
 
 
 class Solver(ABC):

@@ -1,5 +1,6 @@
 """Fitting: one epoch after the other, what each came to, and the model to keep."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from mfcli.errors import DivergedError
 from mfcli.models.model import FactorModel
+from mfcli.progress import Measures
 from mfcli.solvers.base import Epoch, Solver, State, Tick
 
 HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
@@ -91,7 +93,8 @@ class Fit:
                 **epoch.errors,
                 "converged": epoch.converged,
                 **epoch.others,
-                "batch_rmse": [round(float(x), 6) for x in epoch.batch_rmse],
+                **({"phase": epoch.phase} if epoch.phase else {}),
+                **({"batch_rmse": [round(float(x), 6) for x in epoch.batch_rmse]} if self.method.of_batches else {}),
             }
         )
         if self.method.averages_samples or epoch.validation is None:
@@ -99,12 +102,28 @@ class Fit:
         if self.method.validation_measure.better(epoch.validation, self.best.validation):
             self.best = Best(len(self.history), epoch.validation, self.solver.model())
 
-    def measures(self, epoch: Epoch) -> dict[str, float]:
+    def measures(self, epoch: Epoch) -> Measures:
         """What an epoch is judged by, and its further errors, as progress names them."""
         named = {f"train {self.method.train_measure.name}": epoch.train}
         if epoch.validation is not None:
             named[f"val {self.method.validation_measure.name}"] = epoch.validation
         return named | {name.replace("_rmse", " RMSE"): error for name, error in epoch.errors.items()}
+
+    def mark(self, epoch: Epoch) -> str:
+        """What is special about the last epoch, in a word, as progress shows it."""
+        return epoch.phase or ("best" if self.best.epoch == len(self.history) else "")
+
+    @property
+    def burn_in(self) -> int:
+        """How many epochs were before the first that counts."""
+        return sum("phase" in record for record in self.history)
+
+    def measures_within(self, rmse: Callable[[], tuple[float, float]]) -> Measures:
+        """What progress shows within an epoch, from what the tick tells. Of clicks an RMSE says nothing."""
+        if self.method.of_clicks:
+            return {}
+        batch, running = rmse()
+        return {"RMSE": batch, "running": running} if self.method.of_batches else {"RMSE": running}
 
     def kept(self) -> tuple[FactorModel, dict[str, Any]]:
         """The model to keep, and the record of its epoch: the best one's, or the last one's."""

@@ -153,7 +153,7 @@ class Gibbs(Solver):
         return Epoch(
             train=float(np.sqrt(max(current.tally.sums().items, 0.0) / len(self.data.train))),
             validation=averaged_rmse,
-            batch_rmse=current.tally.rmse(),
+            phase="als" if starting else "burn-in" if self.sweep <= self.config.burn_in else "",
             errors={} if sample_rmse is None else {"sample_rmse": sample_rmse},
             others={"alpha": self.alpha},
         )

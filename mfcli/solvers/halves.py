@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Float32s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import Block, Blocks
 from mfcli.solvers.compute import Map
@@ -43,13 +43,6 @@ class Tally:
         """Sum of squared residuals after the users' and after the items' half."""
         sums = self.squared_errors.double().cpu().numpy()
         return Sides(float(sums[: self.half].sum()), float(sums[self.half :].sum()))
-
-    def rmse(self) -> Float32s:
-        """(blocks,) float32 RMSE of every block that has ratings."""
-        sums: Float32s = self.squared_errors.cpu().numpy().clip(0)
-        rated = self.sizes > 0
-        means: Float32s = np.sqrt(sums[rated] / self.sizes[rated]).astype(np.float32)
-        return means
 
 
 def initial_rows(n: int, factors: int, biased: bool, seed: int, device: torch.device) -> Tensor:

@@ -83,7 +83,6 @@ class Ials(Solver):
         return Epoch(
             train=objective / len(self.data.train),
             validation=validation_ndcg(self.model(), self.data, self.config.seed),
-            batch_rmse=current.tally.rmse(),
             others={"objective_users": objective_users, "objective": objective},
             converged=converged,
         )
