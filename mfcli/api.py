@@ -48,7 +48,7 @@ def load(dir: str | Path = "artifacts", run: str = "default") -> "Run":
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other.
     """
-    return Run(open_run(Artifacts(Path(dir)), run, "likely"), run)
+    return Run(open_run(Artifacts(Path(dir)), run, "likely", warnings.warn), run)
 
 
 class Run:

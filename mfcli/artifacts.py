@@ -2,6 +2,8 @@
 
     raw/<dataset>/   data/   runs/<run>/     each a stage, each with a stage.json
 
+A run keeps in ``data/`` of its own a copy of the data that it was trained on, so that it lives on whatever is prepared.
+
 A stage is written to a hidden sibling and then takes its place by rename, so that whoever looks sees the previous
 result or the new one. ``stage.json`` names every file with its SHA-256; readers check the bytes they read.
 """
@@ -20,7 +22,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mfcli.atomic import atomic_file, naming, sha256, to_json
+from mfcli.atomic import atomic_file, link, naming, sha256, to_json
 from mfcli.config.common import Config
 from mfcli.config.download import DownloadConfig
 from mfcli.config.plot import PlotConfig
@@ -31,6 +33,7 @@ from mfcli.errors import ArtifactError, UsageError
 T = TypeVar("T")
 
 STAGE_FILE = "stage.json"
+DATA = "data"  # the prepared ratings; in a run, its copy of those that it was trained on
 FORMAT = 2
 
 
@@ -38,12 +41,24 @@ def _seal(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def _sealed(body: dict[str, Any]) -> str:
+    """The text of a stage.json."""
+    return to_json(body | {"seal": _seal(body)})
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A stage's stage.json, read and checked."""
+    """A stage's stage.json, read and checked.
+
+    Attributes:
+        stage: where it lies.
+        body: what it says.
+        keeper: the record of the stage that keeps this one as a copy in a folder of its own; None of the stage itself.
+    """
 
     stage: "Stage"
     body: dict[str, Any]
+    keeper: "Record | None" = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,12 +86,17 @@ class Record:
         return _seal(self.files)
 
     @property
-    def command(self) -> str:
-        """The command that makes it again, with all options that made it, where it lies now."""
+    def made_by(self) -> str:
+        """The command that made it, with all options, in the artifact directory where it lies now."""
         try:
             return self.stage.config.again(self.config).shell_line()
         except UsageError:  # made by a version of mfcli that has other options
             return self.stage.command
+
+    @property
+    def command(self) -> str:
+        """The command that puts it there again: of a copy that which makes its keeper."""
+        return self.made_by if self.keeper is None else self.keeper.command
 
     def damaged(self, what: str) -> ArtifactError:
         """The error of which ``what`` says what is wrong."""
@@ -99,6 +119,28 @@ class Record:
             path = self.stage.path / name
             if not path.is_file() or sha256(path) != checksum:
                 raise self.damaged(f"{path} is not what {STAGE_FILE} says")
+
+    def copy_to(self, folder: Path) -> None:
+        """Keep the stage as it is, whatever becomes of it: all of it in a new folder, which costs no disk if it can.
+
+        Raises ArtifactError if it is damaged, or was replaced meanwhile.
+        """
+        for name, checksum in self.files.items():
+            source, target = self.stage.path / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link(source, target)
+            except FileNotFoundError as error:
+                raise self.damaged(f"{source}: {error.strerror}") from None
+            if sha256(target) != checksum:
+                raise self.damaged(f"{source} is not what {STAGE_FILE} says")
+        (folder / STAGE_FILE).write_text(_sealed(self.body), "utf-8")
+
+    def kept(self, folder: str, config: Config) -> "Record":
+        """The record of a stage of that config, whose copy lies in this folder of ours. Raises ArtifactError."""
+        body = json.loads(self.read(f"{folder}/{STAGE_FILE}"))
+        del body["seal"]
+        return Record(Stage(self.stage.path / folder, config), body, keeper=self)
 
 
 @dataclass
@@ -204,7 +246,7 @@ class Stage:
             "results": draft.results,
         }
         with atomic_file(draft.path / STAGE_FILE) as file:
-            file.write(to_json(body | {"seal": _seal(body)}).encode())
+            file.write(_sealed(body).encode())
 
     def exists(self) -> bool:
         """Whether a finished result is there (it may still turn out to be damaged)."""
@@ -274,7 +316,7 @@ class Artifacts:
     @property
     def data(self) -> Stage:
         """The prepared ratings."""
-        return Stage(self.root / "data", PrepareConfig(dir=self.root))
+        return Stage(self.root / DATA, PrepareConfig(dir=self.root))
 
     def run(self, name: str) -> Stage:
         """A trained model."""

@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all, their checksums, and JSON that is the same for the same value."""
+"""Files that appear whole or not at all, checksums, second names, and JSON that is the same for the same value."""
 
 import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ def sha256(path: Path) -> str:
 def to_json(value: Any) -> str:
     """Readable JSON, always the same text for the same value; NaN and infinity are refused (ValueError)."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, which costs no disk; where the file system cannot, copy it."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         UsageError: the run cannot rank so, or has no RMSE for a gate.
     """
     progress = progress or Progress()
-    trained = open_run(Artifacts(config.dir), config.run, config.rank_by if any(config.top) else None)
+    trained = open_run(Artifacts(config.dir), config.run, config.rank_by if any(config.top) else None, progress.note)
     if trained.model.of_clicks and not config.top:
         config = replace(config, top=(TOP_OF_CLICKS,))
         trained = open_run(Artifacts(config.dir), config.run, config.rank_by)

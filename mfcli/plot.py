@@ -16,6 +16,7 @@ from mfcli.figures.curves import History
 from mfcli.figures.style import write_figure
 from mfcli.models.measures import MEASURES
 from mfcli.models.run import TrainedRun, open_run
+from mfcli.progress import Progress
 
 Draw = Callable[[Axes], None]
 
@@ -28,7 +29,7 @@ class Plotted:
     files: dict[str, Path]
 
 
-def plot(config: PlotConfig) -> Plotted:
+def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
     """Draw every figure of a run; with ``compare``, also the learning curves of several runs in one.
 
     Raises:
@@ -36,7 +37,7 @@ def plot(config: PlotConfig) -> Plotted:
         UsageError: the folder for the figures is a file.
     """
     artifacts = Artifacts(config.dir)
-    trained = open_run(artifacts, config.run)
+    trained = open_run(artifacts, config.run, note=(progress or Progress()).note)
     draws = _figures(config, trained)
     if config.compare:
         draws["compare"] = _comparison(config, artifacts, trained)
@@ -73,7 +74,8 @@ def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -
     for history in histories:
         if history.validation_measure != histories[0].validation_measure:
             raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
-    others = {name for name in names if artifacts.run(name).record().inputs != trained.record.inputs}
+    data = trained.record.inputs["data"]
+    others = {name for name in names if artifacts.run(name).record().inputs["data"] != data}
     return lambda ax: curves.compare_runs(ax, histories, others)
 
 

@@ -52,8 +52,9 @@ def recommend(config: RecommendConfig, stdout: IO[bytes], progress: Progress | N
     form = FORMATS[name]
     if not form.text and config.output is None and not config.save and stdout.isatty():
         raise UsageError(f"--format {name}: a terminal cannot show it; give --output FILE")
-    trained = _open(config)
-    answer = _answer(config, trained, progress or Progress())
+    progress = progress or Progress()
+    trained = _open(config, progress)
+    answer = _answer(config, trained, progress)
     path = trained.record.stage.path / f"recommendations{form.ending}" if config.save else config.output
     first, written = list(itertools.islice(answer.blocks, 1)), 0  # errors come before the file is opened
     with contextlib.ExitStack() as stack:
@@ -73,7 +74,8 @@ def recommendations(config: RecommendConfig, progress: Progress | None = None) -
 
     Nothing is computed before it is asked for, so all users fit into bounded memory. Raises as :func:`recommend`.
     """
-    yield from _answer(config, _open(config), progress or Progress()).blocks
+    progress = progress or Progress()
+    yield from _answer(config, _open(config, progress), progress).blocks
 
 
 def output_format(config: RecommendConfig) -> str:
@@ -92,8 +94,8 @@ def output_format(config: RecommendConfig) -> str:
     raise UsageError(f"--output {config.output}: give --format, its ending names none")
 
 
-def _open(config: RecommendConfig) -> TrainedRun:
-    trained = open_run(Artifacts(config.dir), config.run, _needed(config))
+def _open(config: RecommendConfig, progress: Progress) -> TrainedRun:
+    trained = open_run(Artifacts(config.dir), config.run, _needed(config), progress.note)
     if config.with_std:
         require_uncertainty(trained.model, config.run, "--with-std")
     return trained

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mfcli.artifacts import Artifacts, Stage
+from mfcli.artifacts import DATA, STAGE_FILE, Artifacts, Draft, Stage
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import TrainConfig
@@ -17,6 +17,7 @@ from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
+from mfcli.models.measures import MEASURES
 from mfcli.models.model import FILE as MODEL
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
@@ -113,11 +114,31 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             config = replace(config, resume=False)
         check_fits(config.solver, prepared.feedback, data.train)
-        with torch_threads(compute.cores):
+        device = str(compute.device)
+        with stage.replace(config, inputs, device=device, libraries=("torch",)) as draft, torch_threads(compute.cores):
+            prepared.record.copy_to(draft.path / DATA)  # before training, in which other data may be prepared
             run = _Run(config, stage, data, inputs, compute, progress)
             if begun is not None:
                 run.load_state(begun)
-            return run.go()
+            done = run.go(draft)
+            if stage.exists():
+                progress.note(_replaced(stage))
+    return done
+
+
+def _replaced(stage: Stage) -> str:
+    """What the new model takes the place of."""
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime((stage.path / STAGE_FILE).stat().st_mtime))
+    try:
+        record = stage.record()
+    except ArtifactError:
+        return f"this replaces the run of {made}, which was damaged"
+    results, part = record.results, "validation"
+    if results[f"validation_{results['validation_measure']}"] is None:
+        part = "train"
+    key = results[f"{part}_measure"]
+    how = f"{part} {MEASURES[key].name} {results[f'{part}_{key}']:.4f}"
+    return f"this replaces the run of {made}: {record.config['solver']}, {how}"
 
 
 def _compute(config: TrainConfig) -> Compute:
@@ -211,8 +232,8 @@ class _Run:
         self.fit.load_state(state.part("fit"))
         self.resumed_at = self.done
 
-    def go(self) -> Trained:
-        """Run the epochs that are left and commit the model."""
+    def go(self, draft: Draft) -> Trained:
+        """Run the epochs that are left and put the model into the draft."""
         method, begun = self.solver.method, (self.solver.epochs, self.resumed_at)
         with (
             SafePoints() as signals,
@@ -231,7 +252,7 @@ class _Run:
                 self.checkpoint.unlink(missing_ok=True)  # from there it would only diverge again
                 raise
             seconds = time.perf_counter() - self.started
-        return self._commit(seconds)
+        return self._finish(draft, seconds)
 
     def _epochs(self, signals: SafePoints, bars: TrainingProgress) -> None:
         def tick(done: int, total: int, rmse: Any) -> None:
@@ -271,7 +292,7 @@ class _Run:
         exposure = learn(self.train)
         return exposure, time.perf_counter() - begin
 
-    def _commit(self, seconds: float) -> Trained:
+    def _finish(self, draft: Draft, seconds: float) -> Trained:
         self._save()  # the epochs are not lost if the exposure is not waited for
         exposure, exposure_seconds = self._exposure()
         model, epoch = self.fit.kept()
@@ -287,13 +308,11 @@ class _Run:
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),
         }
-        replacing = self.stage.replace(self.config, self.inputs, device=str(self.device), libraries=("torch",))
-        with replacing as draft:
-            (draft.path / MODEL).write_bytes(model.to_bytes())
-            (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
-            with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in self.fit.history)
-            draft.results.update(results)
+        (draft.path / MODEL).write_bytes(model.to_bytes())
+        (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
+        with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in self.fit.history)
+        draft.results.update(results)
         run = self.done - self.resumed_at
         return Trained(
             run=self.config.run,

@@ -1,5 +1,6 @@
 """The artifact directory: whole results only, checked when read, one writer at a time."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -254,9 +255,11 @@ def test_readers_see_whole_results_while_a_writer_replaces_them(stage: Stage) ->
     [
         ("runs/default/stage.json", ("evaluate",), "mfcli train"),
         ("runs/default/model.safetensors", ("recommend", "--user", "1"), "mfcli train --factors 4 --epochs 4"),
-        ("data/stage.json", ("recommend", "--user", "1"), "mfcli prepare"),
-        ("data/items.parquet", ("recommend", "--user", "1"), "mfcli prepare"),
-        ("data/test.parquet", ("evaluate",), "mfcli prepare"),
+        ("runs/default/data/stage.json", ("recommend", "--user", "1"), "mfcli train --factors 4 --epochs 4"),
+        ("runs/default/data/items.parquet", ("recommend", "--user", "1"), "mfcli train --factors 4 --epochs 4"),
+        ("runs/default/data/test.parquet", ("evaluate",), "mfcli train --factors 4 --epochs 4"),
+        ("data/stage.json", ("train",), "mfcli prepare"),
+        ("data/test.parquet", ("train",), "mfcli prepare"),
         (
             "raw/synthetic/ratings.csv",
             ("prepare",),
@@ -280,10 +283,29 @@ def test_every_command_refuses_damaged_input_and_names_the_command_that_mends_it
     assert mfcli(*command).returncode == 0
 
 
-def test_a_model_of_other_data_is_refused(artifacts: Path, mfcli: Runner) -> None:
-    assert mfcli("prepare", "--seed", 5, "-q").returncode == 0
-    done = mfcli("evaluate")
-    assert done.returncode == 3
-    assert (
-        "was trained on other data than artifacts/data holds now: run `mfcli train --factors 4 --epochs 4` again"
-    ) in done.stderr
+def test_a_copy_of_a_stage_costs_no_disk_where_the_file_system_has_links(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(stage, "one")
+    stage.record().copy_to(stage.path.parent / "linked")
+    assert (stage.path.parent / "linked" / "a").stat().st_nlink == 2
+
+    def no_link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    stage.record().copy_to(stage.path.parent / "copied")
+    assert (stage.path.parent / "copied" / "a").stat().st_nlink == 1
+    commit(stage, "two")
+    for name in ("linked", "copied"):
+        copy = Stage(stage.path.parent / name, stage.config)
+        copy.record().check()
+        assert copy.consistent(read) == "one"
+
+
+def test_a_stage_that_was_replaced_meanwhile_is_not_copied(stage: Stage) -> None:
+    commit(stage, "one")
+    record = stage.record()
+    commit(stage, "two")
+    with pytest.raises(ArtifactError, match=r"a is not what stage.json says: run `mfcli prepare` again"):
+        record.copy_to(stage.path.parent / "copy")

@@ -14,8 +14,6 @@ from tests.conftest import Result, Runner, clean_environment, run_mfcli
 
 LONG = (
     "train",
-    "--run",
-    "long",
     "--factors",
     "4",
     "--batch",
@@ -145,7 +143,7 @@ def test_130_and_143_are_signals_and_resume_ends_with_the_same_model(
     artifacts: Path, undisturbed: bytes, signum: signal.Signals
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "mfcli", *LONG],
+        [sys.executable, "-m", "mfcli", *LONG, "--run", "long"],
         cwd=artifacts.parent,
         env=clean_environment(),
         stdout=subprocess.PIPE,

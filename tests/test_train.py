@@ -75,7 +75,8 @@ def history(folder: Path, run: str = "default") -> list[dict[str, Any]]:
 
 
 def files(folder: Path, run: str = "default") -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (folder / "runs" / run).iterdir()}
+    whole = folder / "runs" / run
+    return {str(p.relative_to(whole)): p.read_bytes() for p in whole.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -88,9 +89,10 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     assert list(files(artifacts, "part")) == ["checkpoint.safetensors"]
     done = train(replace(part, resume=True))
     assert 0 < done.resumed_at < 4
-    kept = ("exposure.safetensors", "model.safetensors", "history.jsonl", "stage.json")
+    kept = {"exposure.safetensors", "model.safetensors", "history.jsonl", "stage.json"}
     resumed, undisturbed = files(artifacts, "part"), files(artifacts, "whole")
-    assert sorted(resumed) == sorted(undisturbed) == sorted(kept)
+    assert sorted(resumed) == sorted(undisturbed)
+    assert {name for name in resumed if not name.startswith("data/")} == kept
     assert [json.loads(line) for line in resumed["history.jsonl"].splitlines()] == history(artifacts, "whole")
     for name in ("exposure.safetensors", "model.safetensors"):
         assert resumed[name] == undisturbed[name]
@@ -311,7 +313,7 @@ def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifa
     result = json.loads(done.stdout)
     assert result["validation_rmse"] == Artifacts(artifacts).run("default").record().results["validation_rmse"]
     lines = done.stderr.splitlines()
-    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 ", "learning e"]
+    assert [line[:10] for line in lines] == ["epoch 1/2 ", "epoch 2/2 ", "learning e", "this repla"]
     assert f"val RMSE {result['validation_rmse']:.4f}" in lines[result["best_epoch"] - 1]
 
 
@@ -364,7 +366,10 @@ def test_the_record_says_what_made_the_model(finished: Path) -> None:
     assert record.body["device"] in ("cpu", "cuda")
     assert {"mfcli", "torch", "numpy"} <= set(record.body["versions"])
     assert record.inputs == {"data": Artifacts(finished).data.record().fingerprint}
-    assert sorted(record.files) == ["exposure.safetensors", "history.jsonl", "model.safetensors"]
+    assert sorted(record.files) == sorted(
+        ["exposure.safetensors", "history.jsonl", "model.safetensors"]
+        + [f"data/{name}" for name in ("stage.json", *Artifacts(finished).data.record().files)]
+    )
     assert record.results["epochs"] == len(history(finished)) == 4
 
 

@@ -149,7 +149,7 @@ def plot(config: PlotConfig, output: Output) -> None:
     """Draw learning curves, ratings, predictions and errors."""
     from mfcli.plot import plot as stage
 
-    output.show(stage(config), show.plotted)
+    output.show(stage(config, output.terminal), show.plotted)
 
 
 @_command(

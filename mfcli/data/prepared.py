@@ -82,7 +82,7 @@ def _read_table(content: bytes) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The data stage. Files are read, and their checksums compared, when they are first asked for."""
+    """The data stage, or a run's copy of it. Files are read, and checksums compared, when they are first asked for."""
 
     record: Record
 
@@ -116,7 +116,7 @@ class Prepared:
             )
         if not self.has(name):
             raise ArtifactError(
-                f"the data have no part '{name}': run `{self.record.command}` with --validation-fraction above 0"
+                f"the data have no part '{name}': run `{self.record.made_by}` with --validation-fraction above 0"
             )
         return Ratings.from_arrow(self._table(name), self.n_users, self.n_items)
 

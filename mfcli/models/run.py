@@ -1,10 +1,10 @@
 """A finished run: the trained model together with the data it was trained on."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mfcli.artifacts import Artifacts, Record
+from mfcli.artifacts import DATA, Artifacts, Record
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.config.common import RankBy
 from mfcli.data.prepared import Prepared
@@ -50,21 +50,21 @@ class TrainedRun:
             yield
 
 
-def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> TrainedRun:
-    """A run's model together with its data, and what ranking by ``rank_by`` needs.
+def open_run(
+    artifacts: Artifacts, name: str, rank_by: RankBy | None = None, note: Callable[[str], None] | None = None
+) -> TrainedRun:
+    """A run's model together with the data that it was trained on, and what ranking by ``rank_by`` needs.
+
+    Args:
+        note: told if data wait that are newer than the run.
 
     Raises:
-        ArtifactError: one is absent, damaged or not of the other.
+        ArtifactError: it is absent or damaged.
         UsageError: the run cannot rank so.
     """
 
     def read(record: Record) -> TrainedRun:
-        prepared = Prepared(artifacts.data.record())
-        if record.inputs.get("data") != prepared.fingerprint:
-            raise ArtifactError(
-                f"run '{name}' was trained on other data than {prepared.record.stage.path} holds now: "
-                f"run `{record.command}` again"
-            )
+        prepared = Prepared(record.kept(DATA, artifacts.data.config))
         model = FactorModel.from_bytes(record.read(MODEL))
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")
@@ -74,7 +74,21 @@ def open_run(artifacts: Artifacts, name: str, rank_by: RankBy | None = None) -> 
     stage = artifacts.run(name)
     if not stage.exists() and (stage.path / CHECKPOINT).exists():
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
-    return stage.consistent(read)
+    trained = stage.consistent(read)
+    if note is not None and _newer_wait(artifacts, trained.record):
+        note(
+            f"run '{name}' is of earlier data than {artifacts.data.path} holds now: "
+            f"`{trained.record.command}` trains on them"
+        )
+    return trained
+
+
+def _newer_wait(artifacts: Artifacts, record: Record) -> bool:
+    """Whether data/ holds others than the run was made from."""
+    try:
+        return artifacts.data.exists() and artifacts.data.record().fingerprint != record.inputs["data"]
+    except ArtifactError:  # damaged: whoever needs them will say so
+        return False
 
 
 def require_uncertainty(model: FactorModel, name: str, asked: str) -> None:
