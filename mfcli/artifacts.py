@@ -180,7 +180,7 @@ class Stage:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._sibling("lock"), timeout=timeout):
-                self._recover()
+                self._recover(timeout)
                 yield
         except Timeout:
             raise ArtifactError(
@@ -188,13 +188,48 @@ class Stage:
                 "wait for it, or raise --lock-timeout"
             ) from None
 
-    def _recover(self) -> None:
-        """Finish or undo the replacement that a killed process left half-way. The lock is held."""
+    def _recover(self, timeout: float) -> None:
+        """Finish or undo the replacement or the promotion that a killed process left half-way. The lock is held."""
         old, new = self._sibling("old"), self._sibling("new")
         if old.exists() and not self.path.exists():
             (new if (new / STAGE_FILE).exists() else old).rename(self.path)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(new, ignore_errors=True)
+        if self._sibling("promoted").exists():
+            with self.previous.lock(timeout):
+                self._step_down()
+
+    @property
+    def previous(self) -> "Stage":
+        """Where the stage stays in whose place another one was promoted."""
+        return Stage(self.path.with_name(f"{self.path.name}.previous"), self.config)
+
+    def promote(self, record: Record, timeout: float) -> None:
+        """Let another stage, of that record, take this one's place; this one becomes the previous one.
+
+        The first rename decides: whoever next locks this stage finishes what a killed process left after that.
+
+        Raises:
+            ArtifactError: the other one was replaced meanwhile, or another process writes to one of the three.
+        """
+        other = record.stage
+        with contextlib.ExitStack() as locks:
+            for stage in {one.path: one for one in (self, self.previous, other)}.values():
+                locks.enter_context(stage.lock(timeout))
+            if other.record().fingerprint != record.fingerprint:
+                raise ArtifactError(f"{other.path} was made again meanwhile: run this command again")
+            other.path.rename(self._sibling("promoted"))
+            self._step_down()
+
+    def _step_down(self) -> None:
+        """Make room for what was promoted. Both locks are held. After a kill anywhere, doing it again does the rest."""
+        before = self.previous._sibling("old")
+        if self.path.exists():
+            if self.previous.path.exists():
+                self.previous.path.rename(before)
+            self.path.rename(self.previous.path)
+        self._sibling("promoted").rename(self.path)
+        shutil.rmtree(before, ignore_errors=True)
 
     @contextlib.contextmanager
     def replace(
@@ -234,7 +269,7 @@ class Stage:
                 os.fsync(file.fileno())
         body = {
             "format": FORMAT,
-            "command": config.shell_line(),
+            "command": config.shell_line(placed=False),
             "config": config.recorded(),
             "device": device,
             "versions": {"python": platform.python_version()}

@@ -299,14 +299,18 @@ class Options:
                 return self.option(name).flag
         return None
 
-    def shell_line(self) -> str:
-        """The command that makes the result again, quoted for a shell; options with their defaults are left out."""
+    def shell_line(self, *, placed: bool = True) -> str:
+        """The command that makes the result again, quoted for a shell; options with their defaults are left out.
+
+        Args:
+            placed: whether it says where the result lies.
+        """
         import shlex
 
         defaults, words = self.defaults(), ["mfcli", self.command]
         for option in self.options():
             value = getattr(self, option.name)
-            told = option.opt.recorded or option.opt.place
+            told = option.opt.recorded or (option.opt.place and placed)
             if option.opt.argument or (told and value != defaults[option.name]):
                 words += option.words(value)
         return shlex.join(words)

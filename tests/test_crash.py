@@ -55,6 +55,12 @@ def _commit(folder: Path, moment: int, text: str) -> None:
     commit(stage_at(folder / "data"), text)
 
 
+def _promote(folder: Path, moment: int) -> None:
+    candidate = stage_at(folder / "candidate").record()
+    _die_at(moment)
+    stage_at(folder / "default").promote(candidate, 1)
+
+
 @pytest.fixture(scope="module")
 def victims() -> ForkServerContext:
     """Processes forked from one that has imported what the commands need, and has computed nothing."""
@@ -107,6 +113,32 @@ def test_a_stage_is_old_or_new_whenever_its_writer_dies(
         assert stage.consistent(read) == "last"
         assert sorted(os.listdir(folder)) == [".data.lock", "data"]
     assert moments > 8
+
+
+@pytest.mark.parametrize("before", [{}, {"default": "old"}, {"default": "old", "default.previous": "older"}])
+def test_a_promotion_is_not_begun_or_done_whenever_its_process_dies(
+    victims: ForkServerContext, tmp_path: Path, before: dict[str, str]
+) -> None:
+    moments, finished = 0, False
+    while not finished:
+        moments += 1
+        folder = tmp_path / str(moments)
+        named = {name: stage_at(folder / name) for name in ("default", "default.previous", "candidate")}
+        for name, text in (before | {"candidate": "new"}).items():
+            commit(named[name], text)
+        finished = _survives(victims, _promote, folder, moments)
+        served = named["default"].consistent(read) if before or named["default"].exists() else None
+        assert served in (before.get("default"), "new")
+        with named["default"].lock(1), named["default.previous"].lock(1):  # whoever is next to write finishes it
+            pass
+        found = {name: stage.consistent(read) for name, stage in named.items() if stage.exists()}
+        promoted = {"default": "new"} | ({"default.previous": "old"} if before else {})
+        assert found in (before | {"candidate": "new"}, promoted)
+        if found != promoted:
+            named["default"].promote(named["candidate"].record(), 1)
+        assert {name: stage.consistent(read) for name, stage in named.items() if stage.exists()} == promoted
+        assert sorted(name for name in os.listdir(folder) if not name.endswith(".lock")) == sorted(promoted)
+    assert moments > 4
 
 
 def test_prepare_killed_at_any_moment(
