@@ -22,11 +22,14 @@ from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Column, Kind, listed
 from mfcli.data.ids import find_ids
+from mfcli.data.new_items import read_new_items
 from mfcli.data.newcomers import NAME, Newcomer, Opinion, newcomers_of
 from mfcli.data.pairs import Pairs
 from mfcli.data.ratings import Int32s, Sides
 from mfcli.data.table import Ids, code_ids
+from mfcli.errors import UsageError
 from mfcli.models.fold_in import fold_in
+from mfcli.models.new_items import with_new_items
 from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.models.strangers import with_strangers
 from mfcli.serving.answer import Answer
@@ -38,17 +41,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(dir: str | Path = "artifacts", run: str = "default") -> "Run":
+def load(dir: str | Path = "artifacts", run: str = "default", items_new: str | Path | None = None) -> "Run":
     """A trained run.
 
     Args:
         dir: the artifact directory.
         run: its name.
+        items_new: a file of items that nobody has rated yet, which join in every answer.
 
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other.
+        DataError: the file cannot be used, or no item in it is new.
+        UsageError: the run cannot predict by features.
     """
-    return Run(open_run(Artifacts(Path(dir)), run, "likely", warnings.warn), run)
+    trained = open_run(Artifacts(Path(dir)), run, "likely", warnings.warn)
+    if items_new is not None:
+        trained = with_new_items(trained, read_new_items(Path(items_new), trained.prepared, warnings.warn))
+    return Run(trained, run)
 
 
 class Run:
@@ -122,6 +131,8 @@ class Run:
     def config(self, **options: Any) -> RecommendConfig:
         """The options as the command has them. Raises UsageError."""
         config = RecommendConfig(run=self.name, **options)
+        if config.items_new is not None:
+            raise UsageError("items_new: give it to mfcli.load")
         if config.with_std or config.rank_by == "lower-bound":
             asked = "with_std" if config.with_std else "rank_by='lower-bound'"
             require_uncertainty(self.trained.model, self.name, asked)

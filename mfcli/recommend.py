@@ -12,8 +12,10 @@ from mfcli.atomic import atomic_file
 from mfcli.config.common import RankBy
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.formats import FORMATS, Block
+from mfcli.data.new_items import read_new_items
 from mfcli.data.pairs import read_pairs
 from mfcli.errors import UsageError
+from mfcli.models.new_items import with_new_items
 from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
 from mfcli.serving.answer import Answer, doubter
@@ -98,7 +100,10 @@ def _open(config: RecommendConfig, progress: Progress) -> TrainedRun:
     trained = open_run(Artifacts(config.dir), config.run, _needed(config), progress.note)
     if config.with_std:
         require_uncertainty(trained.model, config.run, "--with-std")
-    return trained
+    if config.items_new is None:
+        return trained
+    doubt = doubter(config.strict, progress)
+    return with_new_items(trained, read_new_items(config.items_new, trained.prepared, doubt))
 
 
 def _needed(config: RecommendConfig) -> RankBy | None:

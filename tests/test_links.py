@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from scipy.sparse import csr_matrix
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.baselines import bias_model
@@ -94,22 +92,6 @@ def test_the_prior_beside_a_link_is_that_of_what_the_link_leaves() -> None:
     np.testing.assert_allclose(means.mean(0), N * mean / (N + BELIEF), atol=0.03)
 
 
-def test_what_nobody_rated_is_expected_to_be_met_as_what_is_like_it_and_rated_often() -> None:
-    """Exposure of an unrated row: that of the rows with the same attribute, weighed by the root of their ratings."""
-    kinds = np.array([0, 0, 0, 1, 1, 0, 1])
-    counts = np.array([10_000, 30_000, 0, 50_000, 20_000, 60_000, 0], np.int32)
-    exposure = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32) * (counts > 0)[:, None]
-    attribute = Features(csr_matrix(np.eye(2, dtype=np.float32)[kinds]), ["kind=0", "kind=1"])
-    features = RowFeatures.of("items", counts, exposure, attribute, CPU)
-    means = np.array([np.average(exposure[kinds == kind], 0, np.sqrt(counts)[kinds == kind]) for kind in (0, 1)])
-    np.testing.assert_array_equal(features.dense[counts > 0], exposure[counts > 0])
-    np.testing.assert_allclose(features.dense[counts == 0], means, atol=0.02)
-    spread = np.cov((exposure - means[kinds]).T, bias=True, aweights=np.sqrt(counts))
-    np.testing.assert_allclose(features.doubt @ features.doubt, spread, atol=0.02)
-    whole = np.hstack([exposure, attribute.matrix.toarray()])[counts > 0]
-    np.testing.assert_allclose(features.gram, whole.T @ whole, atol=1e-4)
-
-
 def test_rows_without_ratings_say_nothing_of_the_link() -> None:
     features = RowFeatures.of("items", np.where(np.arange(N) < 9, 3, 0), DENSE, SPARSE, CPU)
     linking, prior = Linking(features), Prior(torch.eye(D), torch.zeros(D), covariance=torch.eye(D))
@@ -119,7 +101,6 @@ def test_rows_without_ratings_say_nothing_of_the_link() -> None:
     one, other = (linking.sample(z, prior, last, np.random.default_rng(0)) for z in (rows, others))
     torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=0)
     assert linking.left(rows, one).shape == (9, D)
-    assert linking.doubt(one, np.random.default_rng(0)).shape == (3, D)
 
 
 @dataclass(frozen=True)

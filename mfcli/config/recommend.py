@@ -20,7 +20,16 @@ class RecommendConfig(Config):
     command: ClassVar[str] = "recommend"
     panels: ClassVar = {
         "Other questions": ("similar_to", "pairs", "list"),
-        "Which items": ("genre", "exclude_genre", "year", "items_from", "exclude", "min_ratings", "include_seen"),
+        "Which items": (
+            "items_new",
+            "genre",
+            "exclude_genre",
+            "year",
+            "items_from",
+            "exclude",
+            "min_ratings",
+            "include_seen",
+        ),
         "Where to": ("format", "output", "save"),
     }
 
@@ -61,6 +70,14 @@ class RecommendConfig(Config):
     rank_by: Annotated[RankBy, RANK_BY] = "likely"
     n: Annotated[int, Opt("Items of each list.", flag="--top", short="-n", range="[1, inf)")] = 10
     include_seen: Annotated[bool, Opt("Recommend also what the user has rated.")] = False
+    items_new: Annotated[
+        Path | None,
+        Opt(
+            "Items that nobody has rated yet join, predicted by their features. FILE is as for prepare --items; - for "
+            "standard input.",
+            metavar="FILE",
+        ),
+    ] = None
     genre: Annotated[tuple[str, ...], Opt("Only items of this genre, or of one of these (repeatable).")] = ()
     exclude_genre: Annotated[tuple[str, ...], Opt("No items of this genre (repeatable).")] = ()
     year: Annotated[
@@ -125,7 +142,11 @@ class RecommendConfig(Config):
             raise UsageError(f"{self.filters[0]} is for lists of items, and --pairs says itself which items")
         if self.with_std and (self.similar_to or self.list):
             raise UsageError(f"--with-std is for predictions, and {given[0]} makes none")
-        if [self.users_from, str(self.ratings), self.pairs, self.items_from, self.exclude].count("-") > 1:
+        if self.items_new and (self.similar_to or self.list == "users"):
+            alike = "items are alike by who rated both" if self.similar_to else "it shows no items"
+            raise UsageError(f"--items-new excludes {given[0]}: {alike}")
+        files = self.users_from, self.ratings, self.items_new, self.pairs, self.items_from, self.exclude
+        if list(map(str, files)).count("-") > 1:
             raise UsageError("only one option can read standard input")
         if self.save and self.output is not None:
             raise UsageError("--save and --output exclude each other")

@@ -82,9 +82,15 @@ def _read_table(content: bytes) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The data stage, or a run's copy of it. Files are read, and checksums compared, when they are first asked for."""
+    """The data stage, or a run's copy of it. Files are read, and checksums compared, when they are first asked for.
+
+    Attributes:
+        record: of the stage.
+        new_items: table of items that are not in the data and follow them (:mod:`mfcli.data.new_items`).
+    """
 
     record: Record
+    new_items: Any = None
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +102,7 @@ class Prepared:
 
     @property
     def n_items(self) -> int:
-        return int(self.record.results["items"])
+        return int(self.record.results["items"]) + (0 if self.new_items is None else len(self.new_items))
 
     @property
     def feedback(self) -> str:
@@ -131,7 +137,10 @@ class Prepared:
     @functools.cached_property
     def items(self) -> Any:
         """pyarrow table of the items: index, id, title, genres, year, ratings, train_ratings, features."""
-        return self._table("items")
+        import pyarrow as pa
+
+        table = self._table("items")
+        return table if self.new_items is None else pa.concat_tables([table, self.new_items])
 
     @functools.cache  # noqa: B019 - as above
     def features(self) -> Sides[Features | None]:

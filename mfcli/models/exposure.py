@@ -39,7 +39,7 @@ class Exposure:
         vectors: (n, r) float32 of users, x V D, and of items, V_j / (1 - h_j): their product is the exposure. Users
             without training ratings have the average user's vector, whose exposures are about the items' popularity.
         shares: (r,) float32 D.
-        leverages: (n_items,) float32 h, below 1.
+        leverages: (n_items,) float32 h, below 1; 1 of new items, which tell nothing of others.
     """
 
     mean: float

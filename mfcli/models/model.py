@@ -133,7 +133,8 @@ class FactorModel:
             users, items: rows, of shapes that broadcast to that of ``dots``.
         """
         if self.biases is None:
-            dots[~self.known(users, items)] = self.mean
+            if not self.of_clicks:  # of these a row that nothing is known of is 0, and so are its products
+                dots[~self.known(users, items)] = self.mean
         else:
             dots += dots.dtype.type(self.mean) + self.biases.users[users] + self.biases.items[items]
         return dots

@@ -1,5 +1,7 @@
 """What there is: the users, or the items that pass the filters."""
 
+import numpy as np
+
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Column
@@ -18,6 +20,6 @@ def catalogue(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Ans
         return Answer([Column("user", id_kinds(prepared).users, "user"), *counts], iter([block]), len(users))
     candidates, items = find_candidates(config, prepared, doubt), Items(prepared)
     rows = list(range(len(prepared.items))) if candidates is None else candidates.tolist()
-    known = prepared.items.take(rows)
+    known = prepared.items.take(np.array(rows, np.int64))
     block = items.block(rows) | {one.name: known[one.name].to_pylist() for one in counts}
     return Answer([*items.columns, *counts], iter([block]), len(rows))

@@ -52,7 +52,7 @@ class Reasons:
         if self.rank_by in ("likely", "exposure"):
             assert self.trained.exposure is not None, "open_run has read it"
             shares = [self.trained.exposure.why(rated, ratings, int(row)) for row in rows]
-            return [self._text(rated, ratings, share, share / share.clip(0).sum(), "{:.0%}") for share in shares]
+            return [self._text(rated, ratings, share, share / (share.clip(0).sum() or 1), "{:.0%}") for share in shares]
         added = contributions(self.trained.model, rated, ratings, rows)
         return [self._text(rated, ratings, points, points, "{:+.2f}") for points in added]
 

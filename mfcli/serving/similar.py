@@ -26,6 +26,9 @@ def similar_items(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) ->
     items, counts = Items(prepared), prepared.items["train_ratings"].to_pylist()
     assert trained.exposure is not None, "open_run has read it"
     vectors = trained.exposure.profiles
+    for item in wanted:
+        if not counts[item]:
+            raise DataError(f"nobody rated {items.titles[item]}, and items are alike by who rated both")
 
     def blocks() -> Iterator[Block]:
         for item in wanted:

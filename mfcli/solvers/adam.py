@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader
 
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Int32s, Sides, TrainingData
+from mfcli.models.expected import with_expected
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import row_model, validate
-from mfcli.solvers.row_features import RowFeatures, by_side, row_features
+from mfcli.solvers.row_features import RowFeatures, attributes, by_side, row_features
 from mfcli.solvers.seeds import mixed_seed
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
@@ -278,7 +279,8 @@ class Adam(Solver):
         features, link = self.module.features.users, self.module.user_link
         if features is not None and link is not None:
             newcomer = features.tell(newcomer, link.detach().double().cpu().numpy())
-        return row_model(self.data.train, self._rows(), options.biases, newcomer)
+        model = row_model(self.data.train, self._rows(), options.biases, newcomer)
+        return with_expected(model, attributes(self.module.features))
 
     def _rows(self) -> Sides[Tensor]:
         """(n_users, d) and (n_items, d) rows of the model, whose last number is a bias if it has biases."""

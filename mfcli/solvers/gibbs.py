@@ -24,6 +24,7 @@ from torch import Tensor
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DivergedError
+from mfcli.models.expected import with_expected
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
@@ -36,7 +37,7 @@ from mfcli.solvers.fitted import row_model
 from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.links import Link, Linking
 from mfcli.solvers.posterior import Posterior
-from mfcli.solvers.row_features import by_side, row_features
+from mfcli.solvers.row_features import attributes, by_side, row_features
 from mfcli.solvers.rows import Prior, Solutions, l2_prior
 from mfcli.solvers.seeds import mixed_seed
 
@@ -122,8 +123,9 @@ class Gibbs(Solver):
         self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
         self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
         self.days = Days(train, self.blocks, config.biases, compute) if days.wanted(config, train) else None
-        users, items = row_features(config, data, compute)
-        self.linking = Sides(None if users is None else Linking(users), None if items is None else Linking(items))
+        self.features = row_features(config, data, compute)
+        users, items = (None if side is None else Linking(side) for side in self.features)
+        self.linking = Sides(users, items)
         self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
         self.alpha = 1.0
         self.sweep = 0
@@ -196,8 +198,6 @@ class Gibbs(Solver):
         n, d = last.rows.shape
         normals = torch.randn(n, d + SHORT, generator=generator).to(last.rows)
         drawn = current.half(self.blocks[side], given.rows, prior, weights=given.weights, normals=normals)
-        if linking is not None and link is not None:
-            drawn.rows.index_add_(0, linking.unrated, linking.doubt(link, rng))
         return drawn, Sample(drawn.rows, self._sample_weights(self.blocks[side], drawn, rng), link)
 
     def _sample_weights(self, blocks: Blocks, drawn: Solutions, rng: np.random.Generator) -> Tensor:
@@ -235,7 +235,7 @@ class Gibbs(Solver):
         if not self.posterior.count:
             return self._sampled(self.last.items.rows)
         with torch_threads(1):
-            model = self.posterior.model()
+            model = with_expected(self.posterior.model(), attributes(self.features))
             model = replace(model, newcomer=self._newcomer(model))
         return model if self.days is None else replace(model, days=self.days.average())
 

@@ -52,7 +52,7 @@ class Linking:
 
     def __init__(self, features: RowFeatures) -> None:
         self.features = features
-        self.rated, self.unrated = (torch.nonzero(which)[:, 0] for which in (features.rated, ~features.rated))
+        self.rated = torch.nonzero(features.rated)[:, 0]
         gram = features.gram.cpu().numpy()
         with one_blas_thread():
             values, vectors = np.linalg.eigh(gram)
@@ -70,11 +70,6 @@ class Linking:
     def left(self, rows: Tensor, link: Link) -> Tensor:
         """Z - FB of the (n, d) rows with ratings; the others are draws that say nothing of their own."""
         return (rows - link.shifts).index_select(0, self.rated)
-
-    def doubt(self, link: Link, rng: np.random.Generator) -> Tensor:
-        """(unrated, d) draws: how far rows without ratings may lie from what is expected, as their exposure may."""
-        normals = torch.from_numpy(rng.standard_normal((len(self.unrated), len(self.features.doubt)), np.float32))
-        return normals.to(link.weights) @ self.features.doubt @ link.weights[: len(self.features.doubt)]
 
     def regression(self, rows: Tensor, penalty: float) -> Tensor:
         """(f, d) float64 link of a ridge regression, with an intercept, of the rows that have ratings.

@@ -1,9 +1,7 @@
 """Side information as a solver sees it: a matrix F with a row of features for every row of one side.
 
-Its first columns are dense, those from who rated what; the others are sparse, those of attributes. Of a row without
-ratings the first are not known. They are taken for what those of rated rows with the same attributes are on average. A
-row counts there by the square root of its ratings: half-way between each as one, as if a row without ratings were one
-of many that few rate, and each by its ratings, as if it were new and would be rated as others are.
+Its first columns are dense, those from who rated what; the others are sparse, those of attributes. A solver learns from
+the rows with ratings alone. What is said of the others is found from these at the end (:mod:`mfcli.models.expected`).
 """
 
 from dataclasses import dataclass, replace
@@ -21,8 +19,6 @@ from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.co_ratings import co_ratings
 from mfcli.solvers.compute import Compute, one_blas_thread
 
-RIDGE = 1e-3  # of a regression whose weights sum to 1
-
 
 @dataclass(frozen=True, eq=False)
 class RowFeatures:
@@ -34,10 +30,10 @@ class RowFeatures:
         starts, places, values: the others as compressed rows: those of row u are ``places[starts[u]:starts[u + 1]]``,
             less e, int64, and their values.
         transposed: the same as a sparse (f - e, n) tensor.
+        attributes: the same as a (n, f - e) ``scipy.sparse.csr_matrix``.
         rated: (n,) whether a row has ratings.
         gram: (f, f) float64 FᵀF of these rows.
-        doubt: (e, e): N(0, 1) draws times this are what the first columns of the other rows may depart from theirs.
-        basis: (n_items, e) what the first columns of a user are made of, as :class:`Exposures` has it.
+        basis: (n_items, e) what the first columns of a user are made of, as :class:`CoRatings` has it.
     """
 
     columns: dict[str, slice]
@@ -46,9 +42,9 @@ class RowFeatures:
     places: Tensor
     values: Tensor
     transposed: Tensor
+    attributes: Any
     rated: Tensor
     gram: Tensor
-    doubt: Tensor
     basis: Float32s
 
     @classmethod
@@ -75,7 +71,6 @@ class RowFeatures:
 
         dense = np.zeros((len(counts), 0), np.float32) if exposure is None else exposure
         sparse = csr_matrix((len(counts), 0), dtype=np.float32) if features is None else features.matrix
-        dense, covariance = _completed(dense, sparse, counts)
         rated = counts > 0
         width, total = dense.shape[1], dense.shape[1] + sparse.shape[1]
         spans = {"exposure": slice(0, width), kind: slice(width, total)}
@@ -92,9 +87,9 @@ class RowFeatures:
                 turned.shape,
                 check_invariants=True,  # silence would be a warning
             ).coalesce(),
+            attributes=sparse,
             rated=compute.place(rated),
             gram=compute.place(_gram(dense[rated], sparse[rated])),
-            doubt=compute.place(_root(covariance)),
             basis=np.zeros((0, width), np.float32) if basis is None else basis,
         )
 
@@ -163,35 +158,17 @@ def by_side(users: dict[str, float], items: dict[str, float]) -> dict[str, float
     }
 
 
-def _completed(dense: Float32s, sparse: Any, counts: Int32s) -> tuple[Float32s, Float64s]:
-    """Dense features, with expected ones of rows without ratings; and the (e, e) covariance of what these depart by.
-
-    Expected by weighted ridge regression on the sparse ones.
-    """
-    weights = np.sqrt(counts) / np.sqrt(counts).sum()
-    mean, sparse_mean = weights @ dense, weights @ sparse
-    exact, weighted = (dense - mean).astype(np.float64), sparse.multiply(weights[:, None]).tocsr()
-    square = (weighted.T @ sparse).toarray() - np.outer(sparse_mean, sparse_mean)
-    link = np.linalg.solve(square + RIDGE * np.eye(len(square)), weighted.T @ exact)
-    expected = sparse @ link - sparse_mean @ link
-    left = exact - expected
-    unrated = (counts == 0)[:, None]
-    return np.where(unrated, mean + expected, dense).astype(np.float32), (left * weights[:, None]).T @ left
-
-
-def _root(covariance: Float64s) -> Float32s:
-    """The symmetric root of a covariance, of which rounding may have made eigenvalues negative."""
-    values, vectors = np.linalg.eigh(covariance)
-    root: Float32s = ((vectors * np.sqrt(values.clip(0))) @ vectors.T).astype(np.float32)
-    return root
-
-
 def _gram(dense: Float32s, sparse: Any) -> Float64s:
     """FᵀF of F = [dense, sparse]."""
     exact = dense.astype(np.float64)
     mixed = np.asarray(sparse.T @ exact)
     square = sparse.astype(np.float64)
     return np.block([[exact.T @ exact, mixed.T], [mixed, (square.T @ square).toarray()]])
+
+
+def attributes(features: Sides[RowFeatures | None]) -> Sides[Any]:
+    """The attributes of both sides, as :func:`mfcli.models.expected.with_expected` takes them."""
+    return Sides(*(None if side is None else side.attributes for side in features))
 
 
 def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> Sides[RowFeatures | None]:
