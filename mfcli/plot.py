@@ -12,7 +12,9 @@ from mfcli.atomic import atomic_file
 from mfcli.config.plot import PlotConfig
 from mfcli.errors import UsageError
 from mfcli.figures import curves, ratings
+from mfcli.figures.calibration import calibration
 from mfcli.figures.curves import History
+from mfcli.figures.item_map import item_map
 from mfcli.figures.style import write_figure
 from mfcli.models.measures import MEASURES
 from mfcli.models.run import TrainedRun, open_run
@@ -57,15 +59,32 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
     """Every figure of a run by its name; of scores of clicks none that needs predicted ratings."""
     part = trained.prepared.part(config.part)
     history, results = _history(trained.record.stage, config.run), trained.prepared.record.results
-    learning: dict[str, Draw] = {"learning-curves": lambda ax: curves.learning_curves(ax, history)}
+    learning: dict[str, Draw] = {
+        "learning-curves": lambda ax: curves.learning_curves(ax, history),
+        "item-map": lambda ax: item_map(ax, trained.model, _titles(trained)),
+    }
     if trained.model.of_clicks:
         return learning
     actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
-    return learning | {
-        "rating-histogram": lambda ax: ratings.rating_histogram(ax, results),
-        "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
-        "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
-    }
+    deviations = trained.model.deviations(part.users, part.items, part.timestamps)
+    sure: dict[str, Draw] = {}
+    if deviations is not None:
+        sure["calibration"] = lambda ax: calibration(ax, actual, predicted, deviations, config.part)
+    return (
+        learning
+        | sure
+        | {
+            "rating-histogram": lambda ax: ratings.rating_histogram(ax, results),
+            "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
+            "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
+        }
+    )
+
+
+def _titles(trained: TrainedRun) -> list[str]:
+    """What the items are called, by row: their ids where they have no title."""
+    titles, ids = (trained.prepared.items[name].to_pylist() for name in ("title", "id"))
+    return [title or str(one) for title, one in zip(titles, ids, strict=True)]
 
 
 def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -> Draw:

@@ -248,7 +248,7 @@ def test_figures_of_clicks_are_those_that_need_no_ratings(clicked: Path) -> None
     done = run_mfcli("plot", "--compare", "small", "--format", "svg", cwd=clicked)
     assert done.returncode == 0, done.stderr
     folder = clicked / "artifacts/runs/default/plots"
-    assert {path.stem for path in folder.glob("*.svg")} == {"learning-curves", "compare"}
+    assert {path.stem for path in folder.glob("*.svg")} == {"learning-curves", "item-map", "compare"}
     curves = (folder / "learning-curves.svg").read_text()
     assert "validation NDCG@10" in curves
     assert "RMSE" not in curves

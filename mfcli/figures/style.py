@@ -1,5 +1,6 @@
 """What all figures look like, and how one is written."""
 
+import functools
 import itertools
 import warnings
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import rc_context
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,8 +24,13 @@ STYLE: dict[str, Any] = {
     "font.size": 10,
     "legend.frameon": False,
     "text.parse_math": False,  # a file called a$b$.csv is called that
+    "text.hinting": "no_hinting",  # texts are as wide in every format, and so are measured right
     "svg.hashsalt": "mfcli",  # the same figure, the same bytes
 }
+OTHER_LETTERS = (
+    *("Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "PingFang SC", "WenQuanYi Micro Hei"),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Bengali", "Noto Sans Tamil", "Arial Unicode MS"),
+)
 # No dates in the file: the same figure, the same bytes.
 UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 HEIGHT = 4.8  # inches
@@ -34,11 +40,31 @@ Floats = npt.NDArray[np.float64]
 
 def write_figure(draw: Callable[[Axes], None], file: IO[bytes], kind: str, dpi: int) -> None:
     """Draw one figure and write it as png, svg or pdf: the same figure, the same bytes."""
-    with rc_context(cast(Any, STYLE)), warnings.catch_warnings():
+    with rc_context(cast(Any, STYLE | {"font.family": list(families())})), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in its place will do
-        figure = Figure(figsize=(7.5, HEIGHT), layout="constrained")
+        dpi = dpi if kind == "png" else 72  # as what measures texts must know
+        figure = Figure(figsize=(7.5, HEIGHT), dpi=dpi, layout="constrained")
         draw(figure.subplots())
         figure.savefig(file, format=kind, dpi=dpi, metadata=UNDATED[kind])
+
+
+@functools.cache
+def families() -> tuple[str, ...]:
+    """The fonts of texts: Matplotlib's own, and for the letters that it lacks those of OTHER_LETTERS that are here."""
+    installed = font_manager.get_font_names()
+    return ("DejaVu Sans", *(name for name in OTHER_LETTERS if name in installed))
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    """Code points of all that :func:`families` can draw."""
+    files = (font_manager.findfont(name) for name in families())
+    return frozenset(itertools.chain(*(font_manager.get_font(file).get_charmap() for file in files)))
+
+
+def drawable(text: str) -> bool:
+    """Whether the text can be drawn without a box in the place of a letter."""
+    return all(ord(letter) in _letters() for letter in text)
 
 
 def legend(ax: Axes, columns: int) -> None:
