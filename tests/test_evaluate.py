@@ -17,8 +17,10 @@ from mfcli.artifacts import Artifacts
 from mfcli.config.common import Part
 from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.train import TrainConfig
+from mfcli.data.prepared import Prepared
 from mfcli.errors import ArtifactError
-from mfcli.evaluate import Evaluation, evaluate
+from mfcli.evaluate import evaluate
+from mfcli.judging.results import Evaluation
 from mfcli.models import ranking as module
 from mfcli.models.scorers import Chance
 from mfcli.progress import Progress
@@ -84,7 +86,11 @@ def test_evaluation_json_holds_the_result_and_what_it_was_made_from(trained: Pat
     written = json.loads((trained / "runs" / "default" / "evaluation.json").read_text())
     artifacts = Artifacts(trained)
     made_from = {"model": artifacts.run("default").record().fingerprint, "data": artifacts.data.record().fingerprint}
-    assert written == asdict(result) | {"inputs": made_from}
+    made_from["part"] = Prepared(artifacts.data.record()).part("test").digest()
+    sums = written.pop("sums")
+    assert written == json.loads(json.dumps(asdict(result))) | {"inputs": made_from}
+    assert sum(sums["counts"]["ratings"]) == result.ratings
+    assert sum(sums["totals"]["MAE"]) / result.ratings == pytest.approx(result.mae)
 
 
 def test_evaluating_changes_no_byte_of_the_run_but_its_own_file(artifacts: Path, mfcli: Runner) -> None:
@@ -104,8 +110,10 @@ def test_the_gate_shows_the_result_either_way_and_exits_7_above_the_bound(
     done = mfcli("evaluate", "--max-rmse", bound, "--json")
     result = json.loads(done.stdout)
     assert done.returncode == code
-    assert (result["max_rmse"], result["passed"]) == (bound, code == 0)
-    expected = f"mfcli: error: RMSE {result['rmse']:.4f} on test is above --max-rmse 0\n" if code else ""
+    (gate,) = result["gates"]
+    assert (gate["bound"], gate["passed"], result["passed"]) == (bound, code == 0, code == 0)
+    by = f"{result['rmse']:.2g}"
+    expected = f"mfcli: error: RMSE {result['rmse']:.4f} on test is above --max-rmse 0, by {by}\n" if code else ""
     assert done.stderr == expected
 
 
@@ -300,4 +308,4 @@ def test_an_altered_file_is_told(artifacts: Path, file: str) -> None:
 
 def test_a_run_that_is_not_there_names_the_command(artifacts: Path) -> None:
     with pytest.raises(ArtifactError, match=r"runs/nope is not there yet: run `mfcli train --run nope"):
-        evaluate(EvaluateConfig(dir=artifacts, run="nope"))
+        evaluate(EvaluateConfig(dir=artifacts, run=("nope",)))

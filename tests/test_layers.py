@@ -17,6 +17,7 @@ LAYERS = (
     {"data"},
     {"models"},
     {"solvers", "figures", "serving"},
+    {"judging"},
     {"download", "prepare", "train", "evaluate", "plot", "recommend", "api"},
     {"cli"},
 )

@@ -128,16 +128,19 @@ def train(config: TrainConfig, output: Output) -> None:
 @_command(
     EvaluateConfig,
     "mfcli evaluate --run accurate --top 10",
+    "mfcli evaluate --run candidate --no-worse-than default",
     "mfcli evaluate --max-rmse 0.9 --json",
 )
 def evaluate(config: EvaluateConfig, output: Output) -> None:
-    """Show RMSE and MAE beside the baselines; with --max-rmse a gate for CI."""
+    """Show how good a run is, alone and beside another; with gates for cron and CI."""
     from mfcli.evaluate import evaluate as stage
+    from mfcli.judging.gates import failure
 
     done = stage(config, output.terminal)
     output.show(done, show.evaluated)
-    if done.passed is False:
-        raise GateError(f"RMSE {done.rmse:.4f} on {done.part} is above --max-rmse {done.max_rmse:g}")
+    failures = [failure(gate, done.part) for gate in done.gates if not gate.passed]
+    if failures:
+        raise GateError("; ".join(failures))
 
 
 @_command(

@@ -7,7 +7,8 @@ from mfcli.cli.progress import clock
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
-    from mfcli.evaluate import Calibration, Evaluation, Ranking, Some
+    from mfcli.judging.results import Calibration, Evaluation, Ranking, Some
+    from mfcli.models.bootstrap import Interval
     from mfcli.plot import Plotted
     from mfcli.prepare import PreparedSummary
     from mfcli.train import Trained
@@ -89,14 +90,14 @@ def trained(done: "Trained") -> str:
 def evaluated(done: "Evaluation") -> str:
     title = f"{done.ratings:,} {done.feedback}, {done.part} part"
     if done.rmse is None or done.bias_rmse is None:
-        return f"run '{done.run}': {title}\n" + _ranking(done.ranking)
+        return f"run '{done.run}': {title}\n" + _ranking(done.ranking) + _comparison(done)
     rows = [
-        (f"run '{done.run}'", f"{done.rmse:.4f}", f"{done.mae:.4f}"),
-        ("biases alone", f"{done.bias_rmse:.4f}", f"{done.bias_mae:.4f}"),
-        ("training mean", f"{done.mean_rmse:.4f}", f"{done.mean_mae:.4f}"),
+        (f"run '{done.run}'", f"{done.rmse:.4f}", _interval(done.rmse_interval), f"{done.mae:.4f}"),
+        ("biases alone", f"{done.bias_rmse:.4f}", _interval(done.bias_rmse_interval), f"{done.bias_mae:.4f}"),
+        ("training mean", f"{done.mean_rmse:.4f}", _interval(done.mean_rmse_interval), f"{done.mean_mae:.4f}"),
     ]
     if done.oracle_rmse is not None:
-        rows.append(("oracle", f"{done.oracle_rmse:.4f}", ""))
+        rows.append(("oracle", f"{done.oracle_rmse:.4f}", "", ""))
     values = {}
     if done.cold is not None:
         values["cold"] = f"{_some(done.cold)} of users or items without a training rating"
@@ -106,11 +107,38 @@ def evaluated(done: "Evaluation") -> str:
         values["note"] = "biases alone predict better: too few ratings for factors, or too little L2"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
-    return table(title, ("", "RMSE", "MAE"), rows, numeric=(1, 2)) + pairs("", values) + _ranking(done.ranking)
+    header = ("", "RMSE", "95 %", "MAE")
+    text = table(title, header, rows, numeric=(1, 2, 3)) + (pairs("", values) if values else "")
+    return text + _ranking(done.ranking) + _comparison(done)
 
 
 def _some(found: "Some") -> str:
-    return f"RMSE {found.rmse:.4f} (biases alone {found.bias_rmse:.4f}) on {found.ratings:,} ratings"
+    interval = f", {_interval(found.rmse_interval)}" if found.rmse_interval else ""
+    return f"RMSE {found.rmse:.4f}{interval} (biases alone {found.bias_rmse:.4f}) on {found.ratings:,} ratings"
+
+
+def _interval(found: "Interval | None", digits: int = 4) -> str:
+    """The bounds; '' where there is none."""
+    return "" if found is None else f"{found[0]:.{digits}f} to {found[1]:.{digits}f}"
+
+
+def _comparison(done: "Evaluation") -> str:
+    """The run beside another, if it was compared."""
+    if done.comparison is None:
+        return ""
+    rows = [
+        (
+            *(one.figure, f"{one.run:.4f}", f"{one.against:.4f}", f"{one.difference:+.4f}"),
+            *(_interval(one.interval), "" if one.p is None else _p(one.p)),
+        )
+        for one in done.comparison.differences
+    ]
+    header = ("", f"run '{done.run}'", done.comparison.against, "difference", "95 %", "p")
+    return "\n" + table("The same ratings, differences by user", header, rows, numeric=(1, 2, 3, 4, 5))
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _calibration(found: "Calibration") -> str:

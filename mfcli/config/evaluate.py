@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from mfcli.config.common import RANK_BY, Config, Part, RankBy
+from mfcli.errors import UsageError
 from mfcli.option import Opt
+
+TOP = 10
+"""Items of the lists of clicks, or of --min-ndcg, unless --top says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,18 +16,19 @@ class EvaluateConfig(Config):
     """Options of ``mfcli evaluate``."""
 
     command: ClassVar[str] = "evaluate"
+    panels: ClassVar = {
+        "Gates: exit with 7 if one is not met": ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance")
+    }
 
-    run: Annotated[str, Opt("The run to evaluate.", is_name=True, shared=True)] = "default"
+    run: Annotated[tuple[str, ...], Opt("The run to evaluate.", is_name=True, shared=True, metavar="RUN")] = (
+        "default",
+    )
     part: Annotated[Part, Opt("Which part of the ratings to predict.", formerly="split")] = "test"
-    max_rmse: Annotated[
-        float | None,
-        Opt("Exit with 7 if the RMSE is above this.", range="[0, inf)", recorded=False),
-    ] = None
     top: Annotated[
         tuple[int, ...],
         Opt(
             "Also judge every user's top N, beside the most popular items and chance; several N separated by commas; "
-            "0: do not. Default of clicks: 10.",
+            f"0: do not. Default of clicks: {TOP}.",
             range="[0, inf)",
             metavar="N[,N...]",
         ),
@@ -36,3 +41,60 @@ class EvaluateConfig(Config):
             range="(-inf, inf)",
         ),
     ] = None
+    against: Annotated[
+        str | None,
+        Opt(
+            "Compare with another run, or with the evaluation.json of one, on the same ratings: differences by user, "
+            "their 95 % intervals, and how likely chance alone would bring them.",
+            metavar="RUN|FILE",
+        ),
+    ] = None
+    max_rmse: Annotated[
+        float | None,
+        Opt("The RMSE may be this at the most.", range="[0, inf)", recorded=False, metavar="X"),
+    ] = None
+    max_mae: Annotated[
+        float | None,
+        Opt("The mean absolute error may be this at the most.", range="[0, inf)", recorded=False, metavar="X"),
+    ] = None
+    min_ndcg: Annotated[
+        float | None,
+        Opt(
+            f"The NDCG of the first --top, else of {TOP}, must be this at the least.",
+            range="[0, 1]",
+            recorded=False,
+            metavar="X",
+        ),
+    ] = None
+    no_worse_than: Annotated[
+        str | None,
+        Opt(
+            "The RMSE (of clicks: the NDCG) may be worse than that of another run, or of an evaluation.json, by "
+            "--tolerance at the most. Compares as --against does.",
+            recorded=False,
+            metavar="RUN|FILE",
+        ),
+    ] = None
+    tolerance: Annotated[
+        float, Opt("What --no-worse-than lets pass.", range="[0, inf)", recorded=False, metavar="X")
+    ] = 0.002
+
+    def check(self) -> None:
+        if len(self.run) != 1:
+            raise UsageError("--run: one run is evaluated at a time")
+        if self.against is not None and self.no_worse_than is not None and self.against != self.no_worse_than:
+            raise UsageError("--against and --no-worse-than name different runs: leave --against out")
+        if self.no_worse_than is None and self.tolerance != self.option("tolerance").default:
+            raise UsageError("--tolerance goes with --no-worse-than")
+        if self.min_ndcg is not None and self.top and not self.top[0]:
+            raise UsageError("--min-ndcg needs lists: --top 0 makes none")
+
+    @property
+    def one_run(self) -> str:
+        """The run that is evaluated."""
+        return self.run[0]
+
+    @property
+    def rival(self) -> str | None:
+        """The run, or the file of the evaluation, that it is compared with."""
+        return self.no_worse_than if self.against is None else self.against

@@ -1,5 +1,6 @@
 """Ratings in memory: who rated what how, and when."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -101,6 +102,11 @@ class Ratings:
         """The ratings at these rows (indices or a mask), in this order."""
         known = {name: column for name in self.columns if (column := getattr(self, name)) is not None}
         return replace(self, **{name: column[rows] for name, column in known.items()})
+
+    def digest(self) -> str:
+        """SHA-256 over who rated what how: the same ratings in the same order and rows, the same digest."""
+        columns = (self.users.astype("<i4"), self.items.astype("<i4"), self.ratings.astype("<f4"))
+        return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
 
     def user_counts(self) -> Int32s:
         """(n_users,) int32: ratings of each user."""

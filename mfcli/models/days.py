@@ -47,6 +47,15 @@ class DayEffects:
         """(n,) float32 variances for (n,) rows of users and (n,) seconds since 1970."""
         return np.append(self.variances, np.float32(self.unknown))[find(self.keys, users, timestamps)]
 
+    def of_users(self, rows: Int64s) -> "DayEffects":
+        """The effects of these (n,) rows of users, who become rows 0 to n - 1; of a row of -1 none is known."""
+        users, days = np.divmod(self.keys, DAYS)
+        places = np.full(max(users.max(initial=-1), rows.max(initial=-1)) + 1, -1)
+        places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        moved = places[users] * DAYS + days
+        order = np.argsort(moved)[(places[users] < 0).sum() :]  # unknown users are below 0
+        return replace(self, keys=moved[order], effects=self.effects[order], variances=self.variances[order])
+
     def scaled(self, scale: float) -> "DayEffects":
         """The same effects in another unit: ``scale`` times as large."""
         squared = scale**2

@@ -13,6 +13,19 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Judged:
+    """How good lists of one size are.
+
+    Attributes:
+        of_users: (users, metrics) of the list of each of :attr:`Judge.users`, in the order of ``metrics.OF_LISTS``.
+        figures: by their names the means over users, and the metrics of all lists together.
+    """
+
+    of_users: Float64s
+    figures: Figures
+
+
+@dataclass(frozen=True)
 class Judge:
     """What lists are judged by.
 
@@ -34,7 +47,13 @@ class Judge:
     def figures(
         self, scorer: Scorer, sizes: Sequence[int], advance: Callable[[float], None] = lambda _: None
     ) -> dict[int, Figures]:
-        """By size of the lists, the means of each user's metrics and the metrics of all lists together.
+        """The figures of :meth:`judged`."""
+        return {size: one.figures for size, one in self.judged(scorer, sizes, advance).items()}
+
+    def judged(
+        self, scorer: Scorer, sizes: Sequence[int], advance: Callable[[float], None] = lambda _: None
+    ) -> dict[int, "Judged"]:
+        """How good the lists are, by their size.
 
         Args:
             scorer: makes the lists.
@@ -44,25 +63,28 @@ class Judge:
         n_items = self.relevant.n_items
         users, wanted = self.users, self.relevant.user_counts()
         pairs = np.sort(self.relevant.users.astype(np.int64) * n_items + self.relevant.items)
-        sums = {size: np.zeros(len(metrics.OF_LISTS)) for size in sizes}
+        of_users = {size: np.empty((len(users), len(metrics.OF_LISTS))) for size in sizes}
         counts = {size: np.zeros(n_items, np.int64) for size in sizes}
+        done = 0
         for ranked in rank(scorer, users, max(sizes), hidden=self.hidden):
             filled = ranked.items >= 0
             keys = ranked.users[:, None] * n_items + ranked.items
             hits = filled & (pairs[np.searchsorted(pairs[:-1], keys)] == keys)
-            relevant = wanted[ranked.users]
+            relevant, block = wanted[ranked.users], slice(done, done + len(ranked.users))
             for size in sizes:
-                of_users = [metric(hits, size, relevant).sum() for metric in metrics.OF_LISTS.values()]
-                sums[size] += of_users
+                for place, metric in enumerate(metrics.OF_LISTS.values()):
+                    of_users[size][block, place] = metric(hits, size, relevant)
                 counts[size] += np.bincount(ranked.items[:, :size][filled[:, :size]], minlength=n_items)
+            done = block.stop
             advance(len(ranked.users))
-        return {size: self._figures(sums[size] / max(1, len(users)), counts[size]) for size in sizes}
+        return {size: Judged(of_users[size], self._figures(of_users[size], counts[size])) for size in sizes}
 
-    def _figures(self, means: Float64s, counts: Int64s) -> Figures:
-        """The figures by their names; those of all lists together are 0 where there is no list."""
+    def _figures(self, of_users: Float64s, counts: Int64s) -> Figures:
+        """The figures by their names, which are 0 where there is no list."""
+        means = of_users.mean(0) if len(of_users) else np.zeros(len(metrics.OF_LISTS))
         together = (0.0, 0.0, 0.0)
         if counts.any():
             popularity = metrics.mean_popularity(counts, self.popularity)
             together = (metrics.catalogue_coverage(counts), metrics.gini(counts), popularity)
-        of_users = dict(zip(metrics.OF_LISTS, means.tolist(), strict=True))
-        return of_users | dict(zip(("coverage", "Gini", "mean_popularity"), together, strict=True))
+        means_of_users = dict(zip(metrics.OF_LISTS, means.tolist(), strict=True))
+        return means_of_users | dict(zip(("coverage", "Gini", "mean_popularity"), together, strict=True))

@@ -1,0 +1,1 @@
+"""How good trained runs are, alone, beside each other and beyond luck."""

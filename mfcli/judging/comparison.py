@@ -1,0 +1,77 @@
+"""A run beside another: are they different beyond luck?"""
+
+from pathlib import Path
+
+from mfcli.artifacts import Artifacts
+from mfcli.config.common import RankBy
+from mfcli.errors import ArtifactError, UsageError
+from mfcli.judging.moved import learnt, moved
+from mfcli.judging.record import read_evaluation
+from mfcli.judging.results import Comparison, Difference
+from mfcli.judging.sums import Sums
+from mfcli.judging.trial import Trial
+from mfcli.models.run import TrainedRun, open_run
+from mfcli.option import NAME
+
+
+def compare(
+    against: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, sums: Sums, rank_by: RankBy
+) -> Comparison:
+    """The run's figures less those of another, by user.
+
+    Args:
+        against: a run of the directory, or the file of an evaluation on the same part.
+        artifacts: the directory.
+        trained: the run.
+        trial: the part on which both are tried.
+        sums: of the run on that part.
+        rank_by: what ranks the lists of both.
+
+    Raises:
+        ArtifactError: the other cannot be read, or the part is not one that it can be judged by.
+        UsageError: there is no figure that both have.
+    """
+    is_name = NAME.fullmatch(against) is not None
+    if not is_name or (Path(against).is_file() and not artifacts.run(against).exists()):
+        name, other = against, _of_file(Path(against), trial)
+    else:
+        name, other = f"run '{against}'", _of_run(against, artifacts, trained, trial, rank_by)
+    figures = sums.in_common(other)
+    if not figures:
+        raise UsageError(f"{name} and run '{trained.record.stage.path.name}' have no figure in common")
+    differences = []
+    for figure in figures:
+        found = sums.less(other, figure)
+        of_both = sums.of(figure).value, other.of(figure).value
+        differences.append(Difference(figure, *of_both, found.value, found.interval, found.p))
+    return Comparison(name, differences)
+
+
+def _of_file(path: Path, trial: Trial) -> Sums:
+    """The sums in an evaluation.json. Raises ArtifactError if they are of another part."""
+    evaluated = read_evaluation(path)
+    if evaluated.inputs["part"] != trial.part.digest():
+        raise ArtifactError(
+            f"the test parts differ: {path} is of other ratings; runs of one directory can also be compared where "
+            "data have grown"
+        )
+    return evaluated.sums
+
+
+def _of_run(name: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, rank_by: RankBy) -> Sums:
+    """The sums of another run on the part. Raises ArtifactError if it has learnt from ratings of the part."""
+    other = open_run(artifacts, name, rank_by if trial.sizes else None)
+    if other.model.of_clicks != trained.model.of_clicks:
+        raise UsageError(
+            f"run '{name}' learnt from {'clicks' if other.model.of_clicks else 'ratings'}, the other did not"
+        )
+    if other.prepared.fingerprint != trained.prepared.fingerprint:
+        known = learnt(trial.part, trained.prepared, other)
+        if known:
+            raise ArtifactError(
+                f"the test parts differ: run '{name}' has learnt from {known:,} of the {len(trial.part):,} ratings; "
+                "`mfcli prepare` with --split latest or --test-users-share keeps them apart as data grow"
+            )
+        other = moved(other, trained.prepared)
+    errors = None if other.model.of_clicks else trial.errors(other.model)
+    return trial.sums(errors, trial.judged(other.scorer(rank_by)) if trial.sizes else {})

@@ -1,0 +1,62 @@
+"""A run as it is seen from other data than its own: its rows are those of the other data."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mfcli.data.ids import find_ids
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Int64s, Ratings, Sides
+from mfcli.models.exposure import Exposure
+from mfcli.models.model import FactorModel
+from mfcli.models.run import TrainedRun
+from mfcli.models.strangers import with_strangers
+
+
+def moved(trained: TrainedRun, to: Prepared) -> TrainedRun:
+    """The run with the rows of other data. Whom it does not know is a stranger to it."""
+    rows = _rows(to, trained.prepared)
+    exposure = None if trained.exposure is None else _exposure(trained.exposure, rows)
+    return replace(trained, prepared=to, model=_model(with_strangers(trained.model), rows), exposure=exposure)
+
+
+def _model(model: FactorModel, rows: Sides[Int64s]) -> FactorModel:
+    """The model of these rows of users and of items; -1 is its last one, the stranger."""
+    pairs: dict[str, Any] = {
+        name: Sides(*(side[of] for side, of in zip(pair, rows, strict=True)))
+        for name in ("factors", "counts", "biases", "noise", "variances")
+        if (pair := getattr(model, name)) is not None
+    }
+    days = None if model.days is None else model.days.of_users(rows.users)
+    return replace(model, **pairs, days=days)
+
+
+def _exposure(exposure: Exposure, rows: Sides[Int64s]) -> Exposure:
+    """The exposure of these rows; an unknown user is the average one, and an unknown item is met by nobody."""
+    users = np.vstack([exposure.vectors.users, exposure.vectors.users.mean(0)])[rows.users]
+    items = np.vstack([exposure.vectors.items, np.zeros((1, exposure.rank), np.float32)])[rows.items]
+    leverages = np.append(exposure.leverages, np.float32(0))[rows.items]
+    return replace(exposure, vectors=Sides(users, items), leverages=leverages)
+
+
+def learnt(part: Ratings, of: Prepared, trained: TrainedRun) -> int:
+    """How many pairs of the part, whose rows are those of ``of``, the run was trained or validated on."""
+    own = trained.prepared
+    rows, count = _rows(own, of), 0
+    tested = part.users.astype(np.int64) * of.n_items + part.items
+    for name in ("train", "val"):
+        if own.has(name):
+            ratings = own.part(name)
+            users, items = rows.users[ratings.users], rows.items[ratings.items]
+            count += int(np.isin(tested, (users * of.n_items + items)[(users >= 0) & (items >= 0)]).sum())
+    return count
+
+
+def _rows(of: Prepared, among: Prepared) -> Sides[Int64s]:
+    """For every row of some data the row of the same user, and of the same item, among other data; -1 for none."""
+
+    def rows(side: str) -> Int64s:
+        return find_ids(getattr(among, side)["id"], [str(one) for one in getattr(of, side)["id"].to_pylist()])
+
+    return Sides(rows("users"), rows("items"))
