@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.evaluate import evaluate
-from mfcli.judging import comparison
 from mfcli.judging.moved import learnt, moved
 from mfcli.judging.sums import Sums
 from mfcli.models.days import DayEffects, keys
@@ -121,18 +121,19 @@ def test_figures_are_compared_only_where_they_mean_the_same() -> None:
 
 @pytest.fixture(scope="module")
 def nights(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedRun]:
-    """Runs of two nights, each in a directory of its own; at the second one there are more users, items and ratings."""
+    """Runs of two nights; at the second one there are more users, items and ratings."""
     folder = tmp_path_factory.mktemp("nights")
     ratings = pd.read_csv(finished / "raw/synthetic/ratings.csv")
     user, item = ratings.columns[:2]
     # Ids that come first in their order are new, so that all rows are others.
     ratings[user], ratings[item] = 1000 - ratings[user], 1000 - ratings[item]
     known = ratings[(ratings[user] > ratings[user].quantile(0.2)) & (ratings[item] > ratings[item].quantile(0.1))]
+    artifacts = Artifacts(folder / "artifacts")
     for name, some in (("first", known), ("second", ratings)):
-        some.to_csv(folder / f"{name}.csv", index=False)
-        prepare(PrepareConfig(dir=folder / name, ratings=(folder / f"{name}.csv",), test_users_share=0.2))
-        train(TrainConfig(dir=folder / name, epochs=2, factors=3, side=("none",)))
-    return {name: open_run(Artifacts(folder / name), "default", "likely") for name in ("first", "second")}
+        some.to_csv(folder / "ratings.csv", index=False)
+        prepare(PrepareConfig(dir=artifacts.root, ratings=(folder / "ratings.csv",), test_users_share=0.2))
+        train(TrainConfig(dir=artifacts.root, run=name, epochs=2, factors=3, side=("none",)))
+    return {name: open_run(artifacts, name, "likely") for name in ("first", "second")}
 
 
 def test_a_run_predicts_and_ranks_by_the_rows_of_newer_data_as_by_its_own(nights: dict[str, TrainedRun]) -> None:
@@ -150,18 +151,17 @@ def test_a_run_predicts_and_ranks_by_the_rows_of_newer_data_as_by_its_own(nights
 
 
 def test_hashed_pairs_of_tonight_are_new_to_yesterdays_run_and_others_are_refused(
-    nights: dict[str, TrainedRun], monkeypatch: pytest.MonkeyPatch
+    nights: dict[str, TrainedRun],
 ) -> None:
     first, second = nights["first"], nights["second"]
     for part, known in (("test", 0), ("train", len(first.prepared.part("train")))):
         assert learnt(second.prepared.part(part), second.prepared, first) == known
-    folder = second.record.stage.path.parents[1]
-    monkeypatch.setattr(comparison, "open_run", lambda *_: first)
-    found = evaluate(EvaluateConfig(dir=folder, against="default", top=(5,))).comparison
+    tonight = EvaluateConfig(dir=second.record.stage.path.parents[1], run=("second",), against="first", top=(5,))
+    found = evaluate(tonight).comparison
     assert found is not None
     assert found.differences[0].difference < 0 < found.differences[0].against < 1.5
-    with pytest.raises(ArtifactError, match=r"the test parts differ: run 'default' has learnt from .* --split latest"):
-        evaluate(EvaluateConfig(dir=folder, part="train", against="default"))
+    with pytest.raises(ArtifactError, match=r"the test parts differ: run 'first' has learnt from .* --split latest"):
+        evaluate(replace(tonight, part="train"))
 
 
 def test_effects_of_days_follow_their_users() -> None:
