@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.artifacts import Artifacts
+from mfcli.artifacts import Artifacts, Record
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.data.ratings import Float64s, Ratings
+from mfcli.errors import ArtifactError
 from mfcli.judging.comparison import compare
 from mfcli.judging.gates import gates
-from mfcli.judging.record import FILE, write_evaluation
+from mfcli.judging.record import FILE, Evaluated, read_evaluation, write_evaluation
 from mfcli.judging.results import Calibration, Evaluation, Lists, Ranking, Some
+from mfcli.judging.roster import Roster, finished, line
 from mfcli.judging.trial import Trial
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
@@ -67,6 +69,47 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     with trained.locked(config.lock_timeout):
         write_evaluation(trained.record.stage.path / FILE, result, made_from, sums)
     return result
+
+
+def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Roster:
+    """A line for every run of the directory. One that has no evaluation as it is asked for is evaluated now.
+
+    Raises:
+        ArtifactError: there is no run, or one is damaged.
+    """
+    progress = progress or Progress()
+    artifacts = Artifacts(config.dir)
+    names = finished(artifacts)
+    if not names:
+        raise ArtifactError(f"there is no run under {artifacts.root / 'runs'} yet: run `mfcli train`")
+    lines, first = [], None
+    for name in names:
+        record = artifacts.run(name).record()
+        evaluated = _evaluated(config, record)
+        if evaluated is None:
+            try:
+                evaluate(replace(config, run=(name,), all=False), progress)
+            except ArtifactError as error:
+                progress.warn(f"run '{name}': {error}")
+            evaluated = _evaluated(config, record)
+        part = None if evaluated is None else evaluated.inputs["part"]
+        first = first or part
+        lines.append(line(record, None if evaluated is None else evaluated.result, part not in (None, first)))
+    return Roster(config.part, lines)
+
+
+def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
+    """The run's evaluation, if it is there and says what is asked for."""
+    try:
+        evaluated = read_evaluation(record.stage.path / FILE)
+    except ArtifactError:
+        return None
+    ranking = evaluated.result["ranking"] or {"lists": []}
+    lists = (
+        {one["n"] for one in ranking["lists"]} if ranking.get("rank_by", config.rank_by) == config.rank_by else set()
+    )
+    fits = evaluated.inputs["model"] == record.fingerprint and evaluated.result["part"] == config.part
+    return evaluated if fits and lists >= {size for size in config.top if size} else None
 
 
 def _trial(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings) -> Trial:

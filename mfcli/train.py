@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.artifacts import DATA, STAGE_FILE, Artifacts, Draft, Stage
+from mfcli.atomic import atomic_file, to_json
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import TrainConfig
@@ -19,6 +20,7 @@ from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.measures import MEASURES
 from mfcli.models.model import FILE as MODEL
+from mfcli.models.run import TIMING
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
@@ -123,6 +125,8 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
             done = run.go(draft)
             if stage.exists():
                 progress.note(_replaced(stage))
+        with atomic_file(stage.path / TIMING) as file:
+            file.write(to_json({"seconds": run.seconds, "device": device}).encode())
     return done
 
 
@@ -200,7 +204,7 @@ class _Run:
     ) -> None:
         self.config, self.stage, self.inputs = config, stage, inputs
         self.device, self.progress = compute.device, progress
-        self.started = time.perf_counter()
+        self.started, self.earlier = time.perf_counter(), 0.0
         self.train = data.train
         self.solver = create(config, data, compute)
         self.fit = Fit(self.solver, config.patience, float(np.abs(self.train.ratings).max()))
@@ -216,10 +220,15 @@ class _Run:
         """Epochs that are done."""
         return len(self.fit.history)
 
+    @property
+    def seconds(self) -> float:
+        """What the run has taken until now, in earlier processes too."""
+        return self.earlier + time.perf_counter() - self.started
+
     def state(self) -> State:
         """What :meth:`load_state` needs."""
         made_from = {"config": self.config.recorded(), "inputs": self.inputs, "device": self.device.type}
-        return State.joined(run=State({}, made_from), fit=self.fit.state())
+        return State.joined(run=State({}, {**made_from, "seconds": self.seconds}), fit=self.fit.state())
 
     def load_state(self, state: State) -> None:
         """Go on from that state. Raises ArtifactError if it is of another kind of device."""
@@ -230,7 +239,7 @@ class _Run:
                 "of it: go on there, or train without --resume"
             )
         self.fit.load_state(state.part("fit"))
-        self.resumed_at = self.done
+        self.resumed_at, self.earlier = self.done, state.part("run").values.get("seconds", 0.0)
 
     def go(self, draft: Draft) -> Trained:
         """Run the epochs that are left and put the model into the draft."""

@@ -134,8 +134,12 @@ def train(config: TrainConfig, output: Output) -> None:
 def evaluate(config: EvaluateConfig, output: Output) -> None:
     """Show how good a run is, alone and beside another; with gates for cron and CI."""
     from mfcli.evaluate import evaluate as stage
+    from mfcli.evaluate import evaluate_all
     from mfcli.judging.gates import failure
 
+    if config.all:
+        output.show(evaluate_all(config, output.terminal), show.roster)
+        return
     done = stage(config, output.terminal)
     output.show(done, show.evaluated)
     failures = [failure(gate, done.part) for gate in done.gates if not gate.passed]

@@ -8,6 +8,7 @@ from mfcli.cli.progress import clock
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
     from mfcli.judging.results import Calibration, Evaluation, Ranking, Some
+    from mfcli.judging.roster import Roster
     from mfcli.models.bootstrap import Interval
     from mfcli.plot import Plotted
     from mfcli.prepare import PreparedSummary
@@ -162,6 +163,34 @@ def _ranking(found: "Ranking | None") -> str:
 
 def _figure(value: float) -> str:
     return f"{value:.4f}" if value < 10 else f"{value:,.1f}"
+
+
+def roster(done: "Roster") -> str:
+    sizes = sorted({size for one in done.runs for size in one.ndcg})
+    rows = [
+        (
+            *(f"{one.run}{' *' if one.others else ''}", one.solver, one.settings),
+            *(_number(one.rmse), _interval(one.rmse_interval), *(_number(one.ndcg.get(size)) for size in sizes)),
+            *("" if one.seconds is None else f"{one.seconds:,.1f}", _age(one.age)),
+        )
+        for one in done.runs
+    ]
+    header = ("run", "solver", "settings", "RMSE", "95 %", *(f"NDCG@{size}" for size in sizes), "seconds", "age")
+    text = table(f"{done.part} part", header, rows, numeric=range(3, len(header)))
+    others = any(one.others for one in done.runs)
+    return text + ("* judged by other ratings than the first: the two do not compare\n" if others else "")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def plotted(done: "Plotted") -> str:

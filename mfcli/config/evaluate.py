@@ -1,5 +1,6 @@
 """Options of ``mfcli evaluate``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -7,6 +8,7 @@ from mfcli.config.common import RANK_BY, Config, Part, RankBy
 from mfcli.errors import UsageError
 from mfcli.option import Opt
 
+GATES = "Gates: exit with 7 if one is not met"
 TOP = 10
 """Items of the lists of clicks, or of --min-ndcg, unless --top says otherwise."""
 
@@ -16,9 +18,7 @@ class EvaluateConfig(Config):
     """Options of ``mfcli evaluate``."""
 
     command: ClassVar[str] = "evaluate"
-    panels: ClassVar = {
-        "Gates: exit with 7 if one is not met": ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance")
-    }
+    panels: ClassVar = {GATES: ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance")}
 
     run: Annotated[tuple[str, ...], Opt("The run to evaluate.", is_name=True, shared=True, metavar="RUN")] = (
         "default",
@@ -49,6 +49,7 @@ class EvaluateConfig(Config):
             metavar="RUN|FILE",
         ),
     ] = None
+    all: Annotated[bool, Opt("A table of every run of the directory, in place of one run.", recorded=False)] = False
     max_rmse: Annotated[
         float | None,
         Opt("The RMSE may be this at the most.", range="[0, inf)", recorded=False, metavar="X"),
@@ -80,6 +81,8 @@ class EvaluateConfig(Config):
     ] = 0.002
 
     def check(self) -> None:
+        if self.all:
+            self._check_alone("--all", ("run", "against", *self.panels[GATES]))
         if len(self.run) != 1:
             raise UsageError("--run: one run is evaluated at a time")
         if self.against is not None and self.no_worse_than is not None and self.against != self.no_worse_than:
@@ -88,6 +91,13 @@ class EvaluateConfig(Config):
             raise UsageError("--tolerance goes with --no-worse-than")
         if self.min_ndcg is not None and self.top and not self.top[0]:
             raise UsageError("--min-ndcg needs lists: --top 0 makes none")
+
+    def _check_alone(self, flag: str, names: Sequence[str]) -> None:
+        """Raise UsageError if one of these options is given beside that flag."""
+        for name in names:
+            option = self.option(name)
+            if getattr(self, name) != option.default:
+                raise UsageError(f"{flag} and {option.flag} exclude each other")
 
     @property
     def one_run(self) -> str:

@@ -1,0 +1,116 @@
+"""Every run of an artifact directory in a line each."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mfcli.artifacts import STAGE_FILE, Artifacts, Record
+from mfcli.config.train import TrainConfig
+from mfcli.errors import UsageError
+from mfcli.models.bootstrap import Interval
+from mfcli.models.run import TIMING
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run, and how good it is.
+
+    Attributes:
+        run: its name.
+        solver: that fitted it.
+        settings: its options that are not at their defaults, in short.
+        ratings: how many it is judged by; None, as the next are, if nothing is held out.
+        rmse, rmse_interval: None of clicks too.
+        ndcg: length of its lists -> NDCG, where an evaluation had lists.
+        others: whether it is judged by other ratings than the first run of the table, so that the two do not compare.
+        seconds: that training took; None if that is not known.
+        age: seconds since it was trained.
+    """
+
+    run: str
+    solver: str
+    settings: str
+    ratings: int | None
+    rmse: float | None
+    rmse_interval: Interval | None
+    ndcg: dict[int, float]
+    others: bool
+    seconds: float | None
+    age: float
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The result of ``evaluate --all``.
+
+    Attributes:
+        part: of the ratings that the runs are judged by.
+        runs: the finished ones, the latest last.
+    """
+
+    part: str
+    runs: list[Line]
+
+
+def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Line:
+    """The line of a run.
+
+    Args:
+        record: of the run.
+        evaluation: what its evaluation.json holds, or None if nothing is held out.
+        others: as :class:`Line` has it.
+    """
+    evaluation = evaluation or {}
+    ranking, interval = evaluation.get("ranking"), evaluation.get("rmse_interval")
+    return Line(
+        run=record.stage.path.name,
+        solver=str(record.config["solver"]),
+        settings=in_short(record.config),
+        ratings=evaluation.get("ratings"),
+        rmse=evaluation.get("rmse"),
+        rmse_interval=None if interval is None else (interval[0], interval[1]),
+        ndcg={one["n"]: one["run"]["NDCG"] for one in ranking["lists"]} if ranking else {},
+        others=others,
+        seconds=_seconds(record),
+        age=time.time() - trained_at(record),
+    )
+
+
+def trained_at(record: Record) -> float:
+    """When the run was trained, in seconds since 1970."""
+    return (record.stage.path / STAGE_FILE).stat().st_mtime
+
+
+def finished(artifacts: Artifacts) -> list[str]:
+    """Names of the runs that are finished, the latest last."""
+    files = [path for path in (artifacts.root / "runs").glob(f"*/{STAGE_FILE}") if not path.parent.name.startswith(".")]
+    return [path.parent.name for path in sorted(files, key=lambda path: (path.stat().st_mtime, path))]
+
+
+def in_short(recorded: dict[str, Any]) -> str:
+    """The options of a run that are not at their defaults: ``factors 8, l2 1.5``."""
+    try:
+        config = TrainConfig.from_mapping(recorded)
+    except UsageError:  # made by a version of mfcli that has other options
+        return "?"
+    defaults = config.defaults()
+    changed = {
+        option.name.replace("_", "-"): getattr(config, option.name)
+        for option in config.options()
+        if option.name in recorded and option.name != "solver" and getattr(config, option.name) != defaults[option.name]
+    }
+    return ", ".join(f"{name} {_text(value)}" for name, value in changed.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def _seconds(record: Record) -> float | None:
+    try:
+        return float(json.loads((record.stage.path / TIMING).read_bytes())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):  # a run of an earlier mfcli
+        return None

@@ -1,0 +1,84 @@
+"""``evaluate --all``: every run in a line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mfcli.config.evaluate import EvaluateConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.train import TrainConfig
+from mfcli.errors import UsageError
+from mfcli.evaluate import evaluate, evaluate_all
+from mfcli.judging.roster import in_short
+from mfcli.prepare import prepare
+from mfcli.train import train
+from tests.conftest import Runner
+
+
+def test_every_run_has_a_line_and_is_evaluated_if_it_was_not(artifacts: Path, mfcli: Runner) -> None:
+    train(TrainConfig(dir=artifacts, run="als", solver="als", factors=3, l2=1.5, epochs=2))
+    evaluate(EvaluateConfig(dir=artifacts, run=("als",), top=(3,)))
+    written = artifacts / "runs/als/evaluation.json"
+    before = written.read_bytes()
+    told = json.loads(mfcli("evaluate", "--all", "--json").stdout)["runs"]
+    assert [(one["run"], one["solver"], one["settings"]) for one in told] == [
+        ("default", "adam", "factors 4, epochs 4"),
+        ("als", "als", "factors 3, epochs 2, l2 1.5"),
+    ]
+    assert written.read_bytes() == before
+    assert [one["rmse"] for one in told] == [
+        json.loads((artifacts / f"runs/{run}/evaluation.json").read_text())["rmse"] for run in ("default", "als")
+    ]
+    assert all(one["rmse_interval"][0] < one["rmse"] < one["rmse_interval"][1] for one in told)
+    assert [list(one["ndcg"]) for one in told] == [[], ["3"]]
+    assert all(0 < one["seconds"] < 60 and one["age"] >= 0 for one in told)
+    text = mfcli("evaluate", "--all", "--top", "3").stdout
+    assert text.splitlines()[1].split() == ["run", "solver", "settings", "RMSE", "95", "%", "NDCG@3", "seconds", "age"]
+    assert mfcli("evaluate", "--all", "-d", "nowhere").returncode == 3
+
+
+def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_figure(artifacts: Path, mfcli: Runner) -> None:
+    prepare(PrepareConfig(dir=artifacts, split="latest"))
+    train(TrainConfig(dir=artifacts, run="latest", solver="als", epochs=1))
+    prepare(PrepareConfig(dir=artifacts, split="none"))
+    train(TrainConfig(dir=artifacts, run="all", solver="als", epochs=1))
+    done = mfcli("evaluate", "--all")
+    assert "warning: run 'all': nothing is held out" in done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()[3:]]
+    assert [line[:2] for line in lines] == [["default", "adam"], ["latest", "*"], ["all", "als"], ["*", "judged"]]
+    runs = evaluate_all(EvaluateConfig(dir=artifacts)).runs
+    assert [(one.ratings is None, one.others) for one in runs] == [(False, False), (False, True), (True, False)]
+
+
+def test_seconds_add_up_over_the_processes_of_a_run(
+    artifacts: Path, mfcli: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfcli import train as module
+
+    class Stop(Exception):
+        pass
+
+    saved = module._Run._save
+
+    def stop(self: module._Run) -> None:
+        self.earlier += 1000
+        saved(self)
+        raise Stop
+
+    monkeypatch.setattr(module, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(module._Run, "_save", stop)
+    with pytest.raises(Stop):
+        train(TrainConfig(dir=artifacts, run="cut", epochs=2, factors=2))
+    monkeypatch.setattr(module._Run, "_save", saved)
+    train(TrainConfig(dir=artifacts, run="cut", resume=True))
+    assert 1000 < json.loads((artifacts / "runs/cut/timing.json").read_text())["seconds"] < 1060
+
+
+def test_settings_in_short() -> None:
+    assert in_short(TrainConfig(solver="gibbs", side=("users", "items"), biases=False).recorded()) == (
+        "side users+items, biases false"
+    )
+    assert in_short({"epochs": 3, "gone": True}) == "?"
+    with pytest.raises(UsageError, match="--all and --max-rmse exclude each other"):
+        EvaluateConfig(all=True, max_rmse=1.0)
