@@ -7,6 +7,7 @@
     ├── DownloadError    5  the network, a checksum or an archive
     ├── DivergedError    6  training left the finite numbers
     ├── GateError        7  the model is worse than the bound that the user set
+    ├── PeerError        8  another of several processes that train together has ended
     └── ClosedPipe     141  nobody reads standard output any more
 
     Stopped        130/143  Ctrl-C or SIGTERM
@@ -50,6 +51,10 @@ class GateError(MfcliError):
     exit_code = 7
 
 
+class PeerError(MfcliError):
+    exit_code = 8
+
+
 class ClosedPipe(MfcliError):
     """Whoever read our standard output has gone (``| head``)."""
 
@@ -72,6 +77,12 @@ class StoppedAtOnce(BaseException):
         self.exit_code = 128 + signum
 
 
+def error_of(code: int, message: str) -> MfcliError | Stopped:
+    """The error of that exit code, as another process met it."""
+    kinds = [kind for kind in MfcliError.__subclasses__() if kind.exit_code == code]
+    return kinds[0](message) if kinds else Stopped(code - 128, message)
+
+
 EXIT_CODES: dict[int, str] = {
     0: "ok",
     1: "a bug in mfcli (with a traceback)",
@@ -81,6 +92,7 @@ EXIT_CODES: dict[int, str] = {
     5: "download, checksum or archive",
     6: "training diverged",
     7: "quality gate not met",
+    8: "another process of the run has ended (torchrun)",
     130: "Ctrl-C",
     141: "closed pipe",
     143: "SIGTERM",

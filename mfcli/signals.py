@@ -6,28 +6,39 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from mfcli.errors import Stopped, StoppedAtOnce
+from mfcli.ranks import place
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _raised: list[int] = []
 """Signals that have raised Stopped. The exception can be lost, as in C code that clears errors; SafePoints, which begin
 later, then find the signal here."""
+_marked: list[int] = []
+"""Signals that have left a mark at SafePoints."""
+
+
+def _repeated() -> bool:
+    """Whether a signal is the first one again: torchrun sends its processes what the terminal has sent them already."""
+    return place().world > 1 and bool(_raised or _marked)
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
-    _raised.append(signum)
-    raise Stopped(signum)
+    if not _repeated():
+        _raised.append(signum)
+        raise Stopped(signum)
 
 
 def raise_on_stop() -> None:
     """From now on SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
     _raised.clear()
+    _marked.clear()
     for signum in STOPPING:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup and background jobs of a shell ignore SIGINT
             signal.signal(signum, _raise)
 
 
 class SafePoints:
-    """Within this block the first signal only leaves a mark, and :meth:`check` raises; a second one raises at once.
+    """Within this block the first signal only leaves a mark, and :meth:`check` raises; a second one raises at once
+    (of several processes it counts for nothing: torchrun ends by itself those that do not stop in time).
 
     A signal whose Stopped was lost before the block counts as the first. Outside the main thread, where Python handles
     no signals, nothing happens.
@@ -38,9 +49,12 @@ class SafePoints:
         self.before: dict[int, Any] = {}
 
     def _mark(self, signum: int, frame: FrameType | None) -> None:
+        if _repeated():
+            return
         if self.signum is not None:
             raise StoppedAtOnce(signum)
         self.signum = signum
+        _marked.append(signum)
 
     def check(self) -> None:
         """Raise Stopped if a signal has come."""

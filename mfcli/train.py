@@ -1,12 +1,11 @@
 """``mfcli train``: fit a factor model to the training part, and learn the exposure from it."""
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mfcli.artifacts import DATA, STAGE_FILE, Artifacts, Draft, Stage
 from mfcli.atomic import atomic_file, to_json
@@ -15,7 +14,7 @@ from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
-from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.measures import MEASURES
@@ -24,9 +23,10 @@ from mfcli.models.run import TIMING
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
-from mfcli.solvers.compute import Compute, pick_device, torch_threads
+from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.create import check_fits, create
 from mfcli.solvers.fit import Fit
+from mfcli.solvers.group import joined
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 
@@ -93,40 +93,58 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Trained:
         UsageError: there is no such device, the solver does not learn from such data, or an option is not that of the
             run that is to go on.
     """
-    progress = progress or Progress()
-    compute = _compute(config)
+    with joined() as compute:
+        return _train(config, progress or Progress(), compute)
+
+
+def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained:
+    """The same in this one of the processes that do it together. Rank 0 alone locks and writes."""
     artifacts = Artifacts(config.dir)
     stage = artifacts.run(config.run)
     path = stage.path / CHECKPOINT
-    with stage.lock(config.lock_timeout):
-        prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record)))
+    compute = compute.on(config.device, config.threads)
+    with contextlib.ExitStack() as stack:
+        with compute.together():
+            if compute.first:
+                stack.enter_context(stage.lock(config.lock_timeout))
+        with compute.together():
+            prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record)))
         inputs, begun = {"data": prepared.fingerprint}, None
+        _check_alike(config, inputs, compute)
+        there = compute.told(path.exists())
         if not config.resume:
-            if path.exists():
+            if there:
                 progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
-        elif path.exists():
-            begun = _begun(path, config, inputs)
+        elif there:
+            with compute.together():
+                begun = _begun(path, config, inputs)
             config = config.again(begun.part("run").values["config"])
-            compute = _compute(config)
+            compute = compute.on(config.device, config.threads)
         else:
-            finished = _finished(config, stage, inputs)
+            with compute.together():
+                finished = _finished(config, stage, inputs)
             if finished is not None:
                 progress.note(f"nothing to resume: run '{config.run}' is finished")
                 return finished
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             config = replace(config, resume=False)
         check_fits(config.solver, prepared.feedback, data.train)
-        device = str(compute.device)
-        with stage.replace(config, inputs, device=device, libraries=("torch",)) as draft, torch_threads(compute.cores):
-            prepared.record.copy_to(draft.path / DATA)  # before training, in which other data may be prepared
+        with contextlib.ExitStack() as drafting, torch_threads(compute.cores):
+            draft: Draft | None = None
+            with compute.together():
+                if compute.first:
+                    replacing = stage.replace(config, inputs, device=str(compute.device), libraries=("torch",))
+                    draft = drafting.enter_context(replacing)
+                    prepared.record.copy_to(draft.path / DATA)  # before training, in which other data may be prepared
             run = _Run(config, stage, data, inputs, compute, progress)
             if begun is not None:
                 run.load_state(begun)
             done = run.go(draft)
             if stage.exists():
                 progress.note(_replaced(stage))
-        with atomic_file(stage.path / TIMING) as file:
-            file.write(to_json({"seconds": run.seconds, "device": device}).encode())
+        if compute.first:
+            with atomic_file(stage.path / TIMING) as file:
+                file.write(to_json({"seconds": run.seconds, "device": str(compute.device)}).encode())
     return done
 
 
@@ -145,8 +163,14 @@ def _replaced(stage: Stage) -> str:
     return f"this replaces the run of {made}: {record.config['solver']}, {how}"
 
 
-def _compute(config: TrainConfig) -> Compute:
-    return Compute(pick_device(config.device), config.threads)
+def _check_alike(config: TrainConfig, inputs: dict[str, str], compute: Compute) -> None:
+    """Raise UsageError or ArtifactError unless all processes have the same options and the same data."""
+    options, data = compute.told([config.recorded(), inputs])
+    with compute.together():
+        if json.loads(json.dumps(config.recorded())) != options:
+            raise UsageError("the processes have not all the same options: look for MFCLI_* variables on each machine")
+        if data != inputs:
+            raise ArtifactError("the processes have not read the same data: was another mfcli preparing? Train again")
 
 
 def _read(prepared: Prepared) -> tuple[Prepared, TrainingData]:
@@ -203,11 +227,11 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.config, self.stage, self.inputs = config, stage, inputs
-        self.device, self.progress = compute.device, progress
+        self.compute, self.device, self.progress = compute, compute.device, progress
         self.started, self.earlier = time.perf_counter(), 0.0
         self.train = data.train
         self.solver = create(config, data, compute)
-        self.fit = Fit(self.solver, config.patience, float(np.abs(self.train.ratings).max()))
+        self.fit = Fit(self.solver, config.patience, self.train.summary.largest)
         self.resumed_at = 0
         self.saved = float("-inf")
 
@@ -241,8 +265,8 @@ class _Run:
         self.fit.load_state(state.part("fit"))
         self.resumed_at, self.earlier = self.done, state.part("run").values.get("seconds", 0.0)
 
-    def go(self, draft: Draft) -> Trained:
-        """Run the epochs that are left and put the model into the draft."""
+    def go(self, draft: Draft | None) -> Trained:
+        """Run the epochs that are left and put the model into the draft, which rank 0 has."""
         method, begun = self.solver.method, (self.solver.epochs, self.resumed_at)
         with (
             SafePoints() as signals,
@@ -257,8 +281,12 @@ class _Run:
                     f"stopped in {method.epoch_name} {self.done + 1}; "
                     f"`{self.stage.command} --resume` goes on from there",
                 ) from None
+            except PeerError as error:
+                saved = f"`{self.stage.command} --resume` goes on from the last checkpoint"
+                raise PeerError(f"{error}; {saved}" if self.saved > 0 or self.resumed_at else str(error)) from None
             except DivergedError:
-                self.checkpoint.unlink(missing_ok=True)  # from there it would only diverge again
+                if self.compute.first:
+                    self.checkpoint.unlink(missing_ok=True)  # from there it would only diverge again
                 raise
             seconds = time.perf_counter() - self.started
         return self._finish(draft, seconds)
@@ -269,9 +297,10 @@ class _Run:
             signals.check()
 
         begin = time.perf_counter()
-        while not self.fit.finished:
+        while not self.compute.told(self.fit.finished):
             before = time.perf_counter()
-            epoch = self.fit.run_epoch(tick)
+            with self.compute.together():
+                epoch = self.fit.run_epoch(tick)
             now = time.perf_counter()
             begun, left = self.done - self.resumed_at, self.solver.epochs - self.done
             bars.epoch(
@@ -285,24 +314,47 @@ class _Run:
                     seconds_left=(now - begin) / begun * left,
                 )
             )
-            if not self.fit.finished and now - self.saved >= SAVE_EVERY:
+            if self.compute.told(not self.fit.finished and now - self.saved >= SAVE_EVERY):
                 self._save()
-            signals.check()
+            with self.compute.together():
+                signals.check()
 
     def _save(self) -> None:
+        """Write the checkpoint. No process goes on before it is there."""
         self.saved = time.perf_counter()
-        state = self.state()
-        Checkpoint(state.arrays, state.values).save(self.checkpoint)
+        with self.compute.together():
+            if self.compute.first:
+                state = self.state()
+                Checkpoint(state.arrays, state.values).save(self.checkpoint)
 
     def _exposure(self) -> tuple[Exposure, float]:
         """The exposure, and the seconds that learning it took."""
         self.progress.note("learning exposure: who is likely to meet what")
         begin = time.perf_counter()
-        exposure = learn(self.train)
+        exposure = learn(self.train.whole())
         return exposure, time.perf_counter() - begin
 
-    def _finish(self, draft: Draft, seconds: float) -> Trained:
+    def _finish(self, draft: Draft | None, seconds: float) -> Trained:
         self._save()  # the epochs are not lost if the exposure is not waited for
+        written: tuple[dict[str, Any], float] | None = None
+        with self.compute.together():
+            if draft is not None:
+                written = self._written(draft)
+        results, exposure_seconds = self.compute.told(written)
+        run = self.done - self.resumed_at
+        return Trained(
+            run=self.config.run,
+            path=self.stage.path / MODEL,
+            device=str(self.device),
+            ratings_per_second=run * len(self.train) / seconds if run else None,
+            seconds=seconds,
+            exposure_seconds=exposure_seconds,
+            resumed_at=self.resumed_at,
+            **results,
+        )
+
+    def _written(self, draft: Draft) -> tuple[dict[str, Any], float]:
+        """Write the model and what belongs to it; its results, and the seconds that the exposure took."""
         exposure, exposure_seconds = self._exposure()
         model, epoch = self.fit.kept()
         results = {
@@ -322,14 +374,4 @@ class _Run:
         with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.fit.history)
         draft.results.update(results)
-        run = self.done - self.resumed_at
-        return Trained(
-            run=self.config.run,
-            path=self.stage.path / MODEL,
-            device=str(self.device),
-            ratings_per_second=run * len(self.train) / seconds if run else None,
-            seconds=seconds,
-            exposure_seconds=exposure_seconds,
-            resumed_at=self.resumed_at,
-            **results,
-        )
+        return results, exposure_seconds

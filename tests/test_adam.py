@@ -34,7 +34,7 @@ def a_hundred_ratings() -> Ratings:
 
 def a_loader(batch: int, seed: int = 1) -> DataLoader[tuple[torch.Tensor, ...]]:
     data = RatingsDataset(a_hundred_ratings(), CPU.device)
-    return DataLoader(data, sampler=ShuffledBatches(len(data), batch, seed, CPU.device), batch_size=None)
+    return DataLoader(data, sampler=ShuffledBatches(len(data), batch, seed, CPU), batch_size=None)
 
 
 def test_an_index_or_a_tensor_of_indices_fetches_users_items_and_ratings() -> None:
@@ -76,7 +76,7 @@ def test_an_epoch_has_every_rating_once_in_an_order_of_its_own() -> None:
 
 
 def test_the_order_of_an_epoch_can_be_gone_on_with_at_any_batch() -> None:
-    batches = ShuffledBatches(100, 7, seed=1, device=CPU.device)
+    batches = ShuffledBatches(100, 7, seed=1, compute=CPU)
     whole = [b.tolist() for b in batches]
     batches.first = 5
     assert [b.tolist() for b in batches] == whole[5:]

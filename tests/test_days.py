@@ -13,7 +13,7 @@ from mfcli.errors import UsageError
 from mfcli.models.days import SECONDS, DayEffects, find, keys
 from mfcli.models.metrics import coverage, rmse
 from mfcli.models.model import FactorModel
-from mfcli.solvers.blocks import cut_sides, spread
+from mfcli.solvers.blocks import cut_sides, less, spread
 from mfcli.solvers.days import Days
 from mfcli.solvers.gibbs import Gibbs
 from tests.planted import CPU, full_matrix, quietly, some_of
@@ -52,7 +52,7 @@ def test_users_days_are_told_apart_and_found_again() -> None:
 
 
 def test_values_are_spread_over_the_slots_of_their_ratings() -> None:
-    blocks = cut_sides(TRAIN, 3, 0.0, CPU.device)
+    blocks = cut_sides(TRAIN, 3, less(0.0), CPU)
     for rows, side in ((TRAIN.users, blocks.users), (TRAIN.items, blocks.items)):
         for block, found in zip(side.blocks, spread(TRAIN.ratings, rows, side, 0), strict=True):
             np.testing.assert_array_equal(found, block.ratings)
@@ -62,7 +62,7 @@ def test_values_are_spread_over_the_slots_of_their_ratings() -> None:
 def test_effects_are_drawn_from_their_conditional_distribution(biased: bool) -> None:
     train, _ = some_of(TRAIN, 0.1)
     assert train.timestamps is not None
-    days = Days(train, cut_sides(train, 3, 3.0, CPU.device), biased, CPU)
+    days = Days(train, cut_sides(train, 3, less(3.0), CPU), biased, CPU)
     generator, d = torch.Generator().manual_seed(0), 2 + biased
     users, items = torch.randn(80, d, generator=generator), torch.randn(60, d, generator=generator)
     weights = Sides(torch.rand(80, generator=generator) + 0.5, torch.rand(60, generator=generator) + 0.5)

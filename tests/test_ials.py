@@ -13,7 +13,7 @@ from mfcli.models.clicks import confidences
 from mfcli.models.fold_in import fold_in
 from mfcli.solvers import gathering
 from mfcli.solvers.blocks import SHORT
-from mfcli.solvers.ials import Ials, validation_ndcg
+from mfcli.solvers.ials import Ials, validation_judge
 from tests.plain import implicit_als
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
@@ -143,7 +143,9 @@ def test_validation_is_the_ndcg_of_lists_without_the_training_clicks() -> None:
         best, wanted = np.argsort(-scores)[:10], validation.items[validation.users == user]
         gains = np.isin(best, wanted) / np.log2(np.arange(10) + 2)
         found.append(gains.sum() / (1 / np.log2(np.arange(min(10, len(wanted))) + 2)).sum())
-    ndcg = validation_ndcg(model, TrainingData(train, validation), seed=1)
+    judge = validation_judge(TrainingData(train, validation), 1, CPU)
+    assert judge is not None
+    ndcg = judge.figures(model, [10])[10]["NDCG"]
     assert ndcg == pytest.approx(np.mean(found))
     assert ndcg > 0.3
-    assert validation_ndcg(model, TrainingData(train), seed=1) is None
+    assert validation_judge(TrainingData(train), 1, CPU) is None

@@ -10,7 +10,7 @@ import mfcli
 
 ROOT = Path(mfcli.__file__).parent
 LAYERS = (
-    {"errors"},
+    {"errors", "ranks"},
     {"option", "progress", "signals", "atomic", "terminal"},
     {"config"},
     {"artifacts", "checkpoint"},

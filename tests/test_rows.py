@@ -8,11 +8,11 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.ratings import Float32s, Ratings, Sides
 from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick
-from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
+from mfcli.solvers.blocks import SHORT, Blocks, cut_sides, less
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
 from mfcli.solvers.rows import DiagonalPrior, Prior, Solutions, cholesky, normal_equations
@@ -20,7 +20,7 @@ from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
 
 def cut_by_user(ratings: Ratings, mean: float = 0.0, dimensions: int = 3) -> Blocks:
-    return cut_sides(ratings, dimensions, mean, CPU.device).users
+    return cut_sides(ratings, dimensions, less(mean), CPU).users
 
 
 def solve_all(
@@ -254,12 +254,15 @@ def test_a_tick_that_raises_after_the_first_block_is_the_last_tick() -> None:
 def test_each_rating_can_have_a_weight_of_its_own(biased: bool, by_items: bool) -> None:
     """A rating that weighs 2 counts twice, beside the weights of the items, in rows short and long and cut in parts."""
     ratings = some_of(full_matrix(40, 30, 3, 0.2), 0.4)[0]
-    own = np.random.default_rng(0).integers(1, 4, len(ratings))
-    repeated = ratings.take(np.repeat(np.arange(len(ratings)), own))
+
+    def own(ratings: Float32s) -> Float32s:
+        return 1 + np.floor(np.abs(ratings) * 997 % 3)
+
+    repeated = ratings.take(np.repeat(np.arange(len(ratings)), own(ratings.ratings).astype(int)))
     items = torch.randn(30, 20, generator=torch.Generator().manual_seed(0))
     of_items = torch.rand(30, generator=torch.Generator().manual_seed(1)) + 0.5 if by_items else None
     prior = Prior(torch.eye(20), torch.zeros(20), covariance=torch.eye(20))
-    weighted = cut_sides(ratings, 20, 3.0, CPU.device, own.astype(np.float32)).users
+    weighted = cut_sides(ratings, 20, less(3.0), CPU, own).users
     once = solve_all(weighted, items, prior, biased=biased, weights=of_items)[0]
     twice = solve_all(cut_by_user(repeated, 3.0, 20), items, prior, biased=biased, weights=of_items)[0]
     torch.testing.assert_close(once.rows, twice.rows, rtol=1e-3, atol=1e-3)
@@ -268,12 +271,11 @@ def test_each_rating_can_have_a_weight_of_its_own(biased: bool, by_items: bool) 
 
 def test_weights_of_ratings_are_none_of_the_residuals_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ratings = some_of(full_matrix(12, 20, 3, 0.2), 0.6)[0]
-    own = np.random.default_rng(0).uniform(0.5, 3, len(ratings)).astype(np.float32)
     items = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     found = []
     for longest in (2**17, 40):
         monkeypatch.setitem(gathering.LONGEST, "cpu", longest)
-        blocks = cut_sides(ratings, 4, 3.0, CPU.device, own).users
+        blocks = cut_sides(ratings, 4, less(3.0), CPU, lambda ratings: np.abs(ratings) % 3 + 0.5).users
         solutions, squared_errors = solve_all(blocks, items, Prior(torch.eye(4), torch.zeros(4)))
         predicted = (solutions.rows[ratings.users] * items[ratings.items]).sum(1)
         errors = (torch.from_numpy(ratings.ratings) - 3.0 - predicted).square()

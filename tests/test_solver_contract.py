@@ -17,6 +17,7 @@ from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Solver, State
+from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create
 from tests.planted import CPU, full_matrix, planted_biases_and_factors, quietly, random_features, ratings_of, some_of
 
@@ -42,8 +43,8 @@ every_solver = pytest.mark.parametrize("name", OPTIONS)
 of_ratings = pytest.mark.parametrize("name", TUNED)
 
 
-def built(name: str, data: TrainingData = DATA, **options: Any) -> Solver:
-    return create(TrainConfig(solver=name, **{"factors": 3} | OPTIONS[name] | options), data, CPU)  # type: ignore[arg-type]
+def built(name: str, data: TrainingData = DATA, compute: Compute = CPU, **options: Any) -> Solver:
+    return create(TrainConfig(solver=name, **{"factors": 3} | OPTIONS[name] | options), data, compute)  # type: ignore[arg-type]
 
 
 def run(solver: Solver) -> list[Epoch]:

@@ -19,6 +19,7 @@ from mfcli.cli.settings import read_settings, settings, settings_toml
 from mfcli.config.common import EVERY_COMMAND, Config
 from mfcli.errors import UsageError
 from mfcli.option import Option, meant
+from mfcli.ranks import place
 
 Body = Callable[[Any, Output], None]
 OTHER_VARIABLES = ("MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET")
@@ -58,13 +59,15 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
     def decorate(body: Body) -> Callable[..., None]:
         @functools.wraps(body)
         def command(ctx: typer.Context, **given: Any) -> None:
-            output = Output(given["json"], given["quiet"], Terminal(given["quiet"]))
+            first = _first_of_several(kind)
+            quiet = given["quiet"] or not first
+            output = Output(given["json"] and first, quiet, Terminal(quiet))
             from_file = read_settings(given["config"], kind) if given["config"] else {}
             config = kind.from_mapping(from_file | _given(ctx, kind))
             _warn_of_unknown_variables(output.terminal)
-            if given["print_config"]:
+            if given["print_config"] and first:
                 sys.stdout.write(json_text(settings(config)) if output.json else settings_toml(config))
-            else:
+            elif not given["print_config"]:
                 body(config, output)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
@@ -80,6 +83,14 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
         return command
 
     return decorate
+
+
+def _first_of_several(kind: type[Config]) -> bool:
+    """Whether this process may say what comes out: it is alone, or the first. Raises UsageError."""
+    here = place()
+    if here.world > 1 and not kind.for_several:
+        raise UsageError(f"{kind.command} is for one process: run it without torchrun")
+    return here.rank == 0
 
 
 def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:

@@ -10,6 +10,7 @@ import typer
 
 from mfcli.cli.progress import Terminal
 from mfcli.errors import ArtifactError, ClosedPipe, MfcliError, Stopped, StoppedAtOnce, UsageError
+from mfcli.ranks import speaks
 from mfcli.signals import raise_on_stop
 
 CTRL_C = 130
@@ -22,7 +23,6 @@ def exit_code(command: Callable[[], object]) -> int:
         command: the app, not in standalone mode: it returns a code or nothing, and raises its errors.
     """
     _open_streams()
-    terminal = Terminal()
     try:
         raise_on_stop()
         with _standard_output():
@@ -31,21 +31,24 @@ def exit_code(command: Callable[[], object]) -> int:
     except ClosedPipe as error:
         return error.exit_code
     except (MfcliError, Stopped, StoppedAtOnce) as error:
-        terminal.error(str(error))
-        return error.exit_code
+        return _told(str(error), error.exit_code)
     except typer.TyperException as error:
-        terminal.error(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)")
-        return UsageError.exit_code
+        return _told(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)", UsageError.exit_code)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        terminal.error("stopped")
-        return CTRL_C
+        return _told("stopped", CTRL_C)
     except OSError as error:
         reason = error.strerror or error
         changed = f"{error.filename}: {reason}: nothing was changed"
-        terminal.error(changed if error.filename else f"standard output: {reason}")
-        return ArtifactError.exit_code
+        return _told(changed if error.filename else f"standard output: {reason}", ArtifactError.exit_code)
+
+
+def _told(text: str, code: int) -> int:
+    """The exit code, after the one line of the error, unless another process of several has told it."""
+    if speaks():
+        Terminal().error(text)
+    return code
 
 
 def _open_streams() -> None:

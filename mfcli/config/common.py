@@ -25,6 +25,8 @@ class Config(Options):
     """What every stage has: where the artifacts are and how long to wait for their lock."""
 
     panels: ClassVar = {EVERY_COMMAND: ("dir",), SELDOM: ("lock_timeout",)}
+    for_several: ClassVar[bool] = False
+    """Whether several processes, which torchrun starts, can share the work."""
 
     dir: Annotated[
         Path,

@@ -22,6 +22,7 @@ class TrainConfig(Config):
 
     command: ClassVar[str] = "train"
     decider: ClassVar[str] = "solver"
+    for_several: ClassVar[bool] = True
     panels: ClassVar = {
         "How it fits": (
             *("biases", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),

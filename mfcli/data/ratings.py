@@ -1,6 +1,9 @@
 """Ratings in memory: who rated what how, and when."""
 
+import functools
 import hashlib
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -66,6 +69,47 @@ class Parts(NamedTuple, Generic[T]):
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What is known of ratings as a whole.
+
+    Attributes:
+        mean, variance, minimum, maximum: of the ratings.
+    """
+
+    mean: float
+    variance: float
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def of(cls, ratings: Float32s) -> "Summary":
+        """That of (n,) ratings, at least one."""
+        mean, variance = float(ratings.mean(dtype=np.float64)), float(ratings.var(dtype=np.float64))
+        return cls(mean, variance, float(ratings.min()), float(ratings.max()))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation."""
+        return math.sqrt(self.variance)
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute value."""
+        return max(abs(self.minimum), abs(self.maximum))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all ratings are the same."""
+        return self.minimum == self.maximum
+
+    def divided(self, scale: float) -> "Summary":
+        """That of the ratings divided by a power of two."""
+        return Summary(
+            self.mean / scale, self.variance / scale**2, *(bound / scale for bound in (self.minimum, self.maximum))
+        )
+
+
+@dataclass(frozen=True)
 class Ratings:
     """n ratings of dense users and items.
 
@@ -108,6 +152,38 @@ class Ratings:
         columns = (self.users.astype("<i4"), self.items.astype("<i4"), self.ratings.astype("<f4"))
         return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
 
+    @functools.cached_property
+    def summary(self) -> Summary:
+        """What is known of them as a whole."""
+        return Summary.of(self.ratings)
+
+    def median(self) -> float:
+        """Of the ratings."""
+        return float(np.median(self.ratings))
+
+    @property
+    def counts(self) -> "Sides[Int32s]":
+        """Ratings of every user and of every item."""
+        return Sides(self.user_counts(), self.item_counts())
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known when they were given."""
+        return self.timestamps is not None
+
+    @property
+    def mine(self) -> "Sides[Ratings]":
+        """Those of the rows that are this process's own: all."""
+        return Sides(self, self)
+
+    def whole(self) -> "Ratings":
+        """All of them."""
+        return self
+
+    def divided(self, scale: float) -> "Ratings":
+        """The same with every rating divided by a power of two."""
+        return replace(self, ratings=self.ratings / np.float32(scale))
+
     def user_counts(self) -> Int32s:
         """(n_users,) int32: ratings of each user."""
         return np.bincount(self.users, minlength=self.n_users).astype(np.int32)
@@ -139,16 +215,87 @@ class Ratings:
         return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
 
 
+Chosen = Callable[[Ratings, int], Sides[npt.NDArray[np.bool_]]]
+"""Says which ratings a process wants for its own users, and which for its own items: of some ratings, the first of
+which is the training part's of that number, two masks."""
+
+
+@dataclass(frozen=True)
+class SharedRatings:
+    """The training part as one of several processes has it: what is known of all of it, and the ratings of its own.
+
+    It stands in for the :class:`Ratings`.
+
+    Attributes:
+        summary: of all ratings.
+        typical: their median.
+        counts: (n_users,) and (n_items,) int32 ratings of each user and item, of all.
+        mine: the ratings of this process's users, and of its items, in the order in which the whole has them.
+        whole: reads all of them.
+    """
+
+    summary: Summary
+    typical: float
+    counts: Sides[Int32s]
+    mine: Sides[Ratings]
+    whole: Callable[[], Ratings]
+
+    @classmethod
+    def of(cls, ratings: Ratings, chosen: Chosen) -> "SharedRatings":
+        """From all ratings, what one process is to have."""
+        mine = Sides(*(ratings.take(mask) for mask in chosen(ratings, 0)))
+        return cls(ratings.summary, ratings.median(), ratings.counts, mine, lambda: ratings)
+
+    @property
+    def n_users(self) -> int:
+        return len(self.counts.users)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.counts.items)
+
+    @property
+    def timed(self) -> bool:
+        """As :class:`Ratings` has it."""
+        return self.mine.users.timed
+
+    def __len__(self) -> int:
+        return int(self.counts.users.sum(dtype=np.int64))
+
+    def median(self) -> float:
+        """As :class:`Ratings` has it."""
+        return self.typical
+
+    def user_counts(self) -> Int32s:
+        """As :class:`Ratings` has it."""
+        return self.counts.users
+
+    def item_counts(self) -> Int32s:
+        """As :class:`Ratings` has it."""
+        return self.counts.items
+
+    def divided(self, scale: float) -> "SharedRatings":
+        """As :class:`Ratings` has it."""
+        mine, whole = Sides(*(ratings.divided(scale) for ratings in self.mine)), self.whole
+        summary, typical = self.summary.divided(scale), self.typical / scale
+        return SharedRatings(summary, typical, self.counts, mine, lambda: whole().divided(scale))
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a solver is built from.
 
     Attributes:
-        train: the ratings to learn from.
+        train: the ratings to learn from: all, or a process's own.
         validation: those by which an epoch is judged, or None.
         features: what is known of the users and of the items beside ratings, or None.
     """
 
-    train: Ratings
+    train: Ratings | SharedRatings
     validation: Ratings | None = None
     features: Sides[Features | None] = Sides(None, None)
+
+    def divided(self, scale: float) -> "TrainingData":
+        """The same with every rating divided by a power of two."""
+        validation = None if self.validation is None else self.validation.divided(scale)
+        return replace(self, train=self.train.divided(scale), validation=validation)

@@ -5,6 +5,11 @@ Where something is known of the rows, a row's vector is its own and what its fea
 
 The parts are the article's: a Dataset, a DataLoader, an nn.Module, a criterion, Adam. A whole batch is fetched by one
 indexing, so that what is left to do is arithmetic.
+
+Of several processes each has a part of every batch; the sum of their gradients, in one exchange, is the gradient of the
+batch, and every process takes the same step. Gradients are dense, as Adam's moments are: it moves every row at every
+step. (DistributedDataParallel does the same in pieces, while the rest of the gradient is still being computed; here
+nearly all of it is two tables, which come last.)
 """
 
 import inspect
@@ -17,12 +22,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Int32s, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
 from mfcli.models.expected import with_expected
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
+from mfcli.solvers.batches import RatingsDataset, ShuffledBatches, own_share
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import row_model, validate
 from mfcli.solvers.row_features import RowFeatures, attributes, by_side, row_features
@@ -202,7 +207,7 @@ class Adam(Solver):
             train.n_items,
             config.factors,
             biases=config.biases,
-            mean=float(train.ratings.mean(dtype=np.float64)),
+            mean=train.summary.mean,
             init_std=config.init_std,
             generator=torch.Generator().manual_seed(mixed_seed(config.seed, -1)),
             features=row_features(config, data, compute),
@@ -210,8 +215,8 @@ class Adam(Solver):
         self.criterion = (RMSELoss() if config.loss == "rmse" else nn.MSELoss()).to(device)
         counts = torch.from_numpy(train.user_counts()), torch.from_numpy(train.item_counts())
         self.penalty = L2Penalty(*counts, config.l2, config.bias_l2).to(device)
-        self.dataset = RatingsDataset(train, device)
-        self.batches = ShuffledBatches(len(train), config.batch_for(len(train)), config.seed, device)
+        self.dataset = RatingsDataset(train.mine.users, device)
+        self.batches = ShuffledBatches(len(train), config.batch_for(len(train)), config.seed, compute)
         self.loader = DataLoader(self.dataset, sampler=self.batches, batch_size=None, generator=torch.Generator())
         self.optimizer = LeanAdam(self.module.parameters(), lr=config.lr, fused=True)
         self.schedule = self._schedule()
@@ -224,22 +229,26 @@ class Adam(Solver):
         steps = max(self.epochs * len(self.batches), 2)
         return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.config.lr, total_steps=steps)
 
+    @classmethod
+    def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+        return own_share(compute)
+
     def run_epoch(self, tick: Tick) -> Epoch:
         # Waiting for each other at every small operation costs threads more than they bring; on a busy machine tenfold.
-        worth = max(1, self.batches.batch * self.config.factors // NUMBERS_A_THREAD)
+        worth = max(1, self.batches.batch // self.compute.world * self.config.factors // NUMBERS_A_THREAD)
         with torch_threads(self.compute.threads or min(torch.get_num_threads(), worth)):
             return self._epoch(tick)
 
     def _epoch(self, tick: Tick) -> Epoch:
         self.module.train()
-        total, size, last = len(self.batches), self.batches.batch, len(self.data.train) % self.batches.batch
+        total = len(self.batches)
         for users, items, ratings in self.loader:
-            self._step(users, items, ratings)
+            self._step(users, items, ratings, self.batches.whole(self.batches.first))
             self.batches.first += 1
-            tick(self.batches.first, total, self._progress)
+            with self.compute.together():
+                tick(self.batches.first, total, self._progress)
         squared_errors = self.squared_errors.cpu().numpy().astype(np.float64)
-        sizes = np.full(total, size)
-        sizes[-1] = last or size
+        sizes = np.array([self.batches.whole(number) for number in range(total)])
         self.batches.epoch, self.batches.first = self.batches.epoch + 1, 0
         return Epoch(
             train=float(np.sqrt(squared_errors.sum() / len(self.data.train))),
@@ -248,20 +257,32 @@ class Adam(Solver):
             others={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )
 
-    def _step(self, users: Tensor, items: Tensor, ratings: Tensor) -> None:
+    def _step(self, users: Tensor, items: Tensor, ratings: Tensor, size: int) -> None:
+        """One step of Adam from this process's part of a batch of ``size`` ratings."""
         rows = self.module.lookup(users, items)
         predicted = self.module.combine(*self.module.moved(users, items, *rows))
+        share = len(ratings) / size
         loss = self.criterion(predicted, ratings)
+        if self.config.loss == "rmse":
+            loss = loss * self._steepness(loss.detach(), share)
         if self.config.l2 or self.config.bias_l2:
             loss = loss + self.penalty(users, items, *rows)
             for link in self._links():
                 loss = loss + self.penalty.of_link(link, self.config.factors) / len(self.data.train)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * share).backward()
+        with torch.no_grad():  # stays on the device: nothing waits for it
+            squared_error = (predicted - ratings).square().sum()
+        self.compute.sum(*(p.grad for p in self.module.parameters() if p.grad is not None), squared_error)
         self.optimizer.step()
         self.schedule.step()
-        with torch.no_grad():  # stays on the device: nothing waits for it
-            self.squared_errors[self.batches.first] = (predicted - ratings).square().sum()
+        self.squared_errors[self.batches.first] = squared_error
+
+    def _steepness(self, loss: Tensor, share: float) -> Tensor:
+        """How steep the root of the whole batch's error is, beside that of this process's part."""
+        squared = loss.square() * share if share else torch.zeros_like(loss)
+        self.compute.sum(squared)
+        return loss / squared.sqrt()
 
     def _links(self) -> list[Tensor]:
         return [link for link in (self.module.user_link, self.module.item_link) if link is not None]

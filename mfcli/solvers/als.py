@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.blocks import Blocks, cut_sides
+from mfcli.solvers.blocks import Blocks, cut_sides, less, own_rows
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import row_model, validate
 from mfcli.solvers.halves import Round, initial_rows
@@ -35,21 +35,25 @@ class Als(Solver):
         self.epochs = config.epochs
         self.bias_l2 = config.bias_l2 if config.biases else None
         train, device = data.train, compute.device
-        mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
-        self.blocks = cut_sides(train, config.factors + int(config.biases), mean, device)
+        mean = train.summary.mean if config.biases else 0.0
+        self.blocks = cut_sides(train, config.factors + int(config.biases), less(mean), compute)
         self.prior = l2_prior(config.factors, config.l2, self.bias_l2, device)
         seed = mixed_seed(config.seed, -1)
         self.items = initial_rows(train.n_items, config.factors, config.biases, seed, device)
         self.users = torch.zeros(train.n_users, self.items.shape[1], device=device)
         self.objective = float("inf")
 
+    @classmethod
+    def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+        return own_rows(counts, config.factors + int(config.biases), compute)
+
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:
             current = Round(self.blocks, self.config.biases, workers, tick)
             users, items = (side.rows for side in current.least_squares(self.items, self.prior))
-        errors, penalty = current.tally.sums(), self._penalty(users, self.blocks.users)
-        objective_users = errors.users + penalty + self._penalty(self.items, self.blocks.items)
-        objective = errors.items + penalty + self._penalty(items, self.blocks.items)
+            errors, penalty = current.tally.sums(), self._penalty(users, self.blocks.users)
+            objective_users = errors.users + penalty + self._penalty(self.items, self.blocks.items)
+            objective = errors.items + penalty + self._penalty(items, self.blocks.items)
         converged = self.objective - objective <= self.config.tolerance * objective
         self.users, self.items, self.objective = users, items, objective
         return Epoch(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Float32s, TrainingData
+from mfcli.data.ratings import Chosen, Float32s, Int32s, Sides, TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
 from mfcli.solvers.compute import Compute
@@ -117,6 +117,16 @@ class Solver(ABC):
 
     @abstractmethod
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None: ...
+
+    @classmethod
+    def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+        """Which ratings of the training part it wants in this one of several processes; all, unless it says otherwise.
+
+        Args:
+            config, compute: as it will be built with.
+            counts: training ratings of every user and item.
+        """
+        return lambda ratings, _: Sides(np.ones(len(ratings), bool), np.ones(len(ratings), bool))
 
     @abstractmethod
     def run_epoch(self, tick: Tick) -> Epoch:

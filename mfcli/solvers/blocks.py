@@ -2,17 +2,24 @@
 
 A block has about as many slots (rows x its longest row) as the next, so that little is lost to padding and every block
 is one gather, one batched product and one batched Cholesky. A padded slot points at a row of zeros.
+
+Where several processes work together, every block is some process's own. Blocks are the same however many there are: so
+is the last bit of what is computed of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Float32s, Int32s, Int64s, Ratings, Sides
+from mfcli.data.ratings import Chosen, Float32s, Int32s, Int64s, Ratings, SharedRatings, Sides
+from mfcli.solvers.compute import Compute
+
+Of = Callable[[Float32s], Float32s]
+"""A number for every rating, from the rating alone."""
 
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # in a block
 SLOTS_OF_STEPS = {"cpu": 2**14, "cuda": 2**20}  # likewise: what is gathered should stay in a core's cache
@@ -40,89 +47,185 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """All rows of one side, cut into blocks. Rows without ratings are in blocks without slots.
+class Plan:
+    """How the rows of a side are cut into blocks, and which rank has which: the same in every process.
 
     Attributes:
-        counts: (n_rows,) int64 ratings of each row.
-        blocks: all of them, shortest rows first.
+        counts: (n_rows,) ratings of each row.
+        pieces: int64 rows of every block, shortest rows first.
         sizes: (blocks,) int64 ratings in each.
+        numbers: for every rank the int64 numbers of its blocks.
     """
 
-    counts: Int64s
-    blocks: list[Block]
+    counts: Int32s
+    pieces: list[Int64s]
     sizes: Int64s
+    numbers: list[Int64s]
+
+    @classmethod
+    def of(cls, counts: Int32s, dimensions: int, compute: Compute, *, by_steps: bool = False) -> "Plan":
+        """The plan of a side whose rows have these (n_rows,) counts.
+
+        Args:
+            counts: of all rows.
+            dimensions, compute, by_steps: as for :func:`cut_sides`.
+        """
+        order = np.argsort(counts, kind="stable")
+        most_rows = max(1, CELLS[compute.device.type] // (dimensions if by_steps else dimensions**2))
+        most_slots = (SLOTS_OF_STEPS if by_steps else SLOTS)[compute.device.type]
+        pieces, begin = [], 0
+        while begin < len(counts):
+            end = _end(counts, order, begin, most_rows, most_slots)
+            pieces.append(order[begin:end])
+            begin = end
+        slots = np.array([len(rows) * int(counts[rows[-1]]) for rows in pieces], np.int64)
+        # Products take d² a slot, and solving for a row takes d³, of which a Cholesky factor does not use all.
+        costs = slots + dimensions * np.array([len(rows) for rows in pieces], np.int64)
+        sizes = np.array([counts[rows].sum() for rows in pieces], np.int64)
+        return cls(counts, pieces, sizes, compute.deal(costs))
+
+    def rows(self, rank: int) -> Int64s:
+        """The rows of one rank."""
+        return np.concatenate([np.zeros(0, np.int64), *(self.pieces[number] for number in self.numbers[rank])])
+
+    def mask(self, rank: int) -> npt.NDArray[np.bool_]:
+        """(n_rows,) whether a row is that rank's."""
+        mask = np.zeros(len(self.counts), bool)
+        mask[self.rows(rank)] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The rows of one side, cut into blocks. Rows without ratings are in blocks without slots.
+
+    Attributes:
+        plan: of all rows.
+        blocks: those of this process, shortest rows first.
+        compute: where they are.
+        owned: for every rank (n_r,) int64 its rows.
+        numbers: for every rank (b_r,) int64 numbers of its blocks.
+    """
+
+    plan: Plan
+    blocks: list[Block]
+    compute: Compute
+    owned: list[Tensor]
+    numbers: list[Tensor]
+
+    @property
+    def counts(self) -> Int32s:
+        """(n_rows,) ratings of each row."""
+        return self.plan.counts
+
+    @property
+    def sizes(self) -> Int64s:
+        """(blocks,) int64 ratings in each block of all processes."""
+        return self.plan.sizes
+
+    @property
+    def mine(self) -> Tensor:
+        """(b,) int64 numbers of this process's blocks."""
+        return self.numbers[self.compute.rank]
+
+    def complete(self, *values: Tensor) -> None:
+        """Fill in what other ranks have computed for their rows, of some (n_rows, ...) values."""
+        for one in values:
+            self.compute.complete(one, self.owned)
+
+
+def own_rows(counts: Sides[Int32s], dimensions: int, compute: Compute, *, by_steps: bool = False) -> Chosen:
+    """Which ratings a process wants that is to cut them: those of its own users and of its own items.
+
+    Args:
+        counts: ratings of every user and item.
+        dimensions, compute, by_steps: as for :func:`cut_sides`.
+    """
+    users, items = (Plan.of(side, dimensions, compute, by_steps=by_steps).mask(compute.rank) for side in counts)
+    return lambda ratings, _: Sides(users[ratings.users], items[ratings.items])
+
+
+def less(mean: float) -> Of:
+    """The targets of ratings: what is above their mean."""
+    return lambda ratings: ratings - np.float32(mean)
 
 
 def cut_sides(
-    train: Ratings,
+    train: Ratings | SharedRatings,
     dimensions: int,
-    mean: float,
-    device: torch.device,
-    weights: Float32s | None = None,
+    targets: Of,
+    compute: Compute,
+    weights: Of | None = None,
     *,
     by_steps: bool = False,
 ) -> Sides[Blocks]:
-    """The ratings, less their mean, cut by user and by item.
+    """The training part cut by user and by item: of all rows the plan, of this process's own the blocks.
 
     Args:
         train: the training part.
         dimensions: d, length of a row's solution.
-        mean: what to take from the ratings.
-        device: where the blocks are to lie.
-        weights: (n,) of the ratings; None where all weigh 1.
+        targets: (n,) of (n,) ratings.
+        compute: where the blocks are to lie.
+        weights: likewise (n,) weights; None where all weigh 1.
         by_steps: whether long rows take steps (:mod:`mfcli.solvers.steps`), without (d, d) matrices.
     """
-    targets, how = train.ratings - np.float32(mean), (dimensions, device, weights, by_steps)
+    plans = Sides(
+        *(
+            Plan.of(counts, dimensions, compute, by_steps=by_steps)
+            for counts in (train.user_counts(), train.item_counts())
+        )
+    )
+    users, items = train.mine
     return Sides(
-        cut(train.users, train.items, targets, train.n_users, train.n_items, *how),
-        cut(train.items, train.users, targets, train.n_items, train.n_users, *how),
+        cut(plans.users, users.users, users.items, users.ratings, train.n_items, targets, compute, weights),
+        cut(plans.items, items.items, items.users, items.ratings, train.n_users, targets, compute, weights),
     )
 
 
 def cut(
+    plan: Plan,
     rows: Int32s,
     others: Int32s,
     ratings: Float32s,
-    n_rows: int,
     n_others: int,
-    dimensions: int,
-    device: torch.device,
-    weights: Float32s | None = None,
-    by_steps: bool = False,
+    targets: Of,
+    compute: Compute,
+    weights: Of | None = None,
 ) -> Blocks:
-    """Cut n ratings by row.
+    """Cut n ratings, all of this process's own rows, by row.
 
     Args:
+        plan: of the side.
         rows, others: (n,) rows of this and of the other side.
-        ratings: (n,) targets.
-        n_rows, n_others: how many rows the sides have.
-        dimensions, device, weights, by_steps: as for :func:`cut_sides`.
+        ratings: (n,).
+        n_others: how many rows the other side has.
+        targets, compute, weights: as for :func:`cut_sides`.
     """
-    counts = np.bincount(rows, minlength=n_rows)
-    by_row = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # up to 16 bits are sorted in no time
+    by_row = _by_row(rows, len(plan.counts))
     others, ratings = others[by_row], ratings[by_row]
-    root_weights = None if weights is None else np.sqrt(weights[by_row])
     del by_row
-    starts = np.cumsum(counts) - counts
-    order = np.argsort(counts, kind="stable")
-    most_rows = max(1, CELLS[device.type] // (dimensions if by_steps else dimensions**2))
-    most_slots = (SLOTS_OF_STEPS if by_steps else SLOTS)[device.type]
-    blocks, sizes, begin = [], [], 0
-    while begin < n_rows:
-        end = _end(counts, order, begin, most_rows, most_slots)
-        chosen = order[begin:end]
-        slots = np.arange(counts[chosen[-1]])
-        real = slots < counts[chosen, None]
+    own = np.where(plan.mask(compute.rank), plan.counts, 0)
+    starts = np.cumsum(own, dtype=np.int64) - own
+    blocks = []
+    for number in plan.numbers[compute.rank].tolist():
+        chosen = plan.pieces[number]
+        slots = np.arange(plan.counts[chosen[-1]])
+        real = slots < plan.counts[chosen, None]
         at = (starts[chosen, None] + slots)[real]
-        arrays = [chosen, _padded(real, others[at], n_others), _padded(real, ratings[at])]
-        arrays.append(counts[chosen].astype(np.float32))
-        if root_weights is not None:
-            arrays.append(_padded(real, root_weights[at]))
-        blocks.append(Block(*(torch.from_numpy(array).to(device) for array in arrays)))
-        sizes.append(len(at))
-        begin = end
-    return Blocks(counts, blocks, np.array(sizes, np.int64))
+        arrays = [chosen, _padded(real, others[at], n_others), _padded(real, targets(ratings[at]))]
+        arrays.append(plan.counts[chosen].astype(np.float32))
+        if weights is not None:
+            arrays.append(_padded(real, np.sqrt(weights(ratings[at]))))
+        blocks.append(Block(*(compute.place(array) for array in arrays)))
+    ranks = range(compute.world)
+    owned, numbers = ([compute.place(of(rank)) for rank in ranks] for of in (plan.rows, plan.numbers.__getitem__))
+    return Blocks(plan, blocks, compute, owned, numbers)
+
+
+def _by_row(rows: Int32s, n_rows: int) -> Int64s:
+    """The order of n ratings by their (n,) rows; ratings of a row stay in order."""
+    found: Int64s = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # 16 bits are sorted in no time
+    return found
 
 
 def spread(values: npt.NDArray[Any], rows: Int32s, blocks: Blocks, padding: int) -> list[npt.NDArray[Any]]:
@@ -131,10 +234,11 @@ def spread(values: npt.NDArray[Any], rows: Int32s, blocks: Blocks, padding: int)
     Args:
         values: (n,).
         rows: (n,) rows of the blocks' side.
-        blocks: all of the side.
+        blocks: those of a process.
         padding: what stands in a slot without a rating.
     """
-    by_row, starts = values[np.argsort(rows, kind="stable")], np.cumsum(blocks.counts) - blocks.counts
+    own = np.bincount(rows, minlength=len(blocks.counts))
+    by_row, starts = values[_by_row(rows, len(own))], np.cumsum(own) - own
     found = []
     for block in blocks.blocks:
         chosen = block.rows.cpu().numpy()

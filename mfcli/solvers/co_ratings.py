@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Int32s, Ratings, Sides
+from mfcli.data.ratings import Float32s, Int32s, Ratings, SharedRatings, Sides
 from mfcli.models.exposure import directions
+from mfcli.solvers.compute import Compute
 
 WIDTH = 100  # directions kept
 
@@ -40,6 +41,17 @@ def co_ratings(train: Ratings) -> CoRatings:
     users = _over_root(rated @ basis, train.user_counts())
     items = _over_root(basis * np.sqrt(squares).astype(np.float32), train.item_counts())
     return CoRatings(Sides(users, items), basis)
+
+
+def shared_co_ratings(train: Ratings | SharedRatings, compute: Compute) -> CoRatings:
+    """The same in every process. Rank 0 reads all ratings for it."""
+
+    def made() -> dict[str, Float32s]:
+        found = co_ratings(train.whole())
+        return {"users": found.rows.users, "items": found.rows.items, "basis": found.basis}
+
+    arrays = compute.arrays(made)
+    return CoRatings(Sides(arrays["users"], arrays["items"]), arrays["basis"])
 
 
 def _over_root(rows: Float32s, counts: Int32s) -> Float32s:

@@ -1,20 +1,34 @@
 """From the options to the solver that they name, if it can learn from such data."""
 
+from dataclasses import replace
+
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Chosen, Int32s, Ratings, SharedRatings, Sides, TrainingData
 from mfcli.errors import DataError, UsageError
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
-from mfcli.solvers.scaled import Scaled, divided, scale_of
+from mfcli.solvers.scaled import Scaled, scale_of
 
 
 def create(config: TrainConfig, data: TrainingData, compute: Compute) -> Solver:
     """The solver of these options, ready for its first epoch, whatever unit the ratings have."""
     kind = solver_class(config.solver)
+    if compute.world > 1 and isinstance(data.train, Ratings):
+        data = replace(data, train=SharedRatings.of(data.train, own(config, data.train.counts, compute)))
     scale = 1.0 if kind.method.of_clicks else scale_of(data.train)
     if scale == 1:
         return kind(config, data, compute)
-    return Scaled(kind(config, divided(data, scale), compute), scale)
+    return Scaled(kind(config, data.divided(scale), compute), scale)
+
+
+def own(config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+    """Which ratings of the training part the solver wants in this one of several processes.
+
+    Args:
+        config, compute: as the solver will be built with.
+        counts: training ratings of every user and item.
+    """
+    return solver_class(config.solver).own(config, counts, compute)
 
 
 def solver_class(name: str) -> type[Solver]:
@@ -39,7 +53,7 @@ def solver_class(name: str) -> type[Solver]:
     raise ValueError(f"no solver is called '{name}'")
 
 
-def check_fits(solver: str, feedback: str, train: Ratings) -> None:
+def check_fits(solver: str, feedback: str, train: Ratings | SharedRatings) -> None:
     """Raise UsageError or DataError unless the solver can learn from such data."""
     of_clicks = solver_class(solver).method.of_clicks
     if of_clicks and feedback == "ratings":
@@ -49,8 +63,8 @@ def check_fits(solver: str, feedback: str, train: Ratings) -> None:
         )
     if not of_clicks and feedback == "clicks":
         raise UsageError(f"--solver {solver} learns from ratings, and the data are clicks: train with --solver ials")
-    if not of_clicks and (train.ratings == train.ratings[0]).all():
+    if not of_clicks and train.summary.alike:
         raise DataError(
-            f"all {len(train):,} training ratings are {train.ratings[0]:g}, so there is nothing to predict: "
+            f"all {len(train):,} training ratings are {train.summary.mean:g}, so there is nothing to predict: "
             "run `mfcli prepare` with --as-clicks, and train with --solver ials"
         )

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Float32s, Ratings, Sides
+from mfcli.data.ratings import Float32s, Int64s, Ratings, SharedRatings, Sides
 from mfcli.errors import UsageError
-from mfcli.models.days import DayEffects, find, keys
+from mfcli.models.days import DAYS, DayEffects, find, keys
 from mfcli.solvers.base import State
 from mfcli.solvers.blocks import Block, Blocks, spread
 from mfcli.solvers.compute import Compute, Map
@@ -52,18 +52,18 @@ class Days:
         compute: where tensors are to lie.
     """
 
-    def __init__(self, train: Ratings, blocks: Sides[Blocks], biased: bool, compute: Compute) -> None:
-        assert train.timestamps is not None
+    def __init__(self, train: Ratings | SharedRatings, blocks: Sides[Blocks], biased: bool, compute: Compute) -> None:
         self.blocks, self.biased, self.compute = blocks, biased, compute
-        self.keys, pairs = np.unique(keys(train.users, train.timestamps), return_inverse=True)
-        m = len(self.keys)
-        users = np.empty(m, np.int64)
-        users[pairs] = train.users
-        self.users, self.counts = compute.place(users), np.bincount(pairs, minlength=m)
+        own, counts = np.unique(_keys(train.mine.users), return_counts=True)  # no other process has a day of my users
+        self.keys, self.counts = compute.all_of(own), compute.all_of(counts)
+        order = np.argsort(self.keys)
+        self.keys, self.counts = self.keys[order], self.counts[order]
+        self.users, m = compute.place(self.keys // DAYS), len(self.keys)
+        of_users, of_items = (np.searchsorted(self.keys, _keys(mine)).astype(np.int32) for mine in train.mine)
         # Of every slot its pair; m where it is padding.
         self.pairs = Sides(
-            [compute.place(x) for x in spread(pairs.astype(np.int32), train.users, blocks.users, m)],
-            [compute.place(x) for x in spread(pairs.astype(np.int32), train.items, blocks.items, m)],
+            [compute.place(x) for x in spread(of_users, train.mine.users.users, blocks.users, m)],
+            [compute.place(x) for x in spread(of_items, train.mine.items.items, blocks.items, m)],
         )
         none = torch.zeros(m + 1, device=compute.device)
         self.last = Drawn(none, none, FIRST)
@@ -108,8 +108,10 @@ class Days:
                 sums[0].index_add_(0, part, (left * slots.root_weights).double().reshape(-1))
                 sums[1].index_add_(0, part, slots.root_weights.square().double().reshape(-1))
 
-        for _ in workers(add, zip(self.blocks.users.blocks, self.pairs.users, strict=True)):
-            pass
+        with self.compute.together():
+            for _ in workers(add, zip(self.blocks.users.blocks, self.pairs.users, strict=True)):
+                pass
+        self.compute.sum(sums)
         residuals, weight = (alpha * weights.users.index_select(0, self.users) * sums[:, :-1]).unbind(0)
         precision = weight + self.last.precision
         means = residuals / precision
@@ -163,13 +165,19 @@ class Days:
         self.unknown, self.count = state.values["unknown"], state.values["count"]
 
 
+def _keys(ratings: Ratings) -> Int64s:
+    """(n,) int64 users and days of (n,) ratings."""
+    assert ratings.timestamps is not None
+    return keys(ratings.users, ratings.timestamps)
+
+
 def _padded(effects: Tensor) -> Tensor:
     """(m,) effects with one of 0 behind them, as float32."""
     return torch.cat([effects, effects.new_zeros(1)]).float()
 
 
-def wanted(config: TrainConfig, train: Ratings) -> bool:
+def wanted(config: TrainConfig, train: Ratings | SharedRatings) -> bool:
     """Whether days are to be used. Raises UsageError if they are asked for and not known."""
-    if "time" in config.side and train.timestamps is None:
+    if "time" in config.side and not train.timed:
         raise UsageError("--side time: the ratings have no timestamps")
-    return "time" in config.side_kinds and train.timestamps is not None
+    return "time" in config.side_kinds and train.timed

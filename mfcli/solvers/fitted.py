@@ -3,14 +3,14 @@
 import numpy as np
 from torch import Tensor
 
-from mfcli.data.ratings import Float32s, Ratings, Sides
+from mfcli.data.ratings import Float32s, Ratings, SharedRatings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 
 
 def factor_model(
-    train: Ratings,
+    train: Ratings | SharedRatings,
     factors: Sides[Tensor],
     biases: Sides[Tensor] | None,
     *,
@@ -25,9 +25,9 @@ def factor_model(
         factors, biases, noise, variances, newcomer: as :class:`FactorModel` has them.
     """
     return FactorModel(
-        mean=float(train.ratings.mean(dtype=np.float64)),
-        minimum=float(train.ratings.min()),
-        maximum=float(train.ratings.max()),
+        mean=train.summary.mean,
+        minimum=train.summary.minimum,
+        maximum=train.summary.maximum,
         factors=_copied(factors),
         counts=Sides(train.user_counts(), train.item_counts()),
         biases=None if biases is None else _copied(biases),
@@ -42,7 +42,9 @@ def _copied(pair: Sides[Tensor]) -> Sides[Float32s]:
     return Sides(users, items)
 
 
-def row_model(train: Ratings, rows: Sides[Tensor], biased: bool, newcomer: NewcomerPrior | None = None) -> FactorModel:
+def row_model(
+    train: Ratings | SharedRatings, rows: Sides[Tensor], biased: bool, newcomer: NewcomerPrior | None = None
+) -> FactorModel:
     """The model of (n_users, d) and (n_items, d) rows, whose last number is a bias if ``biased``."""
     if not biased:
         return factor_model(train, rows, None, newcomer=newcomer)

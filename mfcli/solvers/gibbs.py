@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.expected import with_expected
 from mfcli.models.metrics import rmse
@@ -30,7 +30,7 @@ from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers import days
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.blocks import SHORT, Blocks, cut_sides
+from mfcli.solvers.blocks import SHORT, Blocks, cut_sides, less, own_rows
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.days import Days
 from mfcli.solvers.fitted import row_model
@@ -120,8 +120,8 @@ class Gibbs(Solver):
         self.config, self.data, self.compute = config, data, compute
         self.epochs = config.burn_in + config.samples
         train, device = data.train, compute.device
-        self.mean = float(train.ratings.mean(dtype=np.float64)) if config.biases else 0.0
-        self.blocks = cut_sides(train, config.factors + int(config.biases), self.mean, device)
+        self.mean = train.summary.mean if config.biases else 0.0
+        self.blocks = cut_sides(train, config.factors + int(config.biases), less(self.mean), compute)
         self.days = Days(train, self.blocks, config.biases, compute) if days.wanted(config, train) else None
         self.features = row_features(config, data, compute)
         users, items = (None if side is None else Linking(side) for side in self.features)
@@ -132,6 +132,10 @@ class Gibbs(Solver):
         self.posterior = Posterior(train, config.factors, config.biases, mixed_seed(config.seed, -2), device)
         # Over the samples, the sums of their predictions of the validation part.
         self.validation_sums = np.zeros(0 if data.validation is None else len(data.validation))
+
+    @classmethod
+    def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+        return own_rows(counts, config.factors + int(config.biases), compute)
 
     def _first(self, side: int, n: int) -> Sample:
         config, device = self.config, self.compute.device
@@ -197,7 +201,9 @@ class Gibbs(Solver):
         generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
         n, d = last.rows.shape
         normals = torch.randn(n, d + SHORT, generator=generator).to(last.rows)
-        drawn = current.half(self.blocks[side], given.rows, prior, weights=given.weights, normals=normals)
+        drawn = current.half(
+            self.blocks[side], given.rows, prior, weights=given.weights, normals=normals, means=side == ITEMS
+        )
         return drawn, Sample(drawn.rows, self._sample_weights(self.blocks[side], drawn, rng), link)
 
     def _sample_weights(self, blocks: Blocks, drawn: Solutions, rng: np.random.Generator) -> Tensor:
@@ -213,7 +219,7 @@ class Gibbs(Solver):
             return None, None
 
         def error(predicted: npt.NDArray[np.floating]) -> float:
-            return rmse(validation.ratings, predicted.clip(train.ratings.min(), train.ratings.max()))
+            return rmse(validation.ratings, predicted.clip(train.summary.minimum, train.summary.maximum))
 
         train, pairs = self.data.train, (validation.users, validation.items)
         of_sample, of_means = self._sampled(self.last.items.rows), self._sampled(item_means)
@@ -261,7 +267,8 @@ class Gibbs(Solver):
 
     def results(self, model: FactorModel) -> dict[str, float]:
         assert model.noise is not None
-        variances = model.noise.users[self.data.train.users] * model.noise.items[self.data.train.items]
+        train = self.data.train.whole()
+        variances = model.noise.users[train.users] * model.noise.items[train.items]
         noise_std = float(np.sqrt(variances.mean(dtype=np.float64)))
         return {"noise_std": noise_std, "compression_rmse": self.posterior.loss(model)}
 
@@ -274,7 +281,7 @@ class Gibbs(Solver):
         )
         shares = by_side(users, items)
         if self.days is not None:
-            shares["time"] = self.days.variance() / max(float(self.data.train.ratings.var(dtype=np.float64)), 1e-12)
+            shares["time"] = self.days.variance() / max(self.data.train.summary.variance, 1e-12)
         return shares
 
     def state(self) -> State:

@@ -21,23 +21,33 @@ class Tally:
     """
 
     def __init__(self, blocks: Sides[Blocks], tick: Tick) -> None:
-        self.sizes = np.concatenate([blocks.users.sizes, blocks.items.sizes])
-        self.half = len(blocks.users.blocks)
-        self.tick, self.done = tick, 0
-        self.squared_errors = torch.zeros(len(self.sizes), device=blocks.users.blocks[0].rows.device)
+        self.compute, plans = blocks.users.compute, (blocks.users.plan, blocks.items.plan)
+        self.sizes = np.concatenate([plan.sizes for plan in plans])
+        self.half = len(plans[0].sizes)
+        self.tick, self.done, self.completed = tick, 0, 0
+        # Numbers of this process's blocks, in the order in which they are done.
+        users, items = (plan.numbers[self.compute.rank] for plan in plans)
+        self.order = np.concatenate([users, items + self.half])
+        self.squared_errors = torch.zeros(len(self.sizes), device=self.compute.device)
 
     def add(self, squared_error: Tensor) -> None:
         """The next block is done, and this scalar is its sum of squared residuals. Raises what the tick raises."""
-        self.squared_errors[self.done] = squared_error
+        self.squared_errors[int(self.order[self.done])] = squared_error
         self.done += 1
-        self.tick(self.done, len(self.sizes), self._progress)
+        self.tick(self.done, len(self.order), self._progress)
+
+    def complete(self, blocks: Blocks) -> None:
+        """The blocks of the next half are done: fill in what those of other processes left."""
+        end = self.completed + len(blocks.sizes)
+        self.compute.complete(self.squared_errors[self.completed : end], blocks.numbers)
+        self.completed = end
 
     def _progress(self) -> tuple[float, float]:
         """RMSE of the last block, and of this half so far."""
-        sums = self.squared_errors[: self.done].double().cpu().numpy().clip(0)
-        begin = self.half if self.done > self.half else 0
-        last, half = max(self.sizes[self.done - 1], 1), max(self.sizes[begin : self.done].sum(), 1)
-        return float(np.sqrt(sums[-1] / last)), float(np.sqrt(sums[begin:].sum() / half))
+        done = self.order[: self.done]
+        half = done[done >= self.half] if done[-1] >= self.half else done
+        sums, sizes = self.squared_errors.double().cpu().numpy()[half].clip(0), self.sizes[half]
+        return float(np.sqrt(sums[-1] / max(sizes[-1], 1))), float(np.sqrt(sums.sum() / max(sizes.sum(), 1)))
 
     def sums(self) -> Sides[float]:
         """Sum of squared residuals after the users' and after the items' half."""
@@ -78,6 +88,7 @@ class Round:
         *,
         weights: Tensor | None = None,
         normals: Tensor | None = None,
+        means: bool = True,
         begin: Tensor | None = None,
     ) -> Solutions:
         """All rows of a side given the other side's: half a round.
@@ -88,21 +99,25 @@ class Round:
             prior: of the side's rows.
             weights: (others,) of the ratings of the other side's rows; None where all weigh 1.
             normals: (rows, d + SHORT) draws of N(0, 1), to sample; None to solve.
+            means: whether to keep what samples were drawn about; else the samples stand in their place.
             begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
         """
         others = Others.given(given, self.biased, weights)
         rows = given.new_empty(len(blocks.counts), given.shape[1])
-        means = rows if normals is None else torch.empty_like(rows)
+        drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         weighted_errors = rows.new_empty(len(rows))
 
         def solve(block: Block) -> Tensor:
             found, squared_error = solve_block(block, others, prior, normals, begin)
             rows.index_copy_(0, block.rows, found.rows)
-            if normals is not None:
-                means.index_copy_(0, block.rows, found.means)
+            if drawn_about is not rows:
+                drawn_about.index_copy_(0, block.rows, found.means)
             weighted_errors.index_copy_(0, block.rows, found.weighted_errors)
             return squared_error
 
-        for squared_error in self.workers(solve, blocks.blocks):
-            self.tally.add(squared_error)
-        return Solutions(rows, means, weighted_errors)
+        with blocks.compute.together():
+            for squared_error in self.workers(solve, blocks.blocks):
+                self.tally.add(squared_error)
+        blocks.complete(rows, weighted_errors, *([] if drawn_about is rows else [drawn_about]))
+        self.tally.complete(blocks)
+        return Solutions(rows, drawn_about, weighted_errors)

@@ -13,6 +13,7 @@ the basis of that matrix's eigenvectors. There α₀QᵀQ + λ_row I is a diagon
 the others come close in one step a round (:mod:`mfcli.solvers.steps`).
 """
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -20,14 +21,14 @@ import torch
 from torch import Tensor
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Chosen, Int32s, ItemLists, Sides, TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.lists import Judge
 from mfcli.models.measures import LOSS, NDCG
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.blocks import Blocks, cut_sides
+from mfcli.solvers.blocks import Blocks, cut_sides, own_rows
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.halves import Round, initial_rows
@@ -54,17 +55,20 @@ class Ials(Solver):
         self.config, self.data, self.compute = config, data, compute
         self.epochs = config.epochs
         train, device = data.train, compute.device
-        self.typical = float(np.median(train.ratings))
-        alike = bool((train.ratings == train.ratings[0]).all())
-        weights = None if alike else confidences(train.ratings, self.typical)
-        ones = replace(train, ratings=np.ones_like(train.ratings))
-        self.blocks = cut_sides(ones, config.factors, 0.0, device, weights, by_steps=True)
+        self.typical = train.median()
+        weights = None if train.summary.alike else functools.partial(confidences, typical=self.typical)
+        self.blocks = cut_sides(train, config.factors, np.ones_like, compute, weights, by_steps=True)
         self.penalties = Sides(
             self._penalties(self.blocks.users, train.n_items), self._penalties(self.blocks.items, train.n_users)
         )
         self.items = initial_rows(train.n_items, config.factors, False, mixed_seed(config.seed, -1), device)
         self.users = torch.zeros(train.n_users, config.factors, device=device)
         self.objective = float("inf")
+        self.judge = validation_judge(data, config.seed, compute)
+
+    @classmethod
+    def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
+        return own_rows(counts, config.factors, compute, by_steps=True)
 
     def _penalties(self, blocks: Blocks, n_others: int) -> Tensor:
         """(rows,) λ_row of a side."""
@@ -76,13 +80,13 @@ class Ials(Solver):
             current = Round(self.blocks, False, workers, tick)
             users, loss_users = self._half(current, self.blocks.users, self.items, self.penalties.users, self.users)
             items, loss_items = self._half(current, self.blocks.items, users, self.penalties.items, self.items)
-        objective_users = loss_users + _penalty(self.items, self.penalties.items)
-        objective = loss_items + _penalty(users, self.penalties.users)
+            objective_users = loss_users + _penalty(self.items, self.penalties.items)
+            objective = loss_items + _penalty(users, self.penalties.users)
         converged = self.objective - objective <= self.config.tolerance * objective
         self.users, self.items, self.objective = users, items, objective
         return Epoch(
             train=objective / len(self.data.train),
-            validation=validation_ndcg(self.model(), self.data, self.config.seed),
+            validation=None if self.judge is None else self.judge.figures(self.model(), [LENGTH])[LENGTH]["NDCG"],
             others={"objective_users": objective_users, "objective": objective},
             converged=converged,
         )
@@ -121,14 +125,15 @@ def _penalty(rows: Tensor, penalties: Tensor) -> float:
     return float((rows.double().square().sum(1) * penalties).sum())
 
 
-def validation_ndcg(model: FactorModel, data: TrainingData, seed: int) -> float | None:
-    """Mean NDCG@10 of lists without the training clicks, the validation clicks being relevant; None without those."""
+def validation_judge(data: TrainingData, seed: int, compute: Compute) -> Judge | None:
+    """Judges lists without the training clicks, validation clicks being relevant; None without a validation part."""
     if data.validation is None:
         return None
     relevant, train = data.validation, data.train
     users = np.unique(relevant.users)
     if len(users) > LISTS:
-        chosen = np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False)
-        relevant = relevant.take(np.isin(relevant.users, chosen))
-    judge = Judge(relevant, train.by_user(), train.item_counts())
-    return judge.figures(model, [LENGTH])[LENGTH]["NDCG"]
+        users = np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False)
+        relevant = relevant.take(np.isin(relevant.users, users))
+    mine = train.mine.users.take(np.isin(train.mine.users.users, users))
+    hidden = ItemLists.from_pairs(compute.all_of(mine.users), compute.all_of(mine.items), train.n_users)
+    return Judge(relevant, hidden, train.item_counts())

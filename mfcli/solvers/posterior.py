@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Int32s, Ratings, Sides
+from mfcli.data.ratings import Int32s, Int64s, Ratings, SharedRatings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State
@@ -83,7 +83,9 @@ class Posterior:
         device: where samples are.
     """
 
-    def __init__(self, train: Ratings, factors: int, biased: bool, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, train: Ratings | SharedRatings, factors: int, biased: bool, seed: int, device: torch.device
+    ) -> None:
         self.train, self.factors, self.biased, self.device = train, factors, biased, device
         self.shares = Sides(_shares(train.user_counts(), device), _shares(train.item_counts(), device))
         self.count = 0
@@ -91,8 +93,7 @@ class Posterior:
         self.sums = Sides(Sums.zeros(train.n_users, device), Sums.zeros(train.n_items, device))
         # Users and items drawn apart from each other, each as often as it is rated.
         rng = np.random.default_rng(seed)
-        users, items = (torch.from_numpy(rng.choice(rows, PROBES)).to(device) for rows in (train.users, train.items))
-        self.probes = Sides(users, items)
+        self.probes = Sides(*(torch.from_numpy(_drawn(counts, rng)).to(device) for counts in train.counts))
         self.probed = torch.zeros(PROBES, dtype=torch.float64, device=device)
 
     def add(self, users: Tensor, items: Solutions, alpha: float, weights: Sides[Tensor]) -> None:
@@ -188,6 +189,13 @@ class Posterior:
         self.sums, both = Sides(users, items), state.part("both")
         self.probed = torch.from_numpy(both.arrays["probed"]).to(self.device)
         self.count, self.noise_variance = both.values["count"], both.values["noise_variance"]
+
+
+def _drawn(counts: Int32s, rng: np.random.Generator) -> Int64s:
+    """(PROBES,) rows, each as often as its share of the counts says."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    rows: Int64s = np.searchsorted(ends, rng.integers(0, ends[-1], PROBES), side="right")
+    return rows
 
 
 def _shares(counts: Int32s, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from mfcli.data.features import Features
 from mfcli.data.ratings import Float32s, Float64s, Int32s, Sides, TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.solvers.co_ratings import co_ratings
+from mfcli.solvers.co_ratings import shared_co_ratings
 from mfcli.solvers.compute import Compute, one_blas_thread
 
 
@@ -182,7 +182,7 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
         _chosen(config, kind, features) for kind, features in zip(Sides._fields, data.features, strict=True)
     )
     with one_blas_thread():
-        found = co_ratings(train) if "exposure" in config.side_kinds else None
+        found = shared_co_ratings(train, compute) if "exposure" in config.side_kinds else None
         rows = Sides(None, None) if found is None else found.rows
         basis = np.zeros((train.n_items, 0), np.float32) if found is None else found.basis
         users = items = None

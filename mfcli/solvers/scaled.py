@@ -6,25 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Ratings, SharedRatings
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Solver, State, Tick
 
 
-def scale_of(train: Ratings) -> float:
+def scale_of(train: Ratings | SharedRatings) -> float:
     """The power of two nearest to the standard deviation of the ratings; 1 where all are alike. For stars it is 1."""
-    deviation = float(train.ratings.std(dtype=np.float64))
+    deviation = train.summary.std
     return float(2.0 ** round(math.log2(deviation))) if 0 < deviation < math.inf else 1.0
-
-
-def divided(data: TrainingData, scale: float) -> TrainingData:
-    """The same data with every rating divided by ``scale``."""
-
-    def smaller(ratings: Ratings) -> Ratings:
-        return replace(ratings, ratings=ratings.ratings / np.float32(scale))
-
-    validation = None if data.validation is None else smaller(data.validation)
-    return replace(data, train=smaller(data.train), validation=validation)
 
 
 class Scaled(Solver):
