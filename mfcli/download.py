@@ -146,6 +146,10 @@ def _retrieve(address: str, checksum: str | None, folder: Path, config: Download
                 f"{_shown(address)}: {_reason(error)} (tried {tries}): "
                 "look at the network, or give --mirror URL or --from PATH"
             ) from None
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            raise DownloadError(f"{_shown(address)}: {_reason(error)} (REQUESTS_CA_BUNDLE names it)") from None
         except ValueError as error:
             if "hash" not in str(error).lower():
                 raise DownloadError(f"{_shown(address)}: {error}") from None

@@ -87,7 +87,7 @@ EXIT_CODES: dict[int, str] = {
     0: "ok",
     1: "a bug in mfcli (with a traceback)",
     2: "usage: an option or its value",
-    3: "artifact missing, stale, damaged, locked or not writable",
+    3: "artifact missing, stale, damaged, locked or not writable; disk or memory full",
     4: "bad data",
     5: "download, checksum or archive",
     6: "training diverged",

@@ -152,8 +152,8 @@ class Option:
         return (one,) if self.several and not isinstance(one, tuple) else one
 
     def _one_from_plain(self, value: Any) -> Any:
-        if self.kind is Path and isinstance(value, str):
-            return Path(value)
+        if self.kind is Path and isinstance(value, (str, Path)):
+            return at_home(Path(value))
         if self.kind is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)  # an id, bare in the file
         return value
@@ -175,16 +175,24 @@ class Option:
         return [word for one in (value if self.several else [value]) for word in (self.flag, str(one))]
 
 
+def at_home(path: Path) -> Path:
+    """The path with a ~ or ~NAME at its start as a shell has it: a flag's `=` and quotes keep shells from it."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody's home: a name that begins so, or an account without one
+        return path
+
+
 def listed(words: Sequence[str]) -> str:
     """Words as a sentence lists them: ``a``, ``a or b``, ``a, b or c``."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def meant(word: str, known: Iterable[str], near: float = 0.7) -> str:
     """What a misspelt word may stand for, in brackets behind a message; '' where no known word is near."""
     import difflib
 
-    return "".join(f" (is {one} meant?)" for one in difflib.get_close_matches(word, known, n=1, cutoff=0.7))
+    return "".join(f" (is {one} meant?)" for one in difflib.get_close_matches(word, known, n=1, cutoff=near))
 
 
 def _is_a(value: Any, kind: type) -> bool:

@@ -262,7 +262,7 @@ def _own(config: PrepareConfig) -> _Source:
         users = find_source(config.users, USERS_FILES)
         inputs["users"] = users.sha256()
         sheets = sheets._replace(users=read_users(users, how))
-    names = ["standard input" if str(path) == "-" else path.name for path in config.own]
+    names = ["standard input" if str(path) == "-" else short(path.name) for path in config.own]
     return _Source(" and ".join(names), table, sheets, inputs)
 
 

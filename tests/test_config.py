@@ -171,7 +171,7 @@ def test_a_preset_is_for_its_solver() -> None:
         ("[train]\nlr = 2024-01-01", "--lr: .* is not a number"),
         ("[train", "Expected .]. at the end"),
         ("a = " + "[" * 5000, "recursion"),
-        ("\xff", "utf-8"),
+        ("\xff", "not UTF-8 text"),
     ],
 )
 def test_what_a_file_cannot_say_is_a_usage_error(parse: Parse, tmp_path: Path, content: str, message: str) -> None:

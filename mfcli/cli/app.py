@@ -10,7 +10,7 @@ import mfcli
 from mfcli.cli import show
 from mfcli.cli.console import Output
 from mfcli.cli.option import OTHER_VARIABLES, Body, Command, options, own_variable, shared_variables
-from mfcli.cli.process import exit_code
+from mfcli.cli.process import default_matplotlib, exit_code
 from mfcli.config.common import Config
 from mfcli.config.download import DownloadConfig
 from mfcli.config.evaluate import EvaluateConfig
@@ -154,7 +154,8 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
 )
 def plot(config: PlotConfig, output: Output) -> None:
     """Draw learning curves, ratings, predictions and errors."""
-    from mfcli.plot import plot as stage
+    with default_matplotlib():
+        from mfcli.plot import plot as stage
 
     output.show(stage(config, output.terminal), show.plotted)
 

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperOption
 
 from mfcli.cli.complete import completion
 from mfcli.cli.console import Output, json_text
+from mfcli.cli.memory import require_memory
 from mfcli.cli.progress import Terminal
 from mfcli.cli.settings import read_settings, settings, settings_toml
 from mfcli.config.common import EVERY_COMMAND, Config
@@ -68,6 +69,7 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
             if given["print_config"] and first:
                 sys.stdout.write(json_text(settings(config)) if output.json else settings_toml(config))
             elif not given["print_config"]:
+                require_memory(kind.command)
                 body(config, output)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
@@ -131,7 +133,7 @@ def _warn_of_unknown_variables(terminal: Terminal) -> None:
         known.update(name for option in kind.options() for name in _variables(option, kind.command))
     for name in sorted(os.environ.keys() - known):
         if name.startswith("MFCLI_"):
-            terminal.warn(f"no option has the variable {name}{meant(name, known)}")
+            terminal.warn(f"no option has the variable {name}{meant(name, known, near=0.8)}")  # all begin alike
 
 
 def own_variable(kind: type[Config]) -> tuple[str, str]:

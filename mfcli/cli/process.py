@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import typer
 
+from mfcli.cli.memory import is_lack_of_memory
 from mfcli.cli.progress import Terminal
 from mfcli.errors import ArtifactError, ClosedPipe, MfcliError, Stopped, StoppedAtOnce, UsageError
 from mfcli.ranks import speaks
@@ -39,9 +42,14 @@ def exit_code(command: Callable[[], object]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _told("stopped", CTRL_C)
     except OSError as error:
-        reason = error.strerror or error
+        reason = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
         changed = f"{error.filename}: {reason}: nothing was changed"
         return _told(changed if error.filename else f"standard output: {reason}", ArtifactError.exit_code)
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        text = "out of memory: nothing was changed: give the process more, or fewer ratings or factors"
+        return _told(text, ArtifactError.exit_code)
 
 
 def _told(text: str, code: int) -> int:
@@ -61,6 +69,8 @@ def _open_streams() -> None:
         sys.stderr = _null(os.O_WRONLY, "w")  # writing goes nowhere
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths come back as they are
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
 
 
 def _null(access: int, mode: str) -> io.TextIOWrapper:
@@ -84,3 +94,16 @@ def _standard_output() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise ClosedPipe("standard output was closed") from None
         raise
+
+
+@contextlib.contextmanager
+def default_matplotlib() -> Iterator[None]:
+    """Within this block matplotlib is imported as if nobody had set it up, and it keeps its remarks to itself.
+
+    A notebook's variable names a display that may not be installed, a matplotlibrc in the folder may be broken.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    elsewhere = contextlib.chdir(Path(__file__).parent) if os.path.lexists("matplotlibrc") else contextlib.nullcontext()
+    with elsewhere:
+        yield

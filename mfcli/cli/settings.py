@@ -8,21 +8,31 @@ from typing import Any
 
 from mfcli.config.common import Config
 from mfcli.errors import UsageError
-from mfcli.option import Option, meant
+from mfcli.option import Option, at_home, meant
 
 RECORDED = {"command", "config", "outputs"}
 """Keys of a stage.json that tell it from a file of options."""
 
 
 def read_settings(file: Path, kind: type[Config]) -> dict[str, Any]:
-    """A file's values for one command, by the names of the config's fields; still to be checked.
+    """A file's values for one command, by the names of the config's fields, each of which may be.
 
     The file holds options, at the top or in a table of the command's name, or it is the ``stage.json`` that the command
     has written, and holds those that made the stage. Raises UsageError.
     """
     table = _read(file)
-    if table.keys() >= RECORDED:
-        return _of_stage(file, table, kind)
+    values = _of_stage(file, table, kind) if table.keys() >= RECORDED else _of_command(file, table, kind)
+    for option in kind.options():
+        if option.name in values:
+            try:
+                option.check(option.from_plain(values[option.name]))
+            except UsageError as error:
+                raise UsageError(f"--config {file}: {error}") from None
+    return values
+
+
+def _of_command(file: Path, table: dict[str, Any], kind: type[Config]) -> dict[str, Any]:
+    """The options that a file holds for a command. Raises UsageError for what is no option, in any of its tables."""
     kinds = Config.__subclasses__()
     commands, known = {one.command for one in kinds}, {key for one in kinds for key in _keys(one)}
     for key, value in table.items():
@@ -65,10 +75,12 @@ def _toml(value: Any) -> str:
 def _read(file: Path) -> dict[str, Any]:
     """The table in a TOML or JSON file. Raises UsageError."""
     try:
-        content = file.read_bytes()
-        table = json.loads(content) if file.suffix == ".json" else tomllib.loads(content.decode())
+        text = at_home(file).read_bytes().decode("utf-8-sig")  # Windows puts a byte order mark in front
+        table = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--config {file}: not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {file}: {error}") from None
     if not isinstance(table, dict):

@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import font_manager, rc_context
+from matplotlib import font_manager, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -40,8 +40,10 @@ Floats = npt.NDArray[np.float64]
 
 def write_figure(draw: Callable[[Axes], None], file: IO[bytes], kind: str, dpi: int) -> None:
     """Draw one figure and write it as png, svg or pdf: the same figure, the same bytes."""
-    with rc_context(cast(Any, STYLE | {"font.family": list(families())})), warnings.catch_warnings():
+    with rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in its place will do
+        rcdefaults()  # not as the user's matplotlibrc has it, which may want a font or a LaTeX that is not there
+        rcParams.update(cast(Any, STYLE | {"font.family": list(families())}))
         dpi = dpi if kind == "png" else 72  # as what measures texts must know
         figure = Figure(figsize=(7.5, HEIGHT), dpi=dpi, layout="constrained")
         draw(figure.subplots())

@@ -1,0 +1,31 @@
+"""Too little memory: told in one line, before libraries are loaded that hang or abort without it."""
+
+import sys
+
+from mfcli.errors import ArtifactError
+
+NEEDED = {"train": 1200}
+NEEDED_ELSE = 500
+"""Megabytes of addresses that a command takes up with its libraries and small data; train loads torch."""
+
+SIGNS = ("out of memory", "allocate memory", "failed to map segment", "start new thread")
+"""What torch, the dynamic linker and Python say in errors that are no MemoryError."""
+
+
+def require_memory(command: str) -> None:
+    """Raise ArtifactError if a limit (`ulimit -v`) leaves too little. OpenBLAS would go round in circles for ever."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    limit, needed = resource.getrlimit(resource.RLIMIT_AS)[0], NEEDED.get(command, NEEDED_ELSE)
+    if limit != resource.RLIM_INFINITY and limit < needed * 1e6:
+        raise ArtifactError(
+            f"{command} needs {needed} MB of address space, and the limit is {limit / 1e6:.0f}: raise `ulimit -v`"
+        )
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether an error means that there is no memory left, on the CPU or on the GPU."""
+    told = isinstance(error, (RuntimeError, ImportError)) and any(sign in str(error) for sign in SIGNS)
+    return told or isinstance(error, MemoryError)
