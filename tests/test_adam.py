@@ -86,7 +86,7 @@ def test_the_order_of_an_epoch_can_be_gone_on_with_at_any_batch() -> None:
 def test_the_articles_bmm_is_the_sum_of_products() -> None:
     model = MatrixFactorization(USERS, ITEMS, 20, biases=False, init_std=1.0)
     users, items = torch.arange(USERS), torch.arange(USERS) + 3
-    p, q = model.user_factors(users), model.item_factors(items)
+    p, q = model.users(users), model.items(items)
     bmm = torch.bmm(p.view(-1, 1, 20), q.view(-1, 20, 1)).view(-1)
     torch.testing.assert_close(bmm, (p * q).sum(1))
     torch.testing.assert_close(bmm, model(users, items))
@@ -94,13 +94,11 @@ def test_the_articles_bmm_is_the_sum_of_products() -> None:
 
 def test_biases_and_the_mean_are_added() -> None:
     model = MatrixFactorization(USERS, ITEMS, 4, mean=3.5)
-    assert model.user_biases is not None
-    assert model.item_biases is not None
     users, items = torch.tensor([0, 5]), torch.tensor([2, 2])
-    dots = (model.user_factors(users) * model.item_factors(items)).sum(1)
+    dots = (model.users(users)[:, :4] * model.items(items)[:, :4]).sum(1)
     torch.testing.assert_close(model(users, items), 3.5 + dots, msg="biases start at 0")
     with torch.no_grad():
-        model.user_biases.weight[5], model.item_biases.weight[2] = 0.25, -1.0
+        model.users.weight[5, 4], model.items.weight[2, 4] = 0.25, -1.0
     torch.testing.assert_close(model(users, items), 3.5 + dots + torch.tensor([-1.0, -0.75]))
 
 
@@ -116,12 +114,13 @@ def test_features_add_to_rows_what_the_link_says(biases: bool) -> None:
     with torch.no_grad():
         model.user_link.normal_(generator=torch.Generator().manual_seed(1))
     added = features.times(model.user_link)[users]
-    expected = before + (added[:, :4] * model.item_factors(items)).sum(1) + added[:, 4:].sum(1)
+    expected = before + (added[:, :4] * model.items(items)[:, :4]).sum(1) + added[:, 4:].sum(1)
     torch.testing.assert_close(model(users, items), expected)
-    penalty = L2Penalty(torch.ones(USERS), torch.ones(ITEMS), l2=0.5, bias_l2=2.0)
+    l2 = torch.tensor([0.5, 0.5, 0.5, 0.5, 2.0])[: 4 + biases]
+    penalty = L2Penalty(torch.ones(USERS), torch.ones(ITEMS), l2)
     squares = model.user_link.square().sum(0)
     by_hand = LINK_L2 * (0.5 * squares[:4].sum() + 2.0 * squares[4:].sum())
-    torch.testing.assert_close(penalty.of_link(model.user_link, 4), by_hand)
+    torch.testing.assert_close(penalty.of_link(model.user_link), by_hand)
 
 
 def test_the_finished_model_says_what_the_module_says() -> None:
@@ -140,16 +139,14 @@ def test_the_finished_model_says_what_the_module_says() -> None:
 def test_there_is_one_row_for_each_user_and_item_and_not_one_more() -> None:
     shapes = {name: tuple(w.shape) for name, w in MatrixFactorization(USERS, ITEMS, 4).named_parameters()}
     assert shapes == {
-        "user_factors.weight": (USERS, 4),
-        "item_factors.weight": (ITEMS, 4),
-        "user_biases.weight": (USERS, 1),
-        "item_biases.weight": (ITEMS, 1),
+        "users.weight": (USERS, 5),
+        "items.weight": (ITEMS, 5),
     }
 
 
 @pytest.mark.parametrize("std", [0.05, 1.0])
 def test_factors_begin_normal_with_the_given_deviation(std: float) -> None:
-    weights = MatrixFactorization(300, 200, 50, init_std=std).user_factors.weight
+    weights = MatrixFactorization(300, 200, 50, init_std=std).users.weight[:, :50]
     assert weights.mean().item() == pytest.approx(0, abs=0.05 * std)
     assert weights.std().item() == pytest.approx(std, rel=0.05)
 
@@ -168,27 +165,27 @@ def test_the_rmse_loss_is_the_articles_and_has_a_slope_at_a_perfect_fit() -> Non
 
 def test_the_penalty_of_a_batch_is_what_one_works_out_by_hand() -> None:
     """User 0 has 4 ratings, user 1 has 1; the item has 9."""
-    penalty = L2Penalty(torch.tensor([4, 1]), torch.tensor([9]), l2=0.5, bias_l2=2.0)
+    counts, l2 = (torch.tensor([4, 1]), torch.tensor([9])), torch.tensor([0.5, 0.5, 2.0])
     users, items = torch.tensor([0, 1]), torch.tensor([0, 0])
-    p, q = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[1.0, 1.0], [1.0, 1.0]])
-    b, c = torch.tensor([0.5, -1.0]), torch.tensor([3.0, 3.0])
+    own = Sides(torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, -1.0]]), torch.tensor([[1.0, 1.0, 3.0], [1.0, 1.0, 3.0]]))
     first = (0.5 * 5 + 2 * 0.25) / 2 + (0.5 * 2 + 2 * 9) / 3
     second = (0.5 * 9 + 2 * 1) / 1 + (0.5 * 2 + 2 * 9) / 3
-    assert penalty(users, items, p, q, b, c).item() == pytest.approx((first + second) / 2)
+    assert L2Penalty(*counts, l2)(users, items, own).item() == pytest.approx((first + second) / 2)
     without = (0.5 * 5 / 2 + 0.5 * 2 / 3 + 0.5 * 9 + 0.5 * 2 / 3) / 2
-    assert penalty(users, items, p, q, None, None).item() == pytest.approx(without)
+    factors = Sides(own.users[:, :2], own.items[:, :2])
+    assert L2Penalty(*counts, l2[:2])(users, items, factors).item() == pytest.approx(without)
 
 
 def test_an_epoch_of_penalties_is_lambda_root_n_for_every_row() -> None:
     ratings = a_hundred_ratings()
     model = MatrixFactorization(USERS, ITEMS, 3, init_std=1.0)
     of_users, of_items = (torch.from_numpy(c) for c in (ratings.user_counts(), ratings.item_counts()))
-    penalty = L2Penalty(of_users, of_items, l2=0.7, bias_l2=0.0)
+    penalty = L2Penalty(of_users, of_items, torch.tensor([0.7, 0.7, 0.7, 0.0]))
     total = 0.0
     for users, items, _ in a_loader(batch=7):
-        total += penalty(users, items, *model.lookup(users, items)).item() * len(users)
-    rows = (of_users.sqrt() * model.user_factors.weight.square().sum(1)).sum()
-    columns = (of_items.sqrt() * model.item_factors.weight.square().sum(1)).sum()
+        total += penalty(users, items, model.lookup(users, items)).item() * len(users)
+    rows = (of_users.sqrt() * model.users.weight.square().sum(1)).sum()
+    columns = (of_items.sqrt() * model.items.weight.square().sum(1)).sum()
     assert total == pytest.approx(0.7 * (rows + columns).item(), rel=1e-5)
 
 
@@ -197,10 +194,9 @@ def test_the_article_preset_is_the_article() -> None:
     solver = Adam(config, TrainingData(a_hundred_ratings()), CPU)
     assert (config.epochs, config.batch_for(100), config.patience) == (30, 32, 0)
     assert isinstance(solver.criterion, RMSELoss)
-    assert solver.module.user_biases is None
-    assert solver.module.item_biases is None
-    assert solver.module.user_factors.weight.shape == (USERS, 100)
-    assert solver.module.user_factors.weight.std().item() == pytest.approx(1.0, abs=0.1)
+    assert not solver.module.biases
+    assert solver.module.users.weight.shape == (USERS, 100)
+    assert solver.module.users.weight.std().item() == pytest.approx(1.0, abs=0.1)
     assert isinstance(solver.optimizer, torch.optim.Adam)
     article = torch.optim.Adam(solver.module.parameters(), lr=1e-3)
     names = ("lr", "betas", "eps", "weight_decay", "amsgrad")
@@ -214,10 +210,7 @@ def test_an_epoch_of_the_article_preset_is_the_articles_loop() -> None:
     """Against the loop written out: bmm, RMSE loss, Adam, batches of 32 in the same order, no penalty."""
     ratings = a_hundred_ratings()
     solver = Adam(TrainConfig(preset="article", **PRESETS["article"]), TrainingData(ratings), CPU)
-    p, q = (
-        table.weight.detach().clone().requires_grad_()
-        for table in (solver.module.user_factors, solver.module.item_factors)
-    )
+    p, q = (table.weight.detach().clone().requires_grad_() for table in (solver.module.users, solver.module.items))
     optimizer = torch.optim.Adam([p, q], lr=1e-3)
     for users, items, actual in DataLoader(solver.dataset, sampler=solver.batches, batch_size=None):
         predicted = torch.bmm(p[users].unsqueeze(1), q[items].unsqueeze(2)).view(-1)
@@ -226,8 +219,8 @@ def test_an_epoch_of_the_article_preset_is_the_articles_loop() -> None:
         loss.backward()
         optimizer.step()
     solver.run_epoch(quietly)
-    torch.testing.assert_close(solver.module.user_factors.weight.detach(), p.detach())
-    torch.testing.assert_close(solver.module.item_factors.weight.detach(), q.detach())
+    torch.testing.assert_close(solver.module.users.weight.detach(), p.detach())
+    torch.testing.assert_close(solver.module.items.weight.detach(), q.detach())
 
 
 def test_the_learning_rate_rises_to_the_peak_and_anneals_to_nothing() -> None:
@@ -293,6 +286,11 @@ def test_a_batch_may_be_larger_than_the_data() -> None:
     assert epoch.batch_rmse[0] == pytest.approx(epoch.train)
 
 
-def test_the_default_batch_grows_with_the_data() -> None:
+def test_the_default_batch_grows_with_the_data_and_the_learning_rate_with_the_batch() -> None:
     config = TrainConfig(dir=Path("unused"))
-    assert [config.batch_for(n) for n in (100, 2_048_000, 25_000_000)] == [2048, 2048, 25_000]
+    sizes = [config.batch_for(n) for n in (100, 500_000, 2_048_000, 25_000_000)]
+    assert sizes == [2048, 5000, 8192, 25_000]
+    assert [config.rate_for(size) for size in (32, 2048, 8192, 25_000)] == pytest.approx(
+        [0.02, 0.02, 0.0606, 0.0606], abs=1e-4
+    )
+    assert TrainConfig(lr=0.5).rate_for(8192) == 0.5

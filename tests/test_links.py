@@ -38,15 +38,30 @@ def features_of(dense: bool = True, sparse: bool = True) -> tuple[RowFeatures, n
 def test_products_with_features_are_those_of_the_matrix(dense: bool, sparse: bool) -> None:
     features, matrix = features_of(dense, sparse)
     link = torch.randn(features.width, D, generator=torch.Generator().manual_seed(1))
-    rows, at = torch.randn(N, D, generator=torch.Generator().manual_seed(2)), torch.tensor([3, 0, 11, 3])
+    rows = torch.randn(N, D, generator=torch.Generator().manual_seed(2))
     expected = matrix @ link.numpy()
     np.testing.assert_allclose(features.times(link), expected, atol=1e-5)
-    np.testing.assert_allclose(features.times_at(at, link), expected[at], atol=1e-5)
     np.testing.assert_allclose(features.transposed_times(rows), matrix.T @ rows.numpy(), atol=1e-5)
     np.testing.assert_allclose(features.gram, matrix.T @ matrix, atol=1e-5)
     parts = [features.times(link, columns) for columns in features.columns.values()]
     np.testing.assert_allclose(sum(parts), expected, atol=1e-5)
     assert list(features.columns) == ["exposure"] * dense + ["items"] * sparse
+
+
+@pytest.mark.parametrize("batch", [4, 3 * N], ids=["a small batch", "a large batch"])
+@pytest.mark.parametrize(("dense", "sparse"), [(True, True), (True, False), (False, True)])
+def test_of_a_batch_of_rows_both_the_products_and_the_links_gradient_are_those_of_the_matrix(
+    dense: bool, sparse: bool, batch: int
+) -> None:
+    features, matrix = features_of(dense, sparse)
+    random = torch.Generator().manual_seed(1)
+    link = torch.randn(features.width, D, generator=random, requires_grad=True)
+    at, slope = torch.randint(N, (batch,), generator=random), torch.randn(batch, D, generator=random)
+    products = features.times_at(at, link)
+    products.backward(slope)  # type: ignore[no-untyped-call]
+    np.testing.assert_allclose(products.detach(), (matrix @ link.detach().numpy())[at], atol=1e-5)
+    assert link.grad is not None
+    np.testing.assert_allclose(link.grad, matrix[at].T @ slope.numpy(), atol=1e-5)
 
 
 def test_b_is_drawn_from_its_conditional_distribution() -> None:

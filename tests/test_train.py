@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_is_refused(stopped: TrainConfig, where: str) -> No
 
 def test_a_checkpoint_is_a_safetensors_file(stopped: TrainConfig) -> None:
     with safe_open(stopped.dir / "runs" / "cut" / "checkpoint.safetensors", "numpy") as file:
-        assert "fit.solver.module.user_factors.weight" in file.keys()  # noqa: SIM118 - it is no mapping
+        assert "fit.solver.module.users.weight" in file.keys()  # noqa: SIM118 - it is no mapping
         assert file.metadata()["format"] == "2"
 
 

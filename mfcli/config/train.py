@@ -8,12 +8,14 @@ from mfcli.config.common import SEEDS, Config
 from mfcli.errors import UsageError
 from mfcli.option import Opt
 
-SMALLEST_BATCH = 2048
-BATCHES_AN_EPOCH = 1000
-"""What ``batch`` is where it is not given."""
+SMALL_BATCH, LARGE_BATCH = 2048, 8192
+"""Bounds of a hundredth of the training part, which a mini-batch is by default."""
 
-CLICKS: dict[str, Any] = {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30}
-"""The defaults that solver ``ials`` has in the place of TrainConfig's."""
+OF_SOLVERS: dict[str, dict[str, Any]] = {
+    "als": {"epochs": 15},
+    "ials": {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30},
+}
+"""The defaults that a solver has in the place of TrainConfig's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,13 @@ class TrainConfig(Config):
     epochs: Annotated[
         int,
         Opt(
-            "Passes over the training part at the most; als and ials stop where more would change nothing.",
+            "Passes over the training part at the most; als and ials, defaults "
+            f"{OF_SOLVERS['als']['epochs']} and {OF_SOLVERS['ials']['epochs']}, stop where more would change nothing.",
             short="-e",
             range="[1, 1e6]",
             only=("adam", "als", "ials"),
         ),
-    ] = 15
+    ] = 10
     side: Annotated[
         tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
         Opt(
@@ -73,17 +76,23 @@ class TrainConfig(Config):
     batch: Annotated[
         int,
         Opt(
-            f"Ratings in a mini-batch; 0: {SMALLEST_BATCH}, or 1/{BATCHES_AN_EPOCH} of the training part if that is "
-            "more.",
+            f"Ratings in a mini-batch; 0: a hundredth of the training part, at least {SMALL_BATCH}, at most "
+            f"{LARGE_BATCH} or a thousandth of it.",
             short="-b",
             range="[0, 16777216]",
             only=("adam",),
         ),
     ] = 0
     lr: Annotated[
-        float,
-        Opt("Learning rate, at the schedule's peak.", short="-l", range="(0, inf)", only=("adam",)),
-    ] = 0.02
+        float | None,
+        Opt(
+            f"Learning rate, at the schedule's peak. Default: 0.02 for a batch of {SMALL_BATCH}, up to 0.06 for "
+            "larger ones.",
+            short="-l",
+            range="(0, inf)",
+            only=("adam",),
+        ),
+    ] = None
     schedule: Annotated[
         Literal["one-cycle", "constant"],
         Opt("Learning rate over the run: rise and anneal, or constant.", only=("adam",)),
@@ -93,7 +102,7 @@ class TrainConfig(Config):
         float,
         Opt(
             "L2 of the factors, λ; a row of n ratings pays λ√n‖p‖². "
-            f"ials, default {CLICKS['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
+            f"ials, default {OF_SOLVERS['ials']['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
             range="[0, inf)",
             only=("adam", "als", "ials"),
         ),
@@ -142,8 +151,7 @@ class TrainConfig(Config):
     ] = False
 
     def defaults(self) -> dict[str, Any]:
-        of_solver = CLICKS if self.solver == "ials" else {}
-        return super().defaults() | of_solver | PRESETS.get(self.preset or "", {})
+        return super().defaults() | OF_SOLVERS.get(self.solver, {}) | PRESETS.get(self.preset or "", {})
 
     def _check_use(self) -> None:
         if not self.resume:  # else the solver is that of the checkpoint
@@ -175,7 +183,14 @@ class TrainConfig(Config):
 
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""
-        return self.batch or max(SMALLEST_BATCH, ratings // BATCHES_AN_EPOCH)
+        return self.batch or max(SMALL_BATCH, min(ratings // 100, LARGE_BATCH), ratings // 1000)
+
+    def rate_for(self, batch: int) -> float:
+        """The schedule's highest learning rate for mini-batches of that size.
+
+        The larger the batch, the fewer the steps and the less their noise. Above 0.06 Adam began to go astray.
+        """
+        return self.lr or 0.02 * min(max(batch / SMALL_BATCH, 1), 4) ** 0.8
 
 
 SIDE_KINDS: dict[str, tuple[str, ...]] = {

@@ -38,17 +38,15 @@ LINK_L2 = 100.0  # L2 of the links over the whole training part, in units of --l
 
 NO_FEATURES: Sides[RowFeatures | None] = Sides(None, None)
 
-Batch = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-"""The rows of a batch: factors (b, k) of users and of items, then their biases (b,) or None."""
-
 
 class MatrixFactorization(nn.Module):
     """r̂ = μ + b_u + b_i + p_u·q_i, or p_u·q_i alone.
 
-    To factors and bias of a row with features f is added Bᵀf. The side's link B is (f, k + 1), without biases (f, k).
+    Users and items are tables of rows of d numbers: k factors and, with biases, a bias. To a row with features f is
+    added Bᵀf, with a side's link B (f, d).
 
     Args:
-        n_users, n_items: rows of the embeddings.
+        n_users, n_items: rows of the tables.
         factors: k.
         biases: whether to add μ and biases.
         mean: μ, the mean training rating.
@@ -70,62 +68,43 @@ class MatrixFactorization(nn.Module):
         features: Sides[RowFeatures | None] = NO_FEATURES,
     ) -> None:
         super().__init__()
-        self.mean, self.features = mean, features
-        self.user_factors = nn.Embedding(n_users, factors)
-        self.item_factors = nn.Embedding(n_items, factors)
-        self.user_biases = nn.Embedding(n_users, 1) if biases else None
-        self.item_biases = nn.Embedding(n_items, 1) if biases else None
+        self.factors, self.biases, self.mean, self.features = factors, biases, mean, features
+        self.users, self.items = (nn.Embedding(n, factors + int(biases)) for n in (n_users, n_items))
         self.user_link, self.item_link = (
-            None if side is None else nn.Parameter(torch.empty(side.width, factors + int(biases))) for side in features
+            None if side is None else nn.Parameter(torch.zeros(side.width, factors + int(biases))) for side in features
         )
         with torch.no_grad():
-            for name, table in self.named_parameters():
-                if "factors" in name:
-                    table.normal_(0.0, init_std, generator=generator)
-                else:
-                    table.zero_()
+            for table in (self.users.weight, self.items.weight):
+                table.zero_()
+                table[:, :factors] = torch.empty(len(table), factors).normal_(0.0, init_std, generator=generator)
 
-    def lookup(self, users: Tensor, items: Tensor) -> Batch:
-        """The batch's own rows, without what their features add."""
-        user_biases = self.user_biases(users).squeeze(1) if self.user_biases is not None else None
-        item_biases = self.item_biases(items).squeeze(1) if self.item_biases is not None else None
-        return self.user_factors(users), self.item_factors(items), user_biases, item_biases
+    def lookup(self, users: Tensor, items: Tensor) -> Sides[Tensor]:
+        """(b, d) each: the batch's own rows, without what their features add."""
+        # Not the embeddings' own forward, whose backward pass takes twice the time on a CPU.
+        return Sides(self.users.weight.index_select(0, users), self.items.weight.index_select(0, items))
 
-    def moved(
-        self,
-        users: Tensor,
-        items: Tensor,
-        p: Tensor,
-        q: Tensor,
-        user_biases: Tensor | None,
-        item_biases: Tensor | None,
-    ) -> Batch:
-        """The batch's rows with what their features add, from what lookup gave."""
-        p, user_biases = _moved(self.features.users, self.user_link, users, p, user_biases)
-        q, item_biases = _moved(self.features.items, self.item_link, items, q, item_biases)
-        return p, q, user_biases, item_biases
+    def moved(self, users: Tensor, items: Tensor, own: Sides[Tensor]) -> Sides[Tensor]:
+        """(b, d) each: the batch's rows with what their features add, from what lookup gave."""
+        return Sides(
+            _moved(self.features.users, self.user_link, users, own.users),
+            _moved(self.features.items, self.item_link, items, own.items),
+        )
 
-    def combine(self, p: Tensor, q: Tensor, user_biases: Tensor | None, item_biases: Tensor | None) -> Tensor:
-        """(b,) predictions of a batch's rows. The article's ``bmm`` of p and q is this sum, row by row."""
-        dots = (p * q).sum(1)
-        if user_biases is None or item_biases is None:
-            return dots
-        return self.mean + user_biases + item_biases + dots
+    def combine(self, rows: Sides[Tensor]) -> Tensor:
+        """(b,) predictions of (b, d) rows each. The article's ``bmm`` of p and q is this sum, row by row."""
+        if not self.biases:
+            return (rows.users * rows.items).sum(1)
+        (p, b), (q, c) = (torch.tensor_split(side, (self.factors,), dim=1) for side in rows)
+        return self.mean + (b + c).squeeze(1) + (p * q).sum(1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """(b,) predictions, not clipped, for (b,) users and (b,) items."""
-        return self.combine(*self.moved(users, items, *self.lookup(users, items)))
+        return self.combine(self.moved(users, items, self.lookup(users, items)))
 
 
-def _moved(
-    features: RowFeatures | None, link: Tensor | None, rows: Tensor, factors: Tensor, biases: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """(b, k) factors and (b,) biases of (b,) rows of one side, with what their features add."""
-    if features is None or link is None:
-        return factors, biases
-    added = features.times_at(rows, link)
-    k = factors.shape[1]
-    return factors + added[:, :k], None if biases is None else biases + added[:, k]
+def _moved(features: RowFeatures | None, link: Tensor | None, rows: Tensor, own: Tensor) -> Tensor:
+    """(b, d) own numbers of (b,) rows of one side, with what their features add."""
+    return own if features is None or link is None else own + features.times_at(rows, link)
 
 
 class RMSELoss(nn.Module):
@@ -142,36 +121,28 @@ class L2Penalty(nn.Module):
 
     Args:
         user_counts, item_counts: (n_users,) and (n_items,) training ratings.
-        l2, bias_l2: λ of the factors and of the biases.
+        l2: (d,) λ of each number of a row: of its factors and, if there is one, of its bias.
     """
 
     user_weights: Tensor
     item_weights: Tensor
+    l2: Tensor
 
-    def __init__(self, user_counts: Tensor, item_counts: Tensor, l2: float, bias_l2: float) -> None:
+    def __init__(self, user_counts: Tensor, item_counts: Tensor, l2: Tensor) -> None:
         super().__init__()
-        self.l2, self.bias_l2 = l2, bias_l2
         self.register_buffer("user_weights", user_counts.clamp(min=1).float().rsqrt())
         self.register_buffer("item_weights", item_counts.clamp(min=1).float().rsqrt())
+        self.register_buffer("l2", l2)
 
-    def forward(
-        self, users: Tensor, items: Tensor, p: Tensor, q: Tensor, user_biases: Tensor | None, item_biases: Tensor | None
-    ) -> Tensor:
+    def forward(self, users: Tensor, items: Tensor, own: Sides[Tensor]) -> Tensor:
         """The batch's mean penalty, for (b,) users and items and what lookup gave for them."""
-        of_users = self.l2 * p.square().sum(1)
-        of_items = self.l2 * q.square().sum(1)
-        if user_biases is not None and item_biases is not None:
-            of_users = of_users + self.bias_l2 * user_biases.square()
-            of_items = of_items + self.bias_l2 * item_biases.square()
-        weighted = (
-            self.user_weights.index_select(0, users) * of_users + self.item_weights.index_select(0, items) * of_items
-        )
-        return weighted.mean()
+        of_users = self.user_weights.index_select(0, users) @ own.users.square()
+        of_items = self.item_weights.index_select(0, items) @ own.items.square()
+        return (of_users + of_items) @ self.l2 / len(users)
 
-    def of_link(self, link: Tensor, factors: int) -> Tensor:
-        """Of a (f, factors + 1) or (f, factors) link: what a whole epoch pays."""
-        of_factors, of_biases = link[:, :factors].square().sum(), link[:, factors:].square().sum()
-        return LINK_L2 * (self.l2 * of_factors + self.bias_l2 * of_biases)
+    def of_link(self, link: Tensor) -> Tensor:
+        """Of a (f, d) link: what a whole epoch pays."""
+        return LINK_L2 * link.square().sum(0) @ self.l2
 
 
 class LeanAdam(torch.optim.Adam):
@@ -214,11 +185,13 @@ class Adam(Solver):
         ).to(device)
         self.criterion = (RMSELoss() if config.loss == "rmse" else nn.MSELoss()).to(device)
         counts = torch.from_numpy(train.user_counts()), torch.from_numpy(train.item_counts())
-        self.penalty = L2Penalty(*counts, config.l2, config.bias_l2).to(device)
+        l2 = torch.tensor([config.l2] * config.factors + [config.bias_l2] * config.biases)
+        self.penalty = L2Penalty(*counts, l2).to(device)
         self.dataset = RatingsDataset(train.mine.users, device)
         self.batches = ShuffledBatches(len(train), config.batch_for(len(train)), config.seed, compute)
         self.loader = DataLoader(self.dataset, sampler=self.batches, batch_size=None, generator=torch.Generator())
-        self.optimizer = LeanAdam(self.module.parameters(), lr=config.lr, fused=True)
+        self.rate = config.rate_for(self.batches.batch)
+        self.optimizer = LeanAdam(self.module.parameters(), lr=self.rate, fused=True)
         self.schedule = self._schedule()
         self.squared_errors = torch.zeros(len(self.batches), device=device)  # of each batch of the epoch, summed
 
@@ -227,7 +200,7 @@ class Adam(Solver):
             return torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
         # Smith and Topin, "Super-convergence", 2018.
         steps = max(self.epochs * len(self.batches), 2)
-        return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.config.lr, total_steps=steps)
+        return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.rate, total_steps=steps)
 
     @classmethod
     def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
@@ -259,16 +232,16 @@ class Adam(Solver):
 
     def _step(self, users: Tensor, items: Tensor, ratings: Tensor, size: int) -> None:
         """One step of Adam from this process's part of a batch of ``size`` ratings."""
-        rows = self.module.lookup(users, items)
-        predicted = self.module.combine(*self.module.moved(users, items, *rows))
+        own = self.module.lookup(users, items)
+        predicted = self.module.combine(self.module.moved(users, items, own))
         share = len(ratings) / size
         loss = self.criterion(predicted, ratings)
         if self.config.loss == "rmse":
             loss = loss * self._steepness(loss.detach(), share)
         if self.config.l2 or self.config.bias_l2:
-            loss = loss + self.penalty(users, items, *rows)
+            loss = loss + self.penalty(users, items, own)
             for link in self._links():
-                loss = loss + self.penalty.of_link(link, self.config.factors) / len(self.data.train)
+                loss = loss + self.penalty.of_link(link) / len(self.data.train)
         self.optimizer.zero_grad(set_to_none=True)
         (loss * share).backward()
         with torch.no_grad():  # stays on the device: nothing waits for it
@@ -308,8 +281,8 @@ class Adam(Solver):
         module, train = self.module, self.data.train
         counts, features = Sides(train.user_counts(), train.item_counts()), module.features
         return Sides(
-            _rows(module.user_factors, module.user_biases, counts.users, features.users, module.user_link),
-            _rows(module.item_factors, module.item_biases, counts.items, features.items, module.item_link),
+            _rows(module.users.weight.detach(), counts.users, features.users, module.user_link),
+            _rows(module.items.weight.detach(), counts.items, features.items, module.item_link),
         )
 
     def explained(self) -> dict[str, float]:
@@ -346,16 +319,9 @@ class Adam(Solver):
         self.batches.epoch, self.batches.first = batches.values["epoch"], batches.values["first"]
 
 
-def _rows(
-    factors: nn.Embedding,
-    biases: nn.Embedding | None,
-    counts: Int32s,
-    features: RowFeatures | None,
-    link: Tensor | None,
-) -> Tensor:
+def _rows(table: Tensor, counts: Int32s, features: RowFeatures | None, link: Tensor | None) -> Tensor:
     """(n, d) rows of one side. Of those without ratings only what their features say: else they are as they began."""
-    own = factors.weight.detach() if biases is None else torch.cat([factors.weight, biases.weight], 1).detach()
-    own = torch.where(torch.from_numpy(counts > 0)[:, None].to(own.device), own, 0)
+    own = torch.where(torch.from_numpy(counts > 0)[:, None].to(table.device), table, 0)
     return own if features is None or link is None else own + features.times(link.detach())
 
 

@@ -18,6 +18,7 @@ from mfcli.errors import UsageError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.co_ratings import shared_co_ratings
 from mfcli.solvers.compute import Compute, one_blas_thread
+from mfcli.solvers.sparse_rows import SparseRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,8 @@ class RowFeatures:
     Attributes:
         columns: kind of side information -> its columns: ``exposure``, and ``users`` or ``items``.
         dense: (n, e) the first of them.
-        starts, places, values: the others as compressed rows: those of row u are ``places[starts[u]:starts[u + 1]]``,
-            less e, int64, and their values.
-        transposed: the same as a sparse (f - e, n) tensor.
+        sparse: (n, f - e) the others.
+        transposed: (f - e, n) the same.
         attributes: the same as a (n, f - e) ``scipy.sparse.csr_matrix``.
         rated: (n,) whether a row has ratings.
         gram: (f, f) float64 FᵀF of these rows.
@@ -38,10 +38,8 @@ class RowFeatures:
 
     columns: dict[str, slice]
     dense: Tensor
-    starts: Tensor
-    places: Tensor
-    values: Tensor
-    transposed: Tensor
+    sparse: SparseRows
+    transposed: SparseRows
     attributes: Any
     rated: Tensor
     gram: Tensor
@@ -74,19 +72,11 @@ class RowFeatures:
         rated = counts > 0
         width, total = dense.shape[1], dense.shape[1] + sparse.shape[1]
         spans = {"exposure": slice(0, width), kind: slice(width, total)}
-        turned = sparse.T.tocoo()
         return cls(
             columns={name: span for name, span in spans.items() if span.stop > span.start},
             dense=compute.place(dense),
-            starts=compute.place(sparse.indptr.astype(np.int64)),
-            places=compute.place(sparse.indices.astype(np.int64)),
-            values=compute.place(sparse.data),
-            transposed=torch.sparse_coo_tensor(
-                compute.place(np.stack([turned.row, turned.col])),
-                compute.place(turned.data),
-                turned.shape,
-                check_invariants=True,  # silence would be a warning
-            ).coalesce(),
+            sparse=SparseRows.of(sparse, compute),
+            transposed=SparseRows.of(sparse.T, compute),
             attributes=sparse,
             rated=compute.place(rated),
             gram=compute.place(_gram(dense[rated], sparse[rated])),
@@ -102,31 +92,19 @@ class RowFeatures:
         """F B: (n, d), of a (f, d) link; with ``columns`` of one kind, what these contribute."""
         e = self.dense.shape[1]
         if columns is None:
-            return self.dense @ link[:e] + self._bags(self.places, self.values, self.starts[:-1], link[e:])
+            return self.dense @ link[:e] + self.sparse @ link[e:]
         alone = torch.zeros_like(link)
         alone[columns] = link[columns]
         return self.times(alone)
 
     def times_at(self, rows: Tensor, link: Tensor) -> Tensor:
-        """F B for (b,) rows alone: (b, d)."""
+        """F B for (b,) rows alone: (b, d). Gradients reach the link."""
+        if len(rows) >= len(self.rated):  # every row once costs less than those of the batch as often as it has them
+            every: Tensor = _Times.apply(link, self)  # type: ignore[no-untyped-call]
+            return every.index_select(0, rows)
         e = self.dense.shape[1]
         dense = self.dense.index_select(0, rows) @ link[:e]
-        if e == self.width:
-            return dense
-        begin = self.starts.index_select(0, rows)
-        sizes = self.starts.index_select(0, rows + 1) - begin
-        offsets = sizes.cumsum(0) - sizes
-        slots = torch.repeat_interleave(begin - offsets, sizes)
-        slots += torch.arange(len(slots), device=slots.device)
-        places, values = self.places.index_select(0, slots), self.values.index_select(0, slots)
-        return dense + self._bags(places, values, offsets, link[e:])
-
-    @staticmethod
-    def _bags(places: Tensor, values: Tensor, offsets: Tensor, link: Tensor) -> Tensor:
-        """Sums of rows of the link times values; a bag, which begins at each of the offsets, is a sum."""
-        if not len(link):
-            return link.new_zeros(len(offsets), link.shape[1])
-        return torch.nn.functional.embedding_bag(places, link, offsets, per_sample_weights=values, mode="sum")
+        return dense if e == self.width else dense + self.sparse.take(rows) @ link[e:]
 
     def typical(self) -> Float64s:
         """(f,) mean over the rows with ratings."""
@@ -140,13 +118,26 @@ class RowFeatures:
 
     def transposed_times(self, rows: Tensor) -> Tensor:
         """FᵀZ: (f, d), of (n, d) rows."""
-        return torch.cat([self.dense.T @ rows, torch.sparse.mm(self.transposed, rows)])
+        return torch.cat([self.dense.T @ rows, self.transposed @ rows])
 
     def explained(self, link: Tensor, rows: Tensor) -> dict[str, float]:
         """Share of the variance of (n, d) rows that each kind of features makes up with this (f, d) link."""
         whole = float(rows.var(0).sum())
         parts = {kind: float(self.times(link, columns).var(0).sum()) for kind, columns in self.columns.items()}
         return {kind: part / whole if whole else 0.0 for kind, part in parts.items()}
+
+
+class _Times(torch.autograd.Function):
+    """F B of all rows, whose gradient by B is Fᵀ times that by F B."""
+
+    @staticmethod
+    def forward(ctx: Any, link: Tensor, features: RowFeatures) -> Tensor:
+        ctx.features = features
+        return features.times(link)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.features.transposed_times(gradient), None
 
 
 def by_side(users: dict[str, float], items: dict[str, float]) -> dict[str, float]:
