@@ -1,11 +1,13 @@
 """Small ratings with a known truth, for the solvers' tests."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
 from mfcli.data.features import Features
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.solvers.compute import Compute
 
 CPU = Compute(torch.device("cpu"))
@@ -57,3 +59,44 @@ def random_features(rows: int, width: int, seed: int = 0) -> Features:
     matrix = (rng.random((rows, width)) < 0.4) * rng.normal(1, 0.3, (rows, width))
     matrix[0] = 0
     return Features(csr_matrix(matrix.astype(np.float32)), [f"a={place}" for place in range(width)])
+
+
+@dataclass(frozen=True)
+class PlantedFeatures:
+    """Ratings whose truth is nearly all in the features of users and items.
+
+    Attributes:
+        data: to learn from.
+        test: other ratings.
+        oracle: the test ratings' RMSE about the truth: no model's is less but by luck.
+    """
+
+    data: TrainingData
+    test: Ratings
+    oracle: float
+
+
+def planted_features(users: int, items: int, share: float, own: float, cold: float, seed: int = 5) -> PlantedFeatures:
+    """Two factors and biases of variance about 1 in all, and noise of variance 1.
+
+    Args:
+        share: of all pairs that are rated; a tenth of these ratings is for testing.
+        own: share of the variance of vectors that features do not account for.
+        cold: share of the items that have test ratings alone.
+    """
+    rng = np.random.default_rng(seed)
+    features = Sides(random_features(users, 5, 1), random_features(items, 5, 2))
+
+    def vectors(side: Features) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        known = side.matrix @ rng.normal(size=(5, 3))
+        known = (known - known.mean(0)) / known.std(0)
+        return (np.sqrt(1 - own) * known + np.sqrt(own) * rng.normal(size=known.shape)) * [0.8, 0.8, 0.4]
+
+    p, q = vectors(features.users), vectors(features.items)
+    u, i = np.nonzero(rng.random((users, items)) < share)
+    truth = 3 + p[u, 2] + q[i, 2] + (p[u, :2] * q[i, :2]).sum(1)
+    ratings = (truth + rng.normal(0, 1, len(u))).astype(np.float32)
+    whole = Ratings(u.astype(np.int32), i.astype(np.int32), ratings, users, items)
+    test = (rng.random(len(u)) < 0.1) | (i < cold * items)
+    oracle = float(np.sqrt(np.mean((ratings - truth)[test] ** 2)))
+    return PlantedFeatures(TrainingData(whole.take(~test), None, features), whole.take(test), oracle)

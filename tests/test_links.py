@@ -20,7 +20,7 @@ from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior
 from mfcli.solvers.links import RATE, SHAPE, Link, Linking
 from mfcli.solvers.row_features import RowFeatures, row_features
 from mfcli.solvers.rows import Prior
-from tests.planted import CPU, quietly, random_features
+from tests.planted import CPU, PlantedFeatures, planted_features, quietly, random_features
 
 N, D = 12, 2
 DENSE = np.random.default_rng(1).normal(size=(N, 3)).astype(np.float32)
@@ -222,3 +222,27 @@ def test_somebody_new_is_predicted_by_what_they_tell_before_their_first_rating(s
 
 def _turned(ratings: Ratings) -> Ratings:
     return Ratings(ratings.items, ratings.users, ratings.ratings, ratings.n_items, ratings.n_users)
+
+
+@pytest.mark.parametrize(
+    ("solver", "planted"),
+    [
+        ("gibbs", planted_features(200, 250, share=0.7, own=0.02, cold=0.2)),
+        ("adam", planted_features(200, 250, share=0.7, own=0.02, cold=0.2)),
+        ("gibbs", planted_features(1500, 600, share=0.04, own=0.01, cold=0)),  # 21 training ratings a user
+    ],
+    ids=["gibbs, cold items", "adam, cold items", "gibbs, few ratings"],
+)
+def test_what_features_tell_is_found_but_for_three_in_a_hundred(solver: str, planted: PlantedFeatures) -> None:
+    """Of the RMSE of the truth itself. Without the features it is out of reach."""
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 10, "samples": 30}, "adam": {"batch": 1000}}
+
+    def error(side: tuple[Any, ...]) -> float:
+        config = TrainConfig(solver=solver, factors=2, side=side, **lengths[solver])  # type: ignore[arg-type]
+        built = create(config, planted.data, CPU)
+        for _ in range(built.epochs):
+            built.run_epoch(quietly)
+        return rmse(planted.test.ratings, built.model().predict(planted.test.users, planted.test.items, clip=False))
+
+    assert error(("auto",)) < 1.03 * planted.oracle
+    assert error(("none",)) > 1.08 * planted.oracle
