@@ -5,13 +5,14 @@ import sys
 
 from tests.bench.chain import lenskit
 from tests.bench.clicks import clicks
-from tests.bench.compare import ROWS, article, solvers
+from tests.bench.compare import ROWS, article, side, solvers
 from tests.bench.growth import growth
 from tests.bench.lists import lists
 from tests.bench.process import BenchError
 
 TABLES = {
     "solvers": solvers,
+    "side": side,
     "article": article,
     "lenskit": lenskit,
     "growth": growth,
@@ -53,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME[:key=value,...]",
         help="adam, als or gibbs with options of `mfcli train` or until=RMSE; a peer with settings as in peers.py",
     )
+
+    command = commands.add_parser("side", parents=[common], help="those that take side information, ours and myFM")
+    command.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
 
     command = commands.add_parser("article", parents=[common], help="the article's loop and our adam")
     command.add_argument("--epochs", type=int, default=30, help="of the article's loop (30)")

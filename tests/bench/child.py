@@ -30,6 +30,7 @@ PEERS: dict[str, Callable[..., peers.Fit]] = {
     "cmfrec": peers.Cmfrec,
     "libmf": peers.LibMF,
     "myfm": peers.MyFM,
+    "myfm_blocks": peers.MyFMBlocks,
 }
 
 
@@ -40,20 +41,27 @@ def peak() -> float:
 
 def load(job: dict[str, Any], part: str) -> Ratings:
     """A part of the data that the job names."""
-    return Prepared(Artifacts(Path(job["dir"])).data.record()).part(part)
+    return data_of(job).part(part)
+
+
+def data_of(job: dict[str, Any]) -> Prepared:
+    """The data that the job names."""
+    return Prepared(Artifacts(Path(job["dir"])).data.record())
 
 
 def build(job: dict[str, Any], train: Ratings, test: Ratings) -> tuple[peers.Fit, dict[str, Any]]:
     """What is to be fitted, and its settings."""
     name, given = job["name"], job["settings"]
+    features = data_of(job).features() if job["side"] else None
     if name not in ("article", *PEERS):
         from tests.bench.ours import Ours
 
-        ours = Ours(train, job["threads"], solver=name, test=test, **given)
+        ours = Ours(train, job["threads"], solver=name, test=test, features=features, **given)
         return ours, {"factors": ours.config.factors} | given
     kind = article_loop() if name == "article" else PEERS[name]
     defaults = {p.name: p.default for p in inspect.signature(kind).parameters.values() if p.default is not p.empty}
-    return kind(train, job["threads"], **given), defaults | given
+    known = {} if features is None else {"features": features}
+    return kind(train, job["threads"], **known, **given), defaults | given
 
 
 def article_loop() -> Callable[..., peers.Fit]:
@@ -67,9 +75,9 @@ def fit(job: dict[str, Any]) -> dict[str, Any]:
     """Time a row of the table and look how good it is."""
     train, test = load(job, "train"), load(job, "test")
     one, settings = build(job, train, test)
-    before, start = peak(), time.perf_counter()
+    before, start, cpu = peak(), time.perf_counter(), time.process_time()
     one.fit()
-    seconds, after = time.perf_counter() - start - one.outside, peak()
+    seconds, cpu, after = time.perf_counter() - start - one.outside, time.process_time() - cpu, peak()
     predicted = np.asarray(one.predict(test.users, test.items), np.float64)
     predicted[np.isnan(predicted)] = train.ratings.mean()
     return {
@@ -77,6 +85,7 @@ def fit(job: dict[str, Any]) -> dict[str, Any]:
         "settings": settings | {"epochs": one.epochs},
         "ratings_per_second": one.epochs * len(train) / seconds,
         "seconds": seconds,
+        "cpu": cpu,
         "before": before,
         "peak": after,
         "rmse": rmse(test.ratings, np.clip(predicted, train.ratings.min(), train.ratings.max())),

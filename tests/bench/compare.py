@@ -18,6 +18,11 @@ ROWS = {
 }
 """What is compared where: ours at their defaults, each peer with the best by test RMSE of a few settings tried."""
 
+SIDE_ROWS = {
+    "ml-latest-small": ("adam", "gibbs", "gibbs:side=exposure+items", "myfm_blocks"),
+    "ml-1m": ("adam", "gibbs", "myfm_blocks:factors=16"),
+}
+"""The same of those that take side information. myFM is not told of days."""
 HEADS = ["solver", "version, settings", "fit, s", "peak MB (before the fit)", "test RMSE"]
 
 
@@ -37,6 +42,23 @@ def solvers(options: Any) -> Iterator[str]:
         heads = HEADS + [f"time ÷ {row}" for row in rulers]
         yield from table(heads, [_cells(row, a, list(rulers.values())) for row, a in answers.items()], 2)
         yield ""
+
+
+def side(options: Any) -> Iterator[str]:
+    """Processor seconds, peak memory and test RMSE of those that take side information, all of it."""
+    for name in options.data:
+        with tempfile.TemporaryDirectory() as work:
+            split = data.prepare_real(name, Path(work))
+            say(f"{name}, {split}")
+            answers = {row: fitted(row, Path(work), options, side=True) for row in SIDE_ROWS[name]}
+        yield f"{name}, {split}, {options.threads} threads, with side information:"
+        yield ""
+        yield from table([*HEADS, "processor, s"], [_with_cpu(row, answer) for row, answer in answers.items()], 2)
+        yield ""
+
+
+def _with_cpu(row: str, answer: dict[str, Any]) -> list[str]:
+    return [*_cells(row, answer, []), "" if "error" in answer else f"{answer['cpu']:.1f}"]
 
 
 def _is_ruler(row: str) -> bool:

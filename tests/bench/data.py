@@ -28,8 +28,9 @@ def prepare_real(name: str, folder: Path) -> str:
         download_small(folder)
         mfcli(folder, "prepare", "--validation-fraction", 0, "--test-fraction", 0.2, "--seed", 1234)
         return "80/20, seed 1234"
-    file = real_file("ml-1m-ratings.csv.gz")
-    mfcli(folder, "prepare", "--ratings", file, "--validation-fraction", 0, "--test-fraction", 0.1, "--seed", 1)
+    ratings, items, users = map(real_file, ("ml-1m-ratings.csv.gz", "ml-1m-movies.dat", "ml-1m-users.dat"))
+    files = ("--ratings", ratings, "--items", items, "--users", users)
+    mfcli(folder, "prepare", *files, "--validation-fraction", 0, "--test-fraction", 0.1, "--seed", 1)
     return "90/10, seed 1"
 
 

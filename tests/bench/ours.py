@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.features import Features
+from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
@@ -23,9 +24,9 @@ def configured(solver: str, threads: int, settings: dict[str, Any]) -> TrainConf
     return TrainConfig.from_mapping({"device": "cpu", "threads": threads, "solver": solver} | settings)
 
 
-def created(config: TrainConfig, train: Ratings) -> Solver:
+def created(config: TrainConfig, data: TrainingData) -> Solver:
     """The solver, ready for its first epoch."""
-    return create(config, TrainingData(train), Compute(torch.device(config.device), config.threads))
+    return create(config, data, Compute(torch.device(config.device), config.threads))
 
 
 class Ours:
@@ -35,6 +36,7 @@ class Ours:
         train, threads: as for every fit.
         solver: its name.
         test: the test part, for ``until`` only.
+        features: side information, which is used then, all that the solver can; None to learn from the ratings alone.
         until: stop as soon as an epoch ends with this test RMSE or a better one; looking is not timed.
         settings: options of ``mfcli train``.
     """
@@ -42,14 +44,23 @@ class Ours:
     package, note = "mfcli", ""
 
     def __init__(
-        self, train: Ratings, threads: int, *, solver: str, test: Ratings, until: float | None = None, **settings: Any
+        self,
+        train: Ratings,
+        threads: int,
+        *,
+        solver: str,
+        test: Ratings,
+        features: Sides[Features | None] | None = None,
+        until: float | None = None,
+        **settings: Any,
     ) -> None:
-        self.train, self.test, self.until = train, test, until
-        self.config = configured(solver, threads, settings)
+        self.data, self.test, self.until = TrainingData(train, None, features or Sides(None, None)), test, until
+        side = ["none" if features is None else "auto"]
+        self.config = configured(solver, threads, {"side": side} | settings)
         self.epochs, self.outside = 0, 0.0
 
     def fit(self) -> None:
-        solver = created(self.config, self.train)
+        solver = created(self.config, self.data)
         finished = False
         while not finished:
             converged = solver.run_epoch(lambda done, total, rmse: None).converged
@@ -66,12 +77,13 @@ class Ours:
         return error <= self.until
 
     def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
-        return self.model.predict(users, items)
+        times = self.test.timestamps if users is self.test.users else None  # without them days count for nothing
+        return self.model.predict(users, items, times)
 
 
 def seconds_a_sweep(train: Ratings, solver: str, count: int, threads: int, settings: dict[str, Any]) -> float:
     """The mean of ``count`` sweeps after a first that warms up. ``settings`` are options of ``mfcli train``."""
-    one = created(configured(solver, threads, settings), train)
+    one = created(configured(solver, threads, settings), TrainingData(train))
     one.run_epoch(lambda done, total, rmse: None)
     start = time.perf_counter()
     for _ in range(count):

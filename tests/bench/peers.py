@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Ratings
+from mfcli.data.features import Features
+from mfcli.data.ratings import Ratings, Sides
 
 Floats = npt.NDArray[Any]
 
@@ -183,6 +184,42 @@ class MyFM:
 
     def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
         return np.asarray(self.fm.predict(self._one_hot(users, items)))
+
+
+class MyFMBlocks:
+    """The same with side information in myFM's RelationBlocks: a row's own column, who rated what, and its features."""
+
+    package, note, outside = "myfm", "RelationBlocks, one thread", 0.0
+
+    def __init__(
+        self, train: Ratings, threads: int, features: Sides[Features | None], *, factors: int = 10, epochs: int = 100
+    ) -> None:
+        from myfm import MyFMRegressor
+        from scipy.sparse import csr_matrix, diags_array, eye_array, hstack
+
+        self.epochs, self.train = epochs, train
+        self.fm = MyFMRegressor(rank=factors, random_seed=1)
+        rated = csr_matrix((np.ones(len(train)), (train.users, train.items)), shape=(train.n_users, train.n_items))
+        self.sides, self.groups = [], []
+        for side, known in zip((rated, rated.T.tocsr()), features, strict=True):
+            weights = diags_array(np.maximum(np.diff(side.indptr), 1) ** -0.5)
+            kinds = [eye_array(side.shape[0]), weights @ side, *([] if known is None else [known.matrix])]
+            self.sides.append(hstack(kinds, format="csr", dtype=np.float64))
+            self.groups += [kind.shape[1] for kind in kinds]
+        self.data = self._blocks(train.users, train.items)
+
+    def _blocks(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Any:
+        from myfm import RelationBlock
+
+        return [
+            RelationBlock(rows.astype(np.int64), side) for rows, side in zip((users, items), self.sides, strict=True)
+        ]
+
+    def fit(self) -> None:
+        self.fm.fit(None, self.train.ratings, X_rel=self.data, n_iter=self.epochs, group_shapes=self.groups)
+
+    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+        return np.asarray(self.fm.predict(None, self._blocks(users, items)))
 
 
 class LibMF:

@@ -21,7 +21,7 @@ def say(what: str) -> None:
 
 
 def parsed(row: str) -> tuple[str, dict[str, Any]]:
-    """NAME:key=value,... as a name and its settings."""
+    """NAME:key=value,... as a name and its settings; a value with + in it is several."""
     name, _, text = row.partition(":")
     return name, {key: _value(value) for key, _, value in (pair.partition("=") for pair in text.split(",") if pair)}
 
@@ -32,13 +32,16 @@ def _value(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    return {"true": True, "false": False}.get(text, text)
+    return text.split("+") if "+" in text else {"true": True, "false": False}.get(text, text)
 
 
-def fitted(row: str, folder: Path, options: Any) -> dict[str, Any]:
-    """Fit a row on the data prepared in ``folder``: what :func:`tests.bench.child.fit` says, or ``error``."""
+def fitted(row: str, folder: Path, options: Any, *, side: bool = False) -> dict[str, Any]:
+    """Fit a row on the data prepared in ``folder``: what :func:`tests.bench.child.fit` says, or ``error``.
+
+    With ``side`` it learns from side information too.
+    """
     name, settings = parsed(row)
-    job = {"do": "fit", "name": name, "settings": settings, "dir": str(folder)}
+    job = {"do": "fit", "name": name, "settings": settings, "dir": str(folder), "side": side}
     try:
         answer = call(job, options.threads, options.python.get(name, sys.executable))
         say(f"  {row}: {answer['seconds']:.2f} s, RMSE {answer['rmse']:.4f}")
