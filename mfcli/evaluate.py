@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts, Record
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.data.ratings import Float64s, Ratings
-from mfcli.errors import ArtifactError
+from mfcli.errors import ArtifactError, UsageError
 from mfcli.judging.comparison import compare
 from mfcli.judging.gates import gates
 from mfcli.judging.record import FILE, Evaluated, read_evaluation, write_evaluation
@@ -22,6 +22,7 @@ from mfcli.models.bootstrap import Estimate, estimate, root_mean
 from mfcli.models.lists import Judged
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.scorers import Chance, Popularity
+from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
 
 
@@ -57,6 +58,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         ratings=len(part),
         ranking=ranking,
         **({} if errors is None else _predictions(trained, trial, train, errors)),
+        segments=_segments(config, trained, trial, train, errors),
         comparison=comparison,
         gates=outcomes,
         passed=all(one.passed for one in outcomes) if outcomes else None,
@@ -167,6 +169,18 @@ def _calibration(trained: TrainedRun, trial: Trial, errors: Float64s) -> Calibra
         log_density=metrics.log_density(actual, predicted, deviations),
         mean_deviation=float(deviations.mean(dtype=np.float64)),
     )
+
+
+def _segments(
+    config: EvaluateConfig, trained: TrainedRun, trial: Trial, train: Ratings, errors: Float64s | None
+) -> list[Segment] | None:
+    if not config.segments:
+        return None
+    if errors is None:
+        raise UsageError(f"--segments: run '{config.one_run}' learnt from clicks, and predicts no ratings")
+    part, genres = trial.part, trained.prepared.items["genres"].to_pylist()
+    deviations = trained.model.deviations(part.users, part.items, part.timestamps)
+    return segments(part, train, genres, errors, trial.groups, deviations)
 
 
 def _ranking(

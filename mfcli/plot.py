@@ -5,19 +5,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from mfcli.artifacts import Artifacts, Record, Stage
 from mfcli.atomic import atomic_file
 from mfcli.config.plot import PlotConfig
+from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import UsageError
 from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration
 from mfcli.figures.curves import History
 from mfcli.figures.item_map import item_map
+from mfcli.figures.segments import segments as draw_segments
 from mfcli.figures.style import write_figure
+from mfcli.models.bootstrap import Groups
 from mfcli.models.measures import MEASURES
+from mfcli.models.metrics import rmse
 from mfcli.models.run import TrainedRun, open_run
+from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
 
 Draw = Callable[[Axes], None]
@@ -74,11 +80,20 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
         learning
         | sure
         | {
+            "segments": lambda ax: draw_segments(
+                ax, _segments(part, trained, predicted, deviations), rmse(actual, predicted), config.part
+            ),
             "rating-histogram": lambda ax: ratings.rating_histogram(ax, results),
             "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
             "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
         }
     )
+
+
+def _segments(part: Ratings, trained: TrainedRun, predicted: Float32s, deviations: Float32s | None) -> list[Segment]:
+    train, genres = trained.prepared.part("train"), trained.prepared.items["genres"].to_pylist()
+    errors = predicted.astype(np.float64) - part.ratings
+    return segments(part, train, genres, errors, Groups.of(part.users), deviations)
 
 
 def _titles(trained: TrainedRun) -> list[str]:

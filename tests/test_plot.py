@@ -24,7 +24,7 @@ from mfcli.models.measures import RMSE
 from mfcli.plot import plot
 from tests.conftest import Runner, clean_environment, run_mfcli
 
-FIGURES = ("error-by-rating", "item-map", "learning-curves", "predicted-vs-actual", "rating-histogram")
+FIGURES = ("error-by-rating", "item-map", "learning-curves", "predicted-vs-actual", "rating-histogram", "segments")
 MAGIC = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
@@ -72,7 +72,7 @@ def test_every_figure_is_written_and_the_same_twice(finished: Path, tmp_path: Pa
         assert result.files == {f: tmp_path / name / f"{f}.{kind}" for f in result.files}
         assert sorted(result.files) == sorted(FIGURES)
         drawn.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
-    assert len(drawn[0]) == 5
+    assert len(drawn[0]) == len(FIGURES)
     assert drawn[0] == drawn[1]
     assert all(content.startswith(MAGIC[kind]) for content in drawn[0].values())
 
@@ -147,7 +147,7 @@ def of_my_own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_ratings_and_any_name_can_be_drawn(of_my_own: Path, tmp_path: Path, kind: str) -> None:
     """Warnings, as of letters that the font lacks, would be errors here."""
     plot(PlotConfig(dir=of_my_own, format=kind, output=tmp_path, dpi=40))
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == len(FIGURES)
 
 
 # ── what they show ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.judging.results import Calibration, Evaluation, Ranking, Some
     from mfcli.judging.roster import Roster
     from mfcli.models.bootstrap import Interval
+    from mfcli.models.segments import Segment
     from mfcli.plot import Plotted
     from mfcli.prepare import PreparedSummary
     from mfcli.train import Trained
@@ -110,7 +111,7 @@ def evaluated(done: "Evaluation") -> str:
         values["calibration"] = _calibration(done.calibration)
     header = ("", "RMSE", "95 %", "MAE")
     text = table(title, header, rows, numeric=(1, 2, 3)) + (pairs("", values) if values else "")
-    return text + _ranking(done.ranking) + _comparison(done)
+    return text + _ranking(done.ranking) + _segments(done.segments) + _comparison(done)
 
 
 def _some(found: "Some") -> str:
@@ -121,6 +122,21 @@ def _some(found: "Some") -> str:
 def _interval(found: "Interval | None", digits: int = 4) -> str:
     """The bounds; '' where there is none."""
     return "" if found is None else f"{found[0]:.{digits}f} to {found[1]:.{digits}f}"
+
+
+def _segments(found: "list[Segment] | None") -> str:
+    """A table of all segments, if they were asked for."""
+    if found is None:
+        return ""
+    sure = any(one.within_1 is not None for one in found)
+    rows = []
+    for before, one in zip([None, *found], found, strict=False):
+        by = one.by if before is None or before.by != one.by else ""
+        row = [by, one.name, f"{one.ratings:,}", f"{one.rmse:.4f}", _interval(one.rmse_interval)]
+        row.append(f"{one.mean_error:+.4f}")
+        rows.append([*row, *([f"{one.within_1:.1%}", f"{one.within_2:.1%}"] if sure else [])])
+    header = ["by", "", "ratings", "RMSE", "95 %", "mean error", *(["within ±1", "within ±2"] if sure else [])]
+    return "\n" + table("Segments", header, rows, numeric=range(2, len(header)))
 
 
 def _comparison(done: "Evaluation") -> str:

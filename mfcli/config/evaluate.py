@@ -41,6 +41,13 @@ class EvaluateConfig(Config):
             range="(-inf, inf)",
         ),
     ] = None
+    segments: Annotated[
+        bool,
+        Opt(
+            "Also show how good predictions are by how much the user and the item are rated, by rating, genre, who is "
+            "known, and time."
+        ),
+    ] = False
     against: Annotated[
         str | None,
         Opt(
@@ -82,7 +89,7 @@ class EvaluateConfig(Config):
 
     def check(self) -> None:
         if self.all:
-            self._check_alone("--all", ("run", "against", *self.panels[GATES]))
+            self._check_alone("--all", ("run", "segments", "against", *self.panels[GATES]))
         if len(self.run) != 1:
             raise UsageError("--run: one run is evaluated at a time")
         if self.against is not None and self.no_worse_than is not None and self.against != self.no_worse_than:

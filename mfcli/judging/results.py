@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from mfcli.models.bootstrap import Interval
 from mfcli.models.lists import Figures
+from mfcli.models.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Evaluation:
         oracle_rmse: of the true model on all ratings, for synthetic data.
         calibration: of a model that tells how sure it is (solver gibbs).
         ranking: with --top, and of clicks always.
+        segments: with --segments.
         comparison: with --against or --no-worse-than.
         gates: those that were set.
         passed: whether all gates were met; None without a gate.
@@ -169,6 +171,7 @@ class Evaluation:
     cold: Some | None = None
     oracle_rmse: float | None = None
     calibration: Calibration | None = None
+    segments: list[Segment] | None = None
     comparison: Comparison | None = None
     gates: list[Gate] = field(default_factory=list)
     passed: bool | None = None
