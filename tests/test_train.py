@@ -89,7 +89,7 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     assert list(files(artifacts, "part")) == ["checkpoint.safetensors"]
     done = train(replace(part, resume=True))
     assert 0 < done.resumed_at < 4
-    kept = {"exposure.safetensors", "model.safetensors", "history.jsonl", "stage.json"}
+    kept = {"exposure.safetensors", "model.safetensors", "history.jsonl", "timing.json", "stage.json"}
     resumed, undisturbed = files(artifacts, "part"), files(artifacts, "whole")
     assert sorted(resumed) == sorted(undisturbed)
     assert {name for name in resumed if not name.startswith("data/")} == kept
