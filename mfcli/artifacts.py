@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -112,6 +112,18 @@ class Record:
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise self.damaged(f"{path} is not what {STAGE_FILE} says")
         return content
+
+    def opened(self, name: str) -> IO[bytes]:
+        """A file open for reading, after comparing it with its checksum a piece at a time. Raises ArtifactError."""
+        path = self.stage.path / name
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise self.damaged(f"{path}: {error.strerror}") from None
+        if hashlib.file_digest(file, "sha256").hexdigest() != self.files.get(name):
+            file.close()
+            raise self.damaged(f"{path} is not what {STAGE_FILE} says")
+        return file
 
     def check(self) -> None:
         """Compare every file with its checksum, without holding it in memory. Raises ArtifactError."""

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
+from mfcli.data.ratings import UNKNOWN, Ratings, SharedRatings, Summary, TrainingData
+from mfcli.data.shared import TrainFile
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
@@ -24,7 +25,7 @@ from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, torch_threads
-from mfcli.solvers.create import check_fits, create
+from mfcli.solvers.create import check_fits, create, own
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
 
@@ -107,20 +108,26 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
         with compute.together():
             if compute.first:
                 stack.enter_context(stage.lock(config.lock_timeout))
+        begun = None
+        there, wanted = compute.told([path.exists(), config.recorded()])
         with compute.together():
-            prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record)))
-        inputs, begun = {"data": prepared.fingerprint}, None
-        _check_alike(config, inputs, compute)
-        there = compute.told(path.exists())
-        if not config.resume:
-            if there:
-                progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
-        elif there:
-            with compute.together():
-                begun = _begun(path, config, inputs)
-            config = config.again(begun.part("run").values["config"])
-            compute = compute.on(config.device, config.threads)
-        else:
+            _check_options(config, wanted)
+            if config.resume and there:
+                begun = _begun(path, config)
+                config = config.again(begun.part("run").values["config"])
+        compute = compute.on(config.device, config.threads)
+        with compute.together():
+            prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record), config, compute, stack))
+        data, inputs = _completed(data, compute), {"data": prepared.fingerprint}
+        fingerprint = compute.told(prepared.fingerprint)
+        with compute.together():
+            if fingerprint != prepared.fingerprint:
+                raise ArtifactError("the processes have not all read the same data: train again")
+            if begun is not None and begun.part("run").values["inputs"] != inputs:
+                raise ArtifactError(f"{path} belongs to other data: train without --resume")
+        if there and not config.resume:
+            progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
+        if config.resume and not there:
             with compute.together():
                 finished = _finished(config, stage, inputs)
             if finished is not None:
@@ -163,34 +170,50 @@ def _replaced(stage: Stage) -> str:
     return f"this replaces the run of {made}: {record.config['solver']}, {how}"
 
 
-def _check_alike(config: TrainConfig, inputs: dict[str, str], compute: Compute) -> None:
-    """Raise UsageError or ArtifactError unless all processes have the same options and the same data."""
-    options, data = compute.told([config.recorded(), inputs])
-    with compute.together():
-        if json.loads(json.dumps(config.recorded())) != options:
-            raise UsageError("the processes have not all the same options: look for MFCLI_* variables on each machine")
-        if data != inputs:
-            raise ArtifactError("the processes have not read the same data: was another mfcli preparing? Train again")
+def _check_options(config: TrainConfig, first: dict[str, Any]) -> None:
+    """Raise UsageError unless this process has the options that the first one has."""
+    if json.loads(json.dumps(config.recorded())) != first:
+        raise UsageError("the processes have not all the same options: look for MFCLI_* variables on each machine")
 
 
-def _read(prepared: Prepared) -> tuple[Prepared, TrainingData]:
-    """The prepared data, and what the solver is built from: all that is read of them."""
+def _read(
+    prepared: Prepared, config: TrainConfig, compute: Compute, files: contextlib.ExitStack
+) -> tuple[Prepared, TrainingData]:
+    """The prepared data, and what the solver is built from: all that is read of them, or this process's own.
+
+    Args:
+        prepared: the data.
+        config, compute: as the solver will be built with.
+        files: keeps those open that are read again.
+    """
     validation = prepared.part("val") if prepared.has("val") else None
-    return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
+    if compute.world == 1:
+        return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
+    counts = prepared.train_counts()
+    file = TrainFile(files.enter_context(prepared.record.opened("train.parquet")), prepared, config.uses_time)
+    chosen = own(config, counts, compute)
+    summary, typical = file.told() if compute.first else (UNKNOWN, 0.0)
+    train = SharedRatings(summary, typical, counts, file.timed, lambda: file.read(chosen), file.whole)
+    return prepared, TrainingData(train, validation, prepared.features())
 
 
-def _begun(path: Path, config: TrainConfig, inputs: dict[str, str]) -> State:
-    """The state in a checkpoint. Raises UsageError or ArtifactError if it is of other options or of other data."""
+def _completed(data: TrainingData, compute: Compute) -> TrainingData:
+    """The data with what the first process alone knows."""
+    if isinstance(data.train, Ratings):
+        return data
+    summary, typical = compute.told([asdict(data.train.summary), data.train.typical])
+    return replace(data, train=replace(data.train, summary=Summary(**summary), typical=typical))
+
+
+def _begun(path: Path, config: TrainConfig) -> State:
+    """The state in a checkpoint. Raises UsageError or ArtifactError if it is of other options."""
     checkpoint = Checkpoint.load(path)
     state = State(checkpoint.arrays, checkpoint.values)
-    run = state.part("run").values
-    flag = config.contradiction(run["config"])
+    flag = config.contradiction(state.part("run").values["config"])
     if flag is not None:
         raise UsageError(
             f"{flag}: run '{config.run}' was begun with another value: leave {flag} out, or train without --resume"
         )
-    if run["inputs"] != inputs:
-        raise ArtifactError(f"{path} belongs to other data: train without --resume")
     return state
 
 

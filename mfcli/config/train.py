@@ -181,6 +181,11 @@ class TrainConfig(Config):
             return SIDE_KINDS.get(self.solver, ())
         return () if self.side == ("none",) else self.side
 
+    @property
+    def uses_time(self) -> bool:
+        """Whether it matters when ratings were given."""
+        return "time" in self.side_kinds
+
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""
         return self.batch or max(SMALL_BATCH, min(ratings // 100, LARGE_BATCH), ratings // 1000)

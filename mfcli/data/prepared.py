@@ -126,6 +126,11 @@ class Prepared:
             )
         return Ratings.from_arrow(self._table(name), self.n_users, self.n_items)
 
+    def train_counts(self) -> Sides[Int32s]:
+        """(n_users,) and (n_items,) int32 training ratings of every user and item."""
+        tables = (self.users, self.items)
+        return Sides(*(np.from_dlpack(table["train_ratings"].combine_chunks()).astype(np.int32) for table in tables))
+
     def _table(self, name: str) -> Any:
         return _read_table(self.record.read(f"{name}.parquet"))
 

@@ -109,6 +109,9 @@ class Summary:
         )
 
 
+UNKNOWN = Summary(math.nan, math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True)
 class Ratings:
     """n ratings of dense users and items.
@@ -171,6 +174,15 @@ class Ratings:
         """Whether it is known when they were given."""
         return self.timestamps is not None
 
+    @classmethod
+    def joined(cls, pieces: "list[Ratings]") -> "Ratings":
+        """The ratings of some pieces, at least one, one after the other; the list is emptied."""
+        first = pieces[0]
+        known = [name for name in cls.columns if getattr(first, name) is not None]
+        columns: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in known}
+        pieces.clear()
+        return replace(first, **columns)
+
     @property
     def mine(self) -> "Sides[Ratings]":
         """Those of the rows that are this process's own: all."""
@@ -222,29 +234,39 @@ which is the training part's of that number, two masks."""
 
 @dataclass(frozen=True)
 class SharedRatings:
-    """The training part as one of several processes has it: what is known of all of it, and the ratings of its own.
+    """The training part as one of several processes has it: what is known of all of it, and how to read the rest.
 
-    It stands in for the :class:`Ratings`.
+    It stands in for the :class:`Ratings`, and keeps none in memory.
 
     Attributes:
         summary: of all ratings.
         typical: their median.
         counts: (n_users,) and (n_items,) int32 ratings of each user and item, of all.
-        mine: the ratings of this process's users, and of its items, in the order in which the whole has them.
+        timed: whether it is known when they were given.
+        read: reads the ratings of this process's users, and of its items, in the order in which the whole has them.
         whole: reads all of them.
     """
 
     summary: Summary
     typical: float
     counts: Sides[Int32s]
-    mine: Sides[Ratings]
+    timed: bool
+    read: Callable[[], Sides[Ratings]]
     whole: Callable[[], Ratings]
 
     @classmethod
     def of(cls, ratings: Ratings, chosen: Chosen) -> "SharedRatings":
         """From all ratings, what one process is to have."""
-        mine = Sides(*(ratings.take(mask) for mask in chosen(ratings, 0)))
-        return cls(ratings.summary, ratings.median(), ratings.counts, mine, lambda: ratings)
+
+        def read() -> Sides[Ratings]:
+            return Sides(*(ratings.take(mask) for mask in chosen(ratings, 0)))
+
+        return cls(ratings.summary, ratings.median(), ratings.counts, ratings.timed, read, lambda: ratings)
+
+    @property
+    def mine(self) -> Sides[Ratings]:
+        """As :class:`Ratings` has it, read anew each time."""
+        return self.read()
 
     @property
     def n_users(self) -> int:
@@ -253,11 +275,6 @@ class SharedRatings:
     @property
     def n_items(self) -> int:
         return len(self.counts.items)
-
-    @property
-    def timed(self) -> bool:
-        """As :class:`Ratings` has it."""
-        return self.mine.users.timed
 
     def __len__(self) -> int:
         return int(self.counts.users.sum(dtype=np.int64))
@@ -276,9 +293,12 @@ class SharedRatings:
 
     def divided(self, scale: float) -> "SharedRatings":
         """As :class:`Ratings` has it."""
-        mine, whole = Sides(*(ratings.divided(scale) for ratings in self.mine)), self.whole
+
+        def read() -> Sides[Ratings]:
+            return Sides(*(ratings.divided(scale) for ratings in self.read()))
+
         summary, typical = self.summary.divided(scale), self.typical / scale
-        return SharedRatings(summary, typical, self.counts, mine, lambda: whole().divided(scale))
+        return replace(self, summary=summary, typical=typical, read=read, whole=lambda: self.whole().divided(scale))
 
 
 @dataclass(frozen=True)

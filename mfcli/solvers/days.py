@@ -54,16 +54,17 @@ class Days:
 
     def __init__(self, train: Ratings | SharedRatings, blocks: Sides[Blocks], biased: bool, compute: Compute) -> None:
         self.blocks, self.biased, self.compute = blocks, biased, compute
-        own, counts = np.unique(_keys(train.mine.users), return_counts=True)  # no other process has a day of my users
+        mine = train.mine
+        own, counts = np.unique(_keys(mine.users), return_counts=True)  # no other process has a day of my users
         self.keys, self.counts = compute.all_of(own), compute.all_of(counts)
         order = np.argsort(self.keys)
         self.keys, self.counts = self.keys[order], self.counts[order]
         self.users, m = compute.place(self.keys // DAYS), len(self.keys)
-        of_users, of_items = (np.searchsorted(self.keys, _keys(mine)).astype(np.int32) for mine in train.mine)
+        of_users, of_items = (np.searchsorted(self.keys, _keys(side)).astype(np.int32) for side in mine)
         # Of every slot its pair; m where it is padding.
         self.pairs = Sides(
-            [compute.place(x) for x in spread(of_users, train.mine.users.users, blocks.users, m)],
-            [compute.place(x) for x in spread(of_items, train.mine.items.items, blocks.items, m)],
+            [compute.place(x) for x in spread(of_users, mine.users.users, blocks.users, m)],
+            [compute.place(x) for x in spread(of_items, mine.items.items, blocks.items, m)],
         )
         none = torch.zeros(m + 1, device=compute.device)
         self.last = Drawn(none, none, FIRST)
@@ -180,4 +181,4 @@ def wanted(config: TrainConfig, train: Ratings | SharedRatings) -> bool:
     """Whether days are to be used. Raises UsageError if they are asked for and not known."""
     if "time" in config.side and not train.timed:
         raise UsageError("--side time: the ratings have no timestamps")
-    return "time" in config.side_kinds and train.timed
+    return config.uses_time and train.timed

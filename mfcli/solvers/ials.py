@@ -134,6 +134,7 @@ def validation_judge(data: TrainingData, seed: int, compute: Compute) -> Judge |
     if len(users) > LISTS:
         users = np.random.default_rng(mixed_seed(seed, -2)).choice(users, LISTS, replace=False)
         relevant = relevant.take(np.isin(relevant.users, users))
-    mine = train.mine.users.take(np.isin(train.mine.users.users, users))
+    mine = train.mine.users
+    mine = mine.take(np.isin(mine.users, users))
     hidden = ItemLists.from_pairs(compute.all_of(mine.users), compute.all_of(mine.items), train.n_users)
     return Judge(relevant, hidden, train.item_counts())

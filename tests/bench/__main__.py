@@ -6,9 +6,11 @@ import sys
 from tests.bench.chain import lenskit
 from tests.bench.clicks import clicks
 from tests.bench.compare import ROWS, article, side, solvers
+from tests.bench.data import REAL
 from tests.bench.growth import growth
 from tests.bench.lists import lists
 from tests.bench.process import BenchError
+from tests.bench.ranks import ranks
 
 TABLES = {
     "solvers": solvers,
@@ -18,6 +20,7 @@ TABLES = {
     "growth": growth,
     "lists": lists,
     "clicks": clicks,
+    "ranks": ranks,
 }
 
 
@@ -77,6 +80,13 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("clicks", parents=[common, repeated], help="ials beside the implicit library")
     command.add_argument("--factors", type=int, default=64)
     command.add_argument("--rounds", type=int, default=15)
+
+    command = commands.add_parser("ranks", parents=[repeated], help="several processes that train together")
+    command.add_argument("--solver", nargs="+", default=["als", "gibbs"], metavar="NAME[:key=value,...]")
+    command.add_argument("--data", choices=[*REAL, "generated"], default="generated")
+    command.add_argument("--millions", type=float, default=16, help="of generated ratings (16)")
+    command.add_argument("--ranks", nargs="+", type=int, default=[1, 2], help="how many processes (1 2)")
+    command.add_argument("--rounds", type=int, default=5, help="timed rounds, after one that is not (5)")
     return top
 
 
@@ -86,7 +96,7 @@ def main() -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["solvers", *arguments]
     options = parser().parse_args(arguments)
-    options.python = dict(options.python)
+    options.python = dict(getattr(options, "python", ()))
     try:
         for line in TABLES[options.table](options):
             sys.stdout.write(line + "\n")
