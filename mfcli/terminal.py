@@ -1,11 +1,20 @@
 """What a terminal shows: whether a stream is one, and tables as wide as it."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
 UNBOUNDED = 10_000  # columns of text, where no terminal sets a width
+
+OBEYED = re.compile("[\0-\x1f\x7f-\x9f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What a terminal would act on and not show: escapes, line ends, changes of the direction of writing."""
+
+
+def visible(text: str) -> str:
+    """A text for people, in which what a terminal would obey stands written out, as ``\\x1b`` does."""
+    return text if text.isprintable() else OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def is_terminal(stream: Any) -> bool:
@@ -24,7 +33,7 @@ def table_text(
     Args:
         title: above the table; '' for none.
         header: names of the columns.
-        rows: cells, shown with str(), never read as markup.
+        rows: cells, shown with str() and :func:`visible`, never read as markup.
         numeric: places of the columns that stand to the right and are never cut. The others give way.
         terminal: whether a terminal will show it.
     """
@@ -34,14 +43,17 @@ def table_text(
     from rich.text import Text
 
     table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, title=Text(title, "bold") if title else None, title_justify="left"
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        title=Text(visible(title), "bold") if title else None,
+        title_justify="left",
     )
     for place, name in enumerate(header):
         stays = place in numeric
         # Rich narrows the columns that may wrap. Their cells may not, so they are cut.
-        table.add_column(Text(name), justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
+        table.add_column(Text(visible(name)), justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(str(cell), no_wrap=True, overflow="ellipsis") for cell in row))
+        table.add_row(*(Text(visible(str(cell)), no_wrap=True, overflow="ellipsis") for cell in row))
     bounded = terminal or "COLUMNS" in os.environ
     width = shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)

@@ -7,6 +7,7 @@ import pytest
 
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
+from mfcli.data.readers import read_ratings
 from mfcli.data.wide import read_wide
 from mfcli.errors import DataError
 
@@ -59,3 +60,11 @@ def test_without_a_header_items_are_numbered(tmp_path: Path) -> None:
 def test_a_fault_is_named_with_its_place(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"wide.csv,? ?{message}|wide.csv: {message}"):
         read(tmp_path, content)
+
+
+@pytest.mark.parametrize("header", ["user,Alpha,Beta,Gamma,Delta\n", ""], ids=["named", "unnamed"])
+def test_a_matrix_without_the_option_draws_a_hint(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text(header + "a,5,,3,1\nb,4,2,,\n")
+    with pytest.raises(DataError, match=r"a matrix, a line a user and a column an item, is read by --wide$"):
+        read_ratings(find_source(path))

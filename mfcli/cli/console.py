@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mfcli.cli.progress import Terminal
-from mfcli.terminal import is_terminal, table_text
+from mfcli.terminal import is_terminal, table_text, visible
 
 Result = TypeVar("Result")
 
@@ -56,6 +56,6 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], nume
 def pairs(title: str, values: Mapping[str, Any]) -> str:
     """Names and values, one a line, below a title where it is not empty."""
     width = max(map(len, values), default=0)
-    lines = [title] if title else []
-    lines += [f"  {name:<{width}}  {value}" for name, value in values.items()]
+    lines = [visible(title)] if title else []
+    lines += [f"  {name:<{width}}  {visible(str(value))}" for name, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mfcli.progress import EpochLine, Measures, Progress, TrainingProgress
-from mfcli.terminal import is_terminal
+from mfcli.terminal import is_terminal, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,9 +29,9 @@ class Terminal(Progress):
         self.live = is_terminal(sys.stderr) and not quiet
 
     def say(self, text: str) -> None:
-        """A line on standard error, as it is."""
+        """A line on standard error, with nothing in it that a terminal would obey."""
         try:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(visible(text) + "\n")
             sys.stderr.flush()
         except OSError:  # nobody listens; go on, and let Python's own flush at exit succeed
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -29,6 +29,16 @@ BROKEN_ERRNO = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, e
 """Errors of the system (None: of bz2) for which an archive is to blame, not the disk."""
 
 
+LARGEST_RATIO = 200
+UNSUSPECTED = 1 << 30
+"""Times its size, and bytes, up to which the content of an archive is believed. Files of ratings shrink to a tenth."""
+
+
+def most_bytes(size: int) -> int:
+    """How many bytes an archive of that size may yield before it is taken for one made to fill disk or memory."""
+    return max(UNSUSPECTED, LARGEST_RATIO * size)
+
+
 def unpack(archive: Path, folder: Path, name: str) -> None:
     """Unpack a zip into ``folder``, without the one folder that holds everything in it.
 
@@ -38,12 +48,13 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
         name: of the archive, in messages.
 
     Raises:
-        DownloadError: it is not a zip, is damaged, or a member climbs out of the folder.
+        DownloadError: it is not a zip, is damaged, made to fill the disk, or a member climbs out of the folder.
         ArtifactError: the disk has no room for it.
     """
     try:
         with zipfile.ZipFile(archive) as file:
             members = [(m, _safe(m, name)) for m in file.infolist() if not m.is_dir()]
+            _require_sense(sum(m.file_size for m, _ in members), archive.stat().st_size, name)
             _require_room(sum(m.file_size for m, _ in members), folder, name)
             tops = {path.parts[0] for _, path in members}
             has_top_folder = len(tops) == 1 and all(len(path.parts) > 1 for _, path in members)
@@ -70,8 +81,14 @@ def _safe(member: zipfile.ZipInfo, archive: str) -> PurePosixPath:
     return path
 
 
+def _require_sense(wanted: int, size: int, name: str) -> None:
+    """An archive cannot yield more than it declares. Raises DownloadError."""
+    if wanted > most_bytes(size):
+        raise DownloadError(f"{name}: refused, it unpacks to {wanted / size:,.0f} times its size, as no data set does")
+
+
 def _require_room(wanted: int, folder: Path, name: str) -> None:
-    """Before a byte is written. An archive cannot yield more than it declares. Raises ArtifactError."""
+    """Before a byte is written. Raises ArtifactError."""
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise ArtifactError(

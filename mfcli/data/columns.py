@@ -137,6 +137,8 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
             hint = f"name them with {wanted.option} {wanted.metavar}"
             if missing == ["user"]:
                 hint += "; the ratings of one person are for `mfcli recommend --ratings`"
+            if wanted is RATINGS and {"item", "rating"} <= set(missing) and len(header) > 4:
+                hint += "; a matrix, a line a user and a column an item, is read by --wide"
             if missing == ["rating"]:
                 hint += "; a file without ratings goes to --clicks"
             if header[0].startswith(("#", "%", "//")):

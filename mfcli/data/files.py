@@ -17,8 +17,9 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from mfcli.data.archive import BROKEN
+from mfcli.data.archive import BROKEN, LARGEST_RATIO, most_bytes
 from mfcli.errors import DataError
+from mfcli.terminal import visible
 
 UNREADABLE = (
     OSError,
@@ -68,6 +69,7 @@ STRANGE = {
 
 LAYERS = 3  # containers within one another that are opened
 HEAD = 1 << 20  # bytes by which a file is judged
+PIECE = 1 << 24  # bytes that are unpacked at a time
 
 csv.field_size_limit(sys.maxsize)  # a column that nobody asks for may hold long texts
 
@@ -140,7 +142,7 @@ class Source:
             raise DataError(f"{self.name}: {one_line(error)}") from None
 
     def _open(self, layers: Iterable[str]) -> "Content":
-        content = Content(self.raw())
+        content = Content(self.raw(), self.name)
         try:
             for layer in layers:
                 if layer == "zip":
@@ -164,8 +166,10 @@ class Source:
             raise DataError(f"{self.name}: not a zip that can be read ({one_line(error)})") from None
         if any(name.startswith("xl/") for name in members):
             raise DataError(f"{self.name}: this is an Excel file: save it as CSV")
+        if not members:
+            raise DataError(f"{self.name}: there is no file to read in it")
         usual = [name for name in members if name.rpartition("/")[2] in self.usual]
-        name = usual[0] if len(usual) == 1 else next(iter(members), "")
+        name = usual[0] if len(usual) == 1 else next(iter(members))
         if len(members) != 1 and len(usual) != 1:
             raise DataError(
                 f"{self.name}: {len(members)} files are in it ({short(', '.join(members))}): "
@@ -179,8 +183,10 @@ class Source:
 class Content:
     """The bytes within a file's containers, to be read from the start. Closing it closes all of them."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], name: str) -> None:
         self._files: list[Any] = [file]
+        self._name, self._count, self._most = name, 0, most_bytes(file.seek(0, io.SEEK_END))
+        file.seek(0)
 
     @property
     def innermost(self) -> Any:
@@ -195,7 +201,17 @@ class Content:
         return self._files[0] if len(self._files) == 1 else io.BytesIO(self.read())
 
     def read(self, size: int = -1) -> bytes:
-        return bytes(self.innermost.read(size) if size >= 0 else self.innermost.read())
+        """So many bytes, or all. Raises DataError if they are out of all proportion to the size of the file."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(PIECE), b""))
+        block = bytes(self.innermost.read(size))
+        self._count += len(block)
+        if len(self._files) > 1 and self._count > self._most:
+            raise DataError(
+                f"{self._name}: refused, it unpacks to more than {LARGEST_RATIO} times its size: unpack it, "
+                "if that is right"
+            )
+        return block
 
     def close(self) -> None:
         for file in reversed(self._files):
@@ -214,7 +230,7 @@ def _kind(head: bytes) -> str:
 
 def _is_chaff(name: str) -> bool:
     """Whether programs leave such a file beside data: .DS_Store, _SUCCESS, __MACOSX/..."""
-    return any(part.startswith((".", "_")) for part in name.split("/"))
+    return any(part.startswith((".", "_")) and part != ".." for part in name.split("/"))
 
 
 def find_sources(path: Path, usual: tuple[str, ...] = ()) -> list[Source]:
@@ -280,10 +296,10 @@ def _parts(folder: Path, usual: tuple[str, ...]) -> list[Source]:
 
 def one_line(error: BaseException) -> str:
     """What the system or a library says, without the name of the file, which our messages begin with."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return visible(" ".join(str(getattr(error, "strerror", None) or error).split())) or type(error).__name__
 
 
 def short(text: str, most: int = 100) -> str:
     """A text as a message quotes it: on one line, and nothing in it that a terminal would obey."""
-    text = text if len(text) <= most else f"{text[:most]}..."
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = visible(text if len(text) <= most else f"{text[:most]}...")
+    return text.encode("utf-8", "backslashreplace").decode()  # of names that are not UTF-8

@@ -237,6 +237,7 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
         raise DataError(
             f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): say which is which with "
             f"{wanted.option} {wanted.metavar}, by numbers from 1"
+            + ("; a matrix, a line a user and a column an item, is read by --wide" if wanted is RATINGS else "")
         )
     return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}
 

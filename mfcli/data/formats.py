@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from mfcli.terminal import is_terminal, table_text
+from mfcli.terminal import OBEYED, is_terminal, table_text
 
 DECIMALS = 4  # of a float in text
 DECIMALS_SHOWN = 2  # of a float in a table for people
@@ -160,7 +160,9 @@ class JsonLinesWriter(Writer):
         names = [column.name for column in self.columns]
         columns = (column.rounded(block[column.name]) for column in self.columns)
         for values in zip(*columns, strict=True):
-            yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+            text = json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+            # JSON can say the same by numbers, and a terminal then obeys none of it.
+            yield OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class JsonWriter(JsonLinesWriter):
