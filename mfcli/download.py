@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage
 from mfcli.atomic import sha256
@@ -17,6 +18,9 @@ from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, find
 from mfcli.errors import ArtifactError, DownloadError
 from mfcli.progress import Progress
+
+if TYPE_CHECKING:
+    import requests
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def _retrieve(address: str, checksum: str | None, folder: Path, config: Download
             progressbar=bar,
             chunk_size=1 << 16,
             timeout=config.timeout,
-            hooks={"response": lambda got, **_: None if got.ok else got.close()},  # pooch would leave it open
+            hooks={"response": _look_at},
         )
         try:
             return Path(keeper.fetch(name, downloader=downloader))
@@ -157,6 +161,17 @@ def _retrieve(address: str, checksum: str | None, folder: Path, config: Download
                 f"{_shown(address)}: its checksum is not {checksum}: damaged on the way, or changed "
                 f"(tried {tries}): try later, or another --mirror URL"
             ) from None
+
+
+def _look_at(got: "requests.Response", **_: Any) -> None:
+    """Close an answer that is an error, which pooch would leave open. Raise RequestException for a step out of TLS."""
+    import requests
+
+    unsafe = got.url.lower().startswith("https:") and got.headers.get("location", "").lower().startswith("http:")
+    if unsafe or not got.ok:
+        got.close()
+    if unsafe:
+        raise requests.exceptions.InvalidURL("redirected from https to http")
 
 
 def _reason(error: BaseException) -> str:

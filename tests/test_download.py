@@ -72,13 +72,23 @@ MD5 = f"{hashlib.md5(ZIP).hexdigest()}  ml-latest-small.zip\n".encode()
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says to one request: after ``body`` it hangs up, however much it promised."""
+    """What the server says to one request: after ``body`` it hangs up, however much it promised.
+
+    Attributes:
+        body: sent at once, or a hundred bytes at a time, ``pause`` seconds apart.
+        promised: the length it tells.
+        location: where to look instead.
+        silent: it says nothing.
+        stalls: it sends the body and neither more nor that this was all.
+    """
 
     body: bytes = b""
     status: int = 200
     promised: int | None = None
     location: str | None = None
     silent: bool = False
+    stalls: bool = False
+    pause: float = 0.0
 
 
 @dataclass
@@ -113,7 +123,12 @@ def serving(answers: dict[str, list[Answer]], tls: Path | None = None) -> Iterat
             if answer.location:
                 self.send_header("Location", answer.location)
             self.end_headers()
-            self.wfile.write(answer.body)
+            step = 100 if answer.pause else max(1, len(answer.body))
+            for at in range(0, len(answer.body), step):
+                server.over.wait(answer.pause)
+                self.wfile.write(answer.body[at : at + step])
+            if answer.stalls:
+                server.over.wait(30)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -260,10 +275,12 @@ def test_a_failed_update_leaves_the_previous_copy(get: Get) -> None:
         Answer(status=404),
         Answer(status=500),
         Answer(ZIP[:50], promised=len(ZIP)),
+        Answer(ZIP[:50], promised=len(ZIP), stalls=True),
+        Answer(ZIP, promised=len(ZIP) - 9),
         Answer(b"<html>Please log in</html>"),
         Answer(silent=True),
     ],
-    ids=["404", "500", "cut", "altered", "silent"],
+    ids=["404", "500", "cut", "stalled", "shortened", "altered", "silent"],
 )
 def test_what_fails_is_tried_again_as_often_as_retries_says(get: Get, bad: Answer) -> None:
     with serving(offering(bad, bad, Answer(ZIP))) as server:
@@ -282,6 +299,43 @@ def test_a_redirect_is_followed(get: Get) -> None:
     assert server.asked[-1] == "/elsewhere.zip"
 
 
+@pytest.mark.usefixtures("patient")
+def test_weather_that_changes_with_every_try(get: Get) -> None:
+    bad = (Answer(status=503), Answer(ZIP[:9], promised=len(ZIP)), Answer(b"<html>"), Answer(silent=True))
+    with serving(offering(*bad, Answer(ZIP))) as server:
+        assert not get(mirror=server.address, retries=len(bad), timeout=0.2).already_there
+        assert asked_archives(server) == len(bad) + 1
+
+
+def test_a_slow_server_is_waited_for_as_long_as_something_comes(get: Get) -> None:
+    with serving(offering(Answer(ZIP, pause=0.02))) as server:
+        assert get(mirror=server.address, retries=0, timeout=0.2).files == ["movies.csv", "ratings.csv"]
+        assert asked_archives(server) == 1
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_redirect_from_https_to_http_is_refused(mfcli: Runner, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    pem.write_text(CERTIFICATE)
+    with serving({"/data/ml-latest-small.zip.md5": [Answer(MD5)]}) as plain:
+        leading = [Answer(status=302, location=f"{plain.address}/ml-latest-small.zip.md5")]
+        with serving({"/data/ml-latest-small.zip.md5": leading}, tls=pem) as server:
+            trusted = {"REQUESTS_CA_BUNDLE": str(pem)}
+            result = mfcli("download", "--mirror", server.address, "--retries", 1, env=trusted)
+    assert_refused(result, 5, "redirected from https to http", "(tried 2 times)")
+    assert plain.asked == []
+
+
+@pytest.mark.parametrize("bundle", ["nowhere.pem", "empty.pem", "."])
+def test_a_bundle_of_certificates_that_is_none_is_one_line(mfcli: Runner, tmp_path: Path, bundle: str) -> None:
+    (tmp_path / "server.pem").write_text(CERTIFICATE)
+    (tmp_path / "empty.pem").write_text("")
+    with serving(offering(), tls=tmp_path / "server.pem") as server:
+        result = mfcli("download", "--mirror", server.address, "--retries", 0, env={"REQUESTS_CA_BUNDLE": bundle})
+    assert_refused(result, 5, f"{server.address}/ml-latest-small.zip")
+    assert "None" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
@@ -290,9 +344,12 @@ def test_a_redirect_is_followed(get: Get) -> None:
         (offering(Answer(b"other bytes")), ("checksum is not md5:", "damaged on the way, or changed")),
         (offering(Answer(ZIP[:50], promised=len(ZIP))), ("ml-latest-small.zip: ", "50 bytes read")),
         (offering(Answer(silent=True)), ("timed out",)),
+        (offering(Answer(ZIP[:50], promised=len(ZIP), stalls=True)), ("timed out",)),
+        (offering(Answer(ZIP, promised=len(ZIP) - 9)), ("checksum is not md5:",)),
+        (offering(Answer(status=302, location="/data/ml-latest-small.zip")), ("Exceeded 30 redirects",)),
         ({"/data/ml-latest-small.zip.md5": [Answer(b"<html>\nhello\n")]}, ("no MD5 checksum in it",)),
     ],
-    ids=["absent", "failing", "altered", "cut", "silent", "no-md5"],
+    ids=["absent", "failing", "altered", "cut", "silent", "stalled", "shortened", "redirect loop", "no-md5"],
 )
 def test_a_failing_server_costs_one_line_and_leaves_nothing(
     mfcli: Runner, tmp_path: Path, answers: dict[str, list[Answer]], words: tuple[str, ...]
@@ -408,7 +465,7 @@ def test_on_a_terminal_the_bar_shows_how_much_of_how_much(tmp_path: Path) -> Non
             output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     shown = f"{len(ZIP) / 1000:.1f}"
-    assert f"{shown}/{shown} kB" in seen.decode()
+    assert f"{shown} kB/{shown} kB" in seen.decode()
     assert b"\x1b" not in output
 
 
