@@ -1,12 +1,12 @@
 """``mfcli plot``: figures that say how a run learnt and how well it predicts."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 
 from mfcli.artifacts import Artifacts, Record, Stage
 from mfcli.atomic import atomic_file
@@ -16,17 +16,17 @@ from mfcli.errors import UsageError
 from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration
 from mfcli.figures.curves import History
+from mfcli.figures.facts import evaluation_section, made_section, training_section
 from mfcli.figures.item_map import item_map
+from mfcli.figures.page import Picture, Section, page
 from mfcli.figures.segments import segments as draw_segments
-from mfcli.figures.style import write_figure
+from mfcli.figures.style import Draw, svg_for_page, write_figure
 from mfcli.models.bootstrap import Groups
 from mfcli.models.measures import MEASURES
 from mfcli.models.metrics import rmse
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
-
-Draw = Callable[[Axes], None]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,19 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
     if config.output is not None:
         if config.output.exists() and not config.output.is_dir():
             raise UsageError(f"--output {config.output}: not a folder")
-        return Plotted(config.run, _write(config, draws, config.output))
+        written = _write(config, draws, config.output)
+        return Plotted(config.run, written | _report(config, draws, trained, config.output))
     stage = artifacts.plots(config.run)
-    inputs = {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
     wait, libraries = config.lock_timeout, ("matplotlib",)
-    with trained.locked(wait), stage.lock(wait), stage.replace(config, inputs, libraries=libraries) as draft:
+    with trained.locked(wait), stage.lock(wait), stage.replace(config, _inputs(trained), libraries=libraries) as draft:
         written = _write(config, draws, draft.path)
-    return Plotted(config.run, {name: stage.path / path.name for name, path in written.items()})
+        report = _report(config, draws, trained, trained.record.stage.path)
+    return Plotted(config.run, {name: stage.path / path.name for name, path in written.items()} | report)
+
+
+def _inputs(trained: TrainedRun) -> dict[str, str]:
+    """What all that is said of the run is made from: name -> SHA-256."""
+    return {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
 
 
 def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
@@ -136,3 +142,32 @@ def _write(config: PlotConfig, draws: dict[str, Draw], folder: Path) -> dict[str
         with atomic_file(files[name]) as file:
             write_figure(draw, file, config.format, config.dpi)
     return files
+
+
+def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, folder: Path) -> dict[str, Path]:
+    """Write the page into the folder, if it is wanted; its path."""
+    if not config.report:
+        return {}
+    record, data = trained.record, trained.prepared.record
+    text = page(
+        f"Run '{config.run}' on {data.results['dataset']}",
+        f"Solver {record.config['solver']}, {record.results['factors']} factors.",
+        [
+            evaluation_section(_evaluation(trained), f"mfcli evaluate --run {config.run}"),
+            Section("Figures", [Picture(*svg_for_page(draw)) for draw in draws.values()]),
+            training_section(record, data),
+            made_section(record, data, matplotlib.__version__),
+        ],
+    )
+    with atomic_file(folder / "report.html") as file:
+        file.write(text.encode())
+    return {"report": folder / "report.html"}
+
+
+def _evaluation(trained: TrainedRun) -> dict[str, Any] | None:
+    """What the run's evaluation.json says, if it is of this model and these data."""
+    try:
+        told = json.loads((trained.record.stage.path / "evaluation.json").read_bytes())
+        return told if told["inputs"] == _inputs(trained) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

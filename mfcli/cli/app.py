@@ -150,6 +150,7 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
 @_command(
     PlotConfig,
     "mfcli plot --run accurate --compare default",
+    "mfcli plot --report",
     "mfcli plot --format svg --output figures",
 )
 def plot(config: PlotConfig, output: Output) -> None:

@@ -25,4 +25,11 @@ class PlotConfig(Config):
         Path | None,
         Opt("Folder for the figures. Default: plots/ in the run.", short="-o", metavar="DIR", place=True),
     ] = None
+    report: Annotated[
+        bool,
+        Opt(
+            "Also write report.html: one page with figures, tables, settings and versions that needs no other file.",
+            recorded=False,
+        ),
+    ] = False
     dpi: Annotated[int, Opt("Dots per inch of a png.", range="[30, 1200]")] = 150

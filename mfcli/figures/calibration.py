@@ -48,11 +48,11 @@ def calibration(
     low, high = min(expected.min(), found.min()), max(expected.max(), found.max())
     ax.plot([low, high], [low, high], color=ORANGE, linestyle="--", label="as expected")
     ax.axhline(np.sqrt(squares.mean()), color=GREY, linestyle=":", linewidth=1, label="RMSE of all")
-    within = (f"{coverage(actual, predicted, deviations, times):.1%} within ±{times}" for times in (1, 2))
+    within_1, within_2 = (coverage(actual, predicted, deviations, times) for times in (1, 2))
     ax.set_title(f"How sure and how right, {part} part")
     ax.set_xlabel(
-        "expected error (standard deviation, rating points)\n"
-        f"{', '.join(within)} standard deviations (68.3% and 95.4% if normal)"
+        "error expected (standard deviation, rating points)\n"
+        f"within ±1 standard deviation {within_1:.1%} (68.3% if normal),\nwithin ±2 {within_2:.1%} (95.4% if normal)"
     )
     ax.set_ylabel("error found (RMSE, rating points)")
     legend(ax, 2)

@@ -1,6 +1,7 @@
 """What all figures look like, and how one is written."""
 
 import functools
+import io
 import itertools
 import warnings
 from collections.abc import Callable
@@ -34,20 +35,36 @@ OTHER_LETTERS = (
 # No dates in the file: the same figure, the same bytes.
 UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 HEIGHT = 4.8  # inches
+LETTERS_AN_INCH = 11  # of a legend
 
 Floats = npt.NDArray[np.float64]
+Draw = Callable[[Axes], None]
+"""Draws a figure on the axes it is given."""
 
 
-def write_figure(draw: Callable[[Axes], None], file: IO[bytes], kind: str, dpi: int) -> None:
+def write_figure(draw: Draw, file: IO[bytes], kind: str, dpi: int) -> None:
     """Draw one figure and write it as png, svg or pdf: the same figure, the same bytes."""
+    _write(draw, file, kind, dpi, 7.5, {})
+
+
+def svg_for_page(draw: Draw) -> tuple[str, bytes]:
+    """A figure's title, and the figure without it as the bytes of an svg, legible on a phone and on a desk."""
+    file = io.BytesIO()
+    ax = _write(draw, file, "svg", 72, 5.2, {"axes.titlesize": 1, "axes.titlecolor": "none", "axes.titlepad": 0})
+    return ax.get_title(), file.getvalue()
+
+
+def _write(draw: Draw, file: IO[bytes], kind: str, dpi: int, width: float, style: dict[str, Any]) -> Axes:
     with rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in its place will do
         rcdefaults()  # not as the user's matplotlibrc has it, which may want a font or a LaTeX that is not there
-        rcParams.update(cast(Any, STYLE | {"font.family": list(families())}))
+        rcParams.update(cast(Any, STYLE | {"font.family": list(families())} | style))
         dpi = dpi if kind == "png" else 72  # as what measures texts must know
-        figure = Figure(figsize=(7.5, HEIGHT), dpi=dpi, layout="constrained")
-        draw(figure.subplots())
+        figure = Figure(figsize=(width, HEIGHT), dpi=dpi, layout="constrained")
+        ax = figure.subplots()
+        draw(ax)
         figure.savefig(file, format=kind, dpi=dpi, metadata=UNDATED[kind])
+    return ax
 
 
 @functools.cache
@@ -70,11 +87,12 @@ def drawable(text: str) -> bool:
 
 
 def legend(ax: Axes, columns: int) -> None:
-    """Below the axes, where it covers no data; in one column if a label is long."""
+    """Below the axes, where it covers no data; in one column if labels are too long for more."""
     figure = cast(Figure, ax.figure)
     pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
     handles, labels = (list(itertools.chain(*several)) for several in zip(*pairs, strict=True))
-    columns = columns if max(map(len, labels)) <= 50 else 1
+    if sum(sorted(map(len, labels))[-columns:]) > LETTERS_AN_INCH * figure.get_figwidth():
+        columns = 1
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     for line in legend.get_lines():
         line.set_alpha(1)  # faint in the figure, legible here
