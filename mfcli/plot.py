@@ -12,7 +12,7 @@ from mfcli.artifacts import Artifacts, Record, Stage
 from mfcli.atomic import atomic_file
 from mfcli.config.plot import PlotConfig
 from mfcli.data.ratings import Float32s, Ratings
-from mfcli.errors import UsageError
+from mfcli.errors import ArtifactError, UsageError
 from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration
 from mfcli.figures.curves import History
@@ -21,6 +21,8 @@ from mfcli.figures.item_map import item_map
 from mfcli.figures.page import Picture, Section, page
 from mfcli.figures.segments import segments as draw_segments
 from mfcli.figures.style import Draw, svg_for_page, write_figure
+from mfcli.judging.record import FILE as EVALUATION
+from mfcli.judging.record import read_evaluation
 from mfcli.models.bootstrap import Groups
 from mfcli.models.measures import MEASURES
 from mfcli.models.metrics import rmse
@@ -167,7 +169,7 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
 def _evaluation(trained: TrainedRun) -> dict[str, Any] | None:
     """What the run's evaluation.json says, if it is of this model and these data."""
     try:
-        told = json.loads((trained.record.stage.path / "evaluation.json").read_bytes())
-        return told if told["inputs"] == _inputs(trained) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_evaluation(trained.record.stage.path / EVALUATION)
+    except ArtifactError:
         return None
+    return found.result if found.inputs.items() >= _inputs(trained).items() else None

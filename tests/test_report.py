@@ -89,7 +89,7 @@ def test_the_report_tells_what_the_records_say(artifacts: Path) -> None:
     assert any("mfcli prepare" in text and "mfcli train --factors 4 --epochs 4" in text for text in read.texts)
     assert {f"By {segment.by}" for segment in found.segments or []} <= {*read.texts}
     low, high = found.rmse_interval or (0, 0)
-    assert f"{found.rmse:.4f} [{low:.4f}, {high:.4f}]" in read.texts
+    assert f"{found.rmse:.4f} [{low:.4f},\N{NO-BREAK SPACE}{high:.4f}]" in read.texts
     assert read.elements.count("img") == 6
 
 

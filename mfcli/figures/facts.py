@@ -8,6 +8,8 @@ from mfcli.errors import UsageError
 from mfcli.figures.page import Lines, Section, Table
 from mfcli.models.measures import MEASURES
 
+HARD = "\N{NO-BREAK SPACE}"
+
 
 def evaluation_section(evaluation: Mapping[str, Any] | None, command: str) -> Section:
     """How good the run is, from its evaluation.json; without one, the command that makes it."""
@@ -36,7 +38,7 @@ def _predictions(told: Mapping[str, Any]) -> list[Table]:
     ]
     tables = [Table("Errors of predicted ratings", rows, ("", "RMSE", "MAE"))]
     some = [
-        (name, f"{told[key]['ratings']:,}", _with_interval(told[key], "rmse"), _with_interval(told[key], "bias_rmse"))
+        (name, f"{told[key]['ratings']:,}", _with_interval(told[key], "rmse"), _number(told[key]["bias_rmse"]))
         for name, key in (("both rated before", "warm"), ("user or item new", "cold"))
         if told.get(key)
     ]
@@ -176,4 +178,4 @@ def _with_interval(told: Mapping[str, Any], key: str, interval: str = "", sign: 
     """A number, and its interval in brackets if it has one."""
     between = told.get(interval or f"{key}_interval")
     value = f"{told[key]:{sign}.4f}"
-    return value if between is None else f"{value} [{between[0]:{sign}.4f}, {between[1]:{sign}.4f}]"
+    return value if between is None else f"{value} [{between[0]:{sign}.4f},{HARD}{between[1]:{sign}.4f}]"

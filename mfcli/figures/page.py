@@ -30,7 +30,8 @@ th, td { padding: 0.3rem 0.75rem 0.3rem 0; text-align: left; vertical-align: top
   overflow-wrap: anywhere; font-weight: 400 }
 thead th { color: var(--soft); font-size: 0.8125rem; overflow-wrap: normal }
 tbody th { color: var(--soft); overflow-wrap: break-word }
-.numbers td, .numbers thead th + th { text-align: right; white-space: nowrap; padding-right: 0; padding-left: 0.75rem }
+.numbers td, .numbers thead th + th { text-align: right; overflow-wrap: normal; padding: 0.3rem 0 0.3rem 0.75rem }
+.numbers tbody th { min-width: 5.5rem }
 pre { margin: 0 0 1rem; padding: 0.75rem; background: var(--tint); border: 1px solid var(--line);
   border-radius: 0.375rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.875rem }
 @media print {
