@@ -1,7 +1,7 @@
 """``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.scorers import Chance, Popularity
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
+
+if TYPE_CHECKING:
+    from mfcli.judging.folds import CrossValidation
 
 
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
@@ -112,6 +115,13 @@ def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
     )
     fits = evaluated.inputs["model"] == record.fingerprint and evaluated.result["part"] == config.part
     return evaluated if fits and lists >= {size for size in config.top if size} else None
+
+
+def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> "CrossValidation":
+    """The settings of runs on folds of all ratings: see :func:`mfcli.judging.folds.cross_validate`."""
+    from mfcli.judging import folds  # imports torch, which nothing else here needs
+
+    return folds.cross_validate(config, progress or Progress())
 
 
 def _trial(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings) -> Trial:

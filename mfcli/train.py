@@ -25,7 +25,7 @@ from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, torch_threads
-from mfcli.solvers.create import check_fits, create, own
+from mfcli.solvers.create import check_fits, own
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
 
@@ -253,8 +253,8 @@ class _Run:
         self.compute, self.device, self.progress = compute, compute.device, progress
         self.started, self.earlier = time.perf_counter(), 0.0
         self.train = data.train
-        self.solver = create(config, data, compute)
-        self.fit = Fit(self.solver, config.patience, self.train.summary.largest)
+        self.fit = Fit.of(config, data, compute)
+        self.solver = self.fit.solver
         self.resumed_at = 0
         self.saved = float("-inf")
 

@@ -130,15 +130,19 @@ def train(config: TrainConfig, output: Output) -> None:
     "mfcli evaluate --run accurate --top 10",
     "mfcli evaluate --run candidate --no-worse-than default",
     "mfcli evaluate --max-rmse 0.9 --json",
+    "mfcli evaluate --cross-validate 5 --run accurate --run default",
 )
 def evaluate(config: EvaluateConfig, output: Output) -> None:
     """Show how good a run is, alone and beside another; with gates for cron and CI."""
+    from mfcli.evaluate import cross_validate, evaluate_all
     from mfcli.evaluate import evaluate as stage
-    from mfcli.evaluate import evaluate_all
     from mfcli.judging.gates import failure
 
     if config.all:
         output.show(evaluate_all(config, output.terminal), show.roster)
+        return
+    if config.cross_validate is not None:
+        output.show(cross_validate(config, output.terminal), show.on_folds)
         return
     done = stage(config, output.terminal)
     output.show(done, show.evaluated)

@@ -7,6 +7,7 @@ from mfcli.cli.progress import clock
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
+    from mfcli.judging.folds import CrossValidation
     from mfcli.judging.results import Calibration, Evaluation, Ranking, Some
     from mfcli.judging.roster import Roster
     from mfcli.models.bootstrap import Interval
@@ -195,6 +196,27 @@ def roster(done: "Roster") -> str:
     text = table(f"{done.part} part", header, rows, numeric=range(3, len(header)))
     others = any(one.others for one in done.runs)
     return text + ("* judged by other ratings than the first: the two do not compare\n" if others else "")
+
+
+def on_folds(done: "CrossValidation") -> str:
+    names = [name for name in done.runs[0].figures if name in ("RMSE", "MAE") or name.startswith("NDCG@")]
+    rows = []
+    for one in done.runs:
+        spreads = [one.figures[name] for name in names]
+        numbers = [text for spread in spreads for text in (f"{spread.mean:.4f}", f"{spread.sd:.4f}")]
+        rows.append([one.run, one.solver, one.settings, *numbers, f"{one.figures['seconds'].mean:,.1f}"])
+    header = ["run", "solver", "settings", *(text for name in names for text in (name, "sd")), "seconds"]
+    title = f"{done.folds} folds of {done.ratings:,} {done.feedback}: means and standard deviations over folds"
+    text = table(title, header, rows, numeric=range(3, len(header)))
+    if not done.differences:
+        return text
+    rows = [
+        [one.figure, f"{one.difference:+.4f}", _interval(one.interval), "" if one.p is None else _p(one.p)]
+        for one in done.differences
+        if one.figure.split()[0] in names
+    ]
+    title = f"Differences from run '{done.runs[0].run}', fold by fold"
+    return text + "\n" + table(title, ("", "difference", "95 %", "p"), rows, numeric=(1, 2, 3))
 
 
 def _number(value: float | None) -> str:

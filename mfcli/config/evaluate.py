@@ -20,9 +20,10 @@ class EvaluateConfig(Config):
     command: ClassVar[str] = "evaluate"
     panels: ClassVar = {GATES: ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance")}
 
-    run: Annotated[tuple[str, ...], Opt("The run to evaluate.", is_name=True, shared=True, metavar="RUN")] = (
-        "default",
-    )
+    run: Annotated[
+        tuple[str, ...],
+        Opt("The run to evaluate; several for --cross-validate.", is_name=True, shared=True, metavar="RUN"),
+    ] = ("default",)
     part: Annotated[Part, Opt("Which part of the ratings to predict.", formerly="split")] = "test"
     top: Annotated[
         tuple[int, ...],
@@ -57,6 +58,15 @@ class EvaluateConfig(Config):
         ),
     ] = None
     all: Annotated[bool, Opt("A table of every run of the directory, in place of one run.", recorded=False)] = False
+    cross_validate: Annotated[
+        int | None,
+        Opt(
+            "Cut all ratings of data/ into K folds, fit the settings of each --run to all but one of them, and judge "
+            "by that one: K times. Folds that are done are kept: stopped, it goes on from there.",
+            range="[2, inf)",
+            metavar="K",
+        ),
+    ] = None
     max_rmse: Annotated[
         float | None,
         Opt("The RMSE may be this at the most.", range="[0, inf)", recorded=False, metavar="X"),
@@ -90,8 +100,10 @@ class EvaluateConfig(Config):
     def check(self) -> None:
         if self.all:
             self._check_alone("--all", ("run", "segments", "against", *self.panels[GATES]))
-        if len(self.run) != 1:
-            raise UsageError("--run: one run is evaluated at a time")
+        if self.cross_validate is not None:
+            self._check_alone("--cross-validate", ("all", "part", "segments", "against", *self.panels[GATES]))
+        if not self.run or (len(self.run) > 1 and self.cross_validate is None):
+            raise UsageError("--run: one at a time, but for --cross-validate")
         if self.against is not None and self.no_worse_than is not None and self.against != self.no_worse_than:
             raise UsageError("--against and --no-worse-than name different runs: leave --against out")
         if self.no_worse_than is None and self.tolerance != self.option("tolerance").default:

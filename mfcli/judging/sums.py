@@ -30,6 +30,11 @@ class Sums:
         if len({array.shape for array in (*self.counts.values(), *self.totals.values())}) > 1:
             raise ValueError("sums of different groups")
 
+    def value(self, name: str) -> float:
+        """The figure of that name; 0 if there is nothing that it is of."""
+        counts, totals = self.counts[_counted(name)].sum(), self.totals[name].sum()
+        return float(_figure(name)(np.array([counts, totals]))[0]) if counts else 0.0
+
     def of(self, name: str) -> Estimate:
         """The figure of that name, with its interval."""
         return estimate(np.stack([self.counts[_counted(name)], self.totals[name]], 1), _figure(name))

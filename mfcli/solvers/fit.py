@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from mfcli.config.train import TrainConfig
+from mfcli.data.ratings import TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.model import FactorModel
 from mfcli.progress import Measures
 from mfcli.solvers.base import Epoch, Solver, State, Tick
+from mfcli.solvers.compute import Compute
+from mfcli.solvers.create import create
 
 HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 
@@ -56,6 +60,11 @@ class Fit:
         self.method = solver.method
         self.history: list[dict[str, Any]] = []
         self.best = Best()
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: TrainingData, compute: Compute) -> "Fit":
+        """The fit of the solver of these options, ready for its first epoch."""
+        return cls(create(config, data, compute), config.patience, data.train.summary.largest)
 
     @property
     def finished(self) -> bool:

@@ -1,0 +1,268 @@
+"""Cross-validation: the settings of runs, tried on every fold of all ratings.
+
+Runs are compared by their differences on the same folds. The training parts of folds overlap, so that the variance of
+the differences is corrected (Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 2003).
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mfcli.artifacts import Artifacts, Record
+from mfcli.atomic import atomic_file, to_json
+from mfcli.config.evaluate import TOP, EvaluateConfig
+from mfcli.config.prepare import PrepareConfig
+from mfcli.config.train import TrainConfig
+from mfcli.data.prepared import PARTS, Prepared
+from mfcli.data.ratings import Parts, Ratings, Sides, TrainingData
+from mfcli.data.split import split
+from mfcli.errors import Stopped
+from mfcli.judging.results import Difference
+from mfcli.judging.roster import in_short
+from mfcli.judging.trial import Trial
+from mfcli.models.bootstrap import LEVEL
+from mfcli.models.exposure import Exposure, learn
+from mfcli.models.model import FactorModel
+from mfcli.models.run import require_uncertainty
+from mfcli.models.scorers import scorer
+from mfcli.progress import Progress
+from mfcli.signals import SafePoints
+from mfcli.solvers.compute import Compute, pick_device, torch_threads
+from mfcli.solvers.create import check_fits
+from mfcli.solvers.fit import Fit
+
+FILE = "cross-validation.json"
+SECONDS = "seconds"
+
+Figures = dict[str, float]
+"""What a fold came to: RMSE, MAE, those of lists such as NDCG@10, and the seconds that fitting took."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure on all folds.
+
+    Attributes:
+        mean, sd: over the folds.
+        folds: the figure on each.
+    """
+
+    mean: float
+    sd: float
+    folds: list[float]
+
+
+@dataclass(frozen=True)
+class OnFolds:
+    """The settings of a run on all folds.
+
+    Attributes:
+        run, solver, settings: its name, its solver, and what is not at its default.
+        figures: by their names, as :data:`Figures` has them.
+    """
+
+    run: str
+    solver: str
+    settings: str
+    figures: dict[str, Spread]
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The result of ``evaluate --cross-validate``.
+
+    Attributes:
+        folds: how many.
+        feedback: ``ratings`` or ``clicks``.
+        ratings: how many there are in all folds together.
+        runs: as they were named.
+        differences: of the figures of each run but the first from those of the first: means over folds, with the
+            interval and the p of the corrected t-test.
+    """
+
+    folds: int
+    feedback: str
+    ratings: int
+    runs: list[OnFolds]
+    differences: list[Difference]
+
+
+class Folds:
+    """The folds of all prepared ratings, and the results of those that are done.
+
+    Args:
+        config: how many folds, which lists.
+        artifacts: where data and runs are.
+    """
+
+    def __init__(self, config: EvaluateConfig, artifacts: Artifacts) -> None:
+        assert config.cross_validate is not None
+        self.number, self.config, self.artifacts = config.cross_validate, config, artifacts
+        self.prepared, self.ratings = artifacts.data.consistent(_read)
+        self.sizes = sorted({size for size in config.top if size})
+        if self.prepared.feedback == "clicks" and not config.top:
+            self.sizes = [TOP]
+        self.validation_fraction = float(self.prepared.record.config["validation_fraction"])
+        self.seed = int(self.prepared.record.config["seed"])
+
+    def parts(self, fold: int) -> Parts[Ratings]:
+        """The parts of a fold, counted from 1, cut as ``prepare --folds --fold`` does."""
+        cut = PrepareConfig(folds=self.number, fold=fold, validation_fraction=self.validation_fraction, seed=self.seed)
+        return Parts(*(self.ratings.take(np.sort(rows)) for rows in split(cut, self.ratings, Sides([], []))))
+
+    def made_from(self, record: Record) -> dict[str, Any]:
+        """What the results of a run's settings depend on."""
+        lists = {"top": self.sizes, "rank_by": self.config.rank_by, "relevant": self.config.relevant}
+        cut = {"folds": self.number, "seed": self.seed, "validation_fraction": self.validation_fraction}
+        return {"data": self.prepared.fingerprint, **cut, "settings": record.config, **lists}
+
+    def done(self, record: Record) -> dict[int, Figures]:
+        """The results of the folds that are done, by their number; none where they are not of just this."""
+        try:
+            written = json.loads((record.stage.path / FILE).read_bytes())
+            if written["made_from"] != self.made_from(record):
+                return {}
+            return {int(fold): dict(figures) for fold, figures in written["done"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def keep(self, record: Record, done: dict[int, Figures]) -> None:
+        """Write the results of the folds that are done into the run, so that the next call goes on behind them."""
+        with record.stage.lock(self.config.lock_timeout), atomic_file(record.stage.path / FILE) as file:
+            file.write(to_json({"made_from": self.made_from(record), "done": done}).encode())
+
+
+def _read(record: Record) -> tuple[Prepared, Ratings]:
+    """The data, and the ratings of all parts by user, then by item: in the same order however they were cut."""
+    prepared = Prepared(record)
+    parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Ratings.columns
+        if getattr(parts[0], name) is not None
+    }
+    ratings = replace(parts[0], **columns)
+    return prepared, ratings.take(np.lexsort((ratings.items, ratings.users)))
+
+
+def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidation:
+    """Fit the settings of every run on every fold that is not done, and put the results side by side.
+
+    Raises:
+        ArtifactError: the data or a run are absent or damaged.
+        DataError: the ratings are too few for so many folds.
+        DivergedError: training diverged on a fold.
+        Stopped: a signal came; the folds that are done are kept.
+        UsageError: a run cannot be fitted to such data, or cannot rank so.
+    """
+    artifacts = Artifacts(config.dir)
+    folds = Folds(config, artifacts)
+    records = [artifacts.run(name).record() for name in dict.fromkeys(config.run)]
+    done = {record.stage.path.name: folds.done(record) for record in records}
+    for fold in range(1, folds.number + 1):
+        missing = [record for record in records if fold not in done[record.stage.path.name]]
+        if missing:
+            for record, figures in _tried(folds, fold, missing, progress):
+                of_run = done[record.stage.path.name]
+                of_run[fold] = figures
+                folds.keep(record, of_run)
+    runs = [_on_folds(record, [done[record.stage.path.name][1 + k] for k in range(folds.number)]) for record in records]
+    differences = [one for run in runs[1:] for one in _differences(run, runs[0])]
+    return CrossValidation(folds.number, folds.prepared.feedback, len(folds.ratings), runs, differences)
+
+
+def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Figures]]:
+    """The runs with their figures on one fold, one after the other."""
+    train, val, test = folds.parts(fold)
+    data = TrainingData(train, val if len(val) else None, folds.prepared.features())
+    relevant_from = folds.config.relevant
+    if relevant_from is None and folds.prepared.feedback == "ratings":
+        relevant_from = float(np.nextafter(train.ratings.mean(dtype=np.float64), np.inf))
+    trial = Trial(test, train, folds.sizes, relevant_from)
+    exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
+    for record in records:
+        name = record.stage.path.name
+        config = TrainConfig.from_mapping(record.config)
+        check_fits(config.solver, folds.prepared.feedback, train)
+        where = f"fold {fold}/{folds.number}, run '{name}'"
+        begin = time.perf_counter()
+        model = _fitted(config, data, where, progress)
+        seconds = time.perf_counter() - begin
+        figures = _figures(trial, model, name, folds.config, exposure)
+        told = ", ".join(f"{one} {figures[one]:.4f}" for one in _told(figures))
+        progress.note(f"{where}: {told}, {seconds:.1f} s")
+        yield record, {**figures, SECONDS: seconds}
+
+
+def _fitted(config: TrainConfig, data: TrainingData, where: str, progress: Progress) -> FactorModel:
+    """The model of these settings. A signal ends it at once: a fold that is not done is begun anew."""
+    compute = Compute(pick_device(config.device), config.threads)
+    with SafePoints() as signals, torch_threads(compute.cores):
+        fit = Fit.of(config, data, compute)
+        epochs = fit.solver.epochs
+        with progress.bar(where, epochs) as advance:
+            try:
+                while not fit.finished:
+                    fit.run_epoch(lambda *_: signals.check())
+                    advance(1)
+            except Stopped as stop:
+                message = f"stopped in {where}; the same command goes on from there"
+                raise Stopped(stop.exit_code - 128, message) from None
+            advance(epochs - len(fit.history))
+        return fit.kept()[0]
+
+
+def _figures(trial: Trial, model: FactorModel, name: str, config: EvaluateConfig, exposure: Exposure | None) -> Figures:
+    """What the model comes to on the fold."""
+    if trial.sizes and config.rank_by == "lower-bound":
+        require_uncertainty(model, name, "--rank-by lower-bound")
+    judged = trial.judged(scorer(config.rank_by, model, exposure, model.uncertainties)) if trial.sizes else {}
+    sums = trial.sums(None if model.of_clicks else trial.errors(model), judged)
+    return {figure: sums.value(figure) for figure in sums.totals}
+
+
+def _told(figures: Figures) -> list[str]:
+    """The figures that people are shown; a file has them all."""
+    return [name for name in figures if name in ("RMSE", "MAE") or name.startswith("NDCG@")]
+
+
+def _on_folds(record: Record, results: Sequence[Figures]) -> OnFolds:
+    figures = {name: [float(one[name]) for one in results] for name in results[0]}
+    return OnFolds(
+        run=record.stage.path.name,
+        solver=str(record.config["solver"]),
+        settings=in_short(record.config),
+        figures={
+            name: Spread(float(np.mean(values)), float(np.std(values, ddof=1)), values)
+            for name, values in figures.items()
+        },
+    )
+
+
+def _differences(run: OnFolds, first: OnFolds) -> Iterator[Difference]:
+    """The run's figures less those of the first."""
+    for name, spread in run.figures.items():
+        if name != SECONDS and name in first.figures:
+            other = first.figures[name]
+            interval, p = corrected(np.subtract(spread.folds, other.folds))
+            difference = spread.mean - other.mean
+            yield Difference(f"{name} of '{run.run}'", spread.mean, other.mean, difference, interval, p)
+
+
+def corrected(differences: np.ndarray) -> tuple[tuple[float, float], float]:
+    """The interval of the mean of (k,) differences on k folds, and how often chance alone would bring it.
+
+    t = d / √((1/k + n_test/n_train) s²), with k - 1 degrees of freedom; n_test/n_train is 1/(k - 1).
+    """
+    from scipy.stats import t
+
+    k = len(differences)
+    mean, error = float(differences.mean()), float(differences.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1)))
+    if error == 0:
+        return (mean, mean), float(mean == 0)
+    reach = float(t.ppf((1 + LEVEL) / 2, k - 1)) * error
+    return (mean - reach, mean + reach), float(2 * t.sf(abs(mean) / error, k - 1))
