@@ -36,6 +36,7 @@ from mfcli.serving.answer import Answer
 from mfcli.serving.lists import Lists, lists
 from mfcli.serving.pairs import predict_pairs
 from mfcli.serving.similar import similar_items
+from mfcli.serving.spread import Spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +72,10 @@ class Run:
     def __init__(self, trained: TrainedRun, name: str) -> None:
         self.trained, self.name = trained, name
 
-    def predict(self, users: Any, items: Any, *, with_std: bool = False) -> "pd.DataFrame":
-        """Predicted ratings: columns user, item, prediction, std if asked for, and known.
+    def predict(
+        self, users: Any, items: Any, *, with_std: bool = False, with_probabilities: bool = False
+    ) -> "pd.DataFrame":
+        """Predicted ratings: columns user, item, prediction, if asked for std and p_1, p_2 and so on, and known.
 
         ``known`` says which of the two have training ratings: both, user, item or none. Of the unknown the prediction
         is what is left: the bias of the other, what features say, the mean.
@@ -83,11 +86,12 @@ class Run:
         Raises:
             UsageError: the run does not tell how sure it is.
         """
-        if with_std:
-            require_uncertainty(self.trained.model, self.name, "with_std")
+        for asked in ["with_std"] * with_std + ["with_probabilities"] * with_probabilities:
+            require_uncertainty(self.trained.model, self.name, asked)
         (users, user_ids), (items, item_ids) = map(_coded, np.broadcast_arrays(np.atleast_1d(users), items))
         pairs = Pairs(users, items, Sides(user_ids, item_ids))
-        return _frame(predict_pairs(pairs, self.trained, with_std=with_std))
+        spread = Spread(self.trained, with_std=with_std, with_probabilities=with_probabilities)
+        return _frame(predict_pairs(pairs, self.trained, spread))
 
     def recommend(self, user: Any, n: int = 10, **options: Any) -> "pd.DataFrame":
         """The n best items for a user, or for each of several, as ``mfcli recommend`` lists them.
@@ -133,9 +137,9 @@ class Run:
         config = RecommendConfig(run=self.name, **options)
         if config.items_new is not None:
             raise UsageError("items_new: give it to mfcli.load")
-        if config.with_std or config.rank_by == "lower-bound":
-            asked = "with_std" if config.with_std else "rank_by='lower-bound'"
-            require_uncertainty(self.trained.model, self.name, asked)
+        asked = [flag.removeprefix("--").replace("-", "_") for flag in config.spread]
+        for option in [*asked, "rank_by='lower-bound'"] if config.rank_by == "lower-bound" else asked:
+            require_uncertainty(self.trained.model, self.name, option)
         return config
 
 

@@ -23,6 +23,7 @@ from mfcli.serving.catalogue import catalogue
 from mfcli.serving.lists import lists
 from mfcli.serving.pairs import predict_pairs
 from mfcli.serving.similar import similar_items
+from mfcli.serving.spread import Spread
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def output_format(config: RecommendConfig) -> str:
 
 def _open(config: RecommendConfig, progress: Progress) -> TrainedRun:
     trained = open_run(Artifacts(config.dir), config.run, _needed(config), progress.note)
-    if config.with_std:
-        require_uncertainty(trained.model, config.run, "--with-std")
+    if config.spread:
+        require_uncertainty(trained.model, config.run, config.spread[0])
     if config.items_new is None:
         return trained
     doubt = doubter(config.strict, progress)
@@ -118,7 +119,8 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress) ->
     doubt = doubter(config.strict, progress)
     if config.pairs:
         pairs = read_pairs(Path(config.pairs), doubt, times=trained.model.days is not None)
-        return predict_pairs(pairs, trained, with_std=config.with_std)
+        spread = Spread(trained, with_std=config.with_std, with_probabilities=config.with_probabilities)
+        return predict_pairs(pairs, trained, spread)
     if config.similar_to:
         return similar_items(config, trained, doubt)
     if config.list:

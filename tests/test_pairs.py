@@ -22,6 +22,7 @@ from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.strangers import with_strangers
 from mfcli.recommend import recommend
 from mfcli.serving import pairs as module
+from mfcli.serving.spread import Spread
 from tests.conftest import run_mfcli
 from tests.test_recommend import part, rows, rows_of, the_model
 
@@ -89,7 +90,7 @@ def test_who_has_no_training_rating_is_not_called_known() -> None:
     trained: Any = SimpleNamespace(model=bayesian(), prepared=prepared)
     ids = Sides(np.array([4, 9]), np.array(["c", "a"], object))
     pairs = Pairs(np.array([0, 0, 1, 1], np.int32), np.array([1, 0, 1, 0], np.int32), ids)
-    (block,) = module.predictions(pairs, trained, with_std=False)
+    (block,) = module.predictions(pairs, trained, Spread(trained))
     assert block["known"].tolist() == ["both", "user", "item", "none"]
     of_unrated = bayesian().predict(np.array([3]), np.array([2]))
     assert block["prediction"][1] == of_unrated[0], "the model has a vector for it, and that counts"

@@ -102,6 +102,10 @@ class RecommendConfig(Config):
         bool,
         Opt("Add the standard deviation of a rating about its prediction (runs of --solver gibbs)."),
     ] = False
+    with_probabilities: Annotated[
+        bool,
+        Opt("Add how likely each rating is, that of 4 as column p_4 (runs of --solver gibbs)."),
+    ] = False
     format: Annotated[
         Literal["table", "csv", "jsonl", "json", "parquet"] | None,
         Opt("Format of the recommendations. Default: by --output's ending, else table.", short="-f"),
@@ -140,8 +144,8 @@ class RecommendConfig(Config):
             raise UsageError(f"--save keeps lists for users, and {given[0]} makes none: give --output FILE")
         if self.pairs and self.filters:
             raise UsageError(f"{self.filters[0]} is for lists of items, and --pairs says itself which items")
-        if self.with_std and (self.similar_to or self.list):
-            raise UsageError(f"--with-std is for predictions, and {given[0]} makes none")
+        if self.spread and (self.similar_to or self.list):
+            raise UsageError(f"{self.spread[0]} is for predictions, and {given[0]} makes none")
         if self.items_new and (self.similar_to or self.list == "users"):
             alike = "items are alike by who rated both" if self.similar_to else "it shows no items"
             raise UsageError(f"--items-new excludes {given[0]}: {alike}")
@@ -163,6 +167,11 @@ class RecommendConfig(Config):
     def attributes_told(self) -> tuple[str, ...]:
         """What --user-attributes says, each as NAME=VALUE."""
         return tuple(part.strip() for told in self.user_attributes for part in told.split(","))
+
+    @property
+    def spread(self) -> tuple[str, ...]:
+        """Flags of the options that ask how far ratings may be from predictions, those that are given."""
+        return tuple(self.option(name).flag for name in ("with_std", "with_probabilities") if getattr(self, name))
 
     @property
     def filters(self) -> tuple[str, ...]:

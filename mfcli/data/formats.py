@@ -20,6 +20,7 @@ DECIMALS = 4  # of a float in text
 DECIMALS_SHOWN = 2  # of a float in a table for people
 DIGITS = 9  # of a float64 in text, not counting leading zeros: its size may be any
 DIGITS_SHOWN = 5
+BARS = "▁▂▃▄▅▆▇█"
 
 Kind = Literal["int32", "int64", "float32", "float64", "string"]
 
@@ -41,6 +42,7 @@ class Column:
         gives_way: whether its texts are cut where a terminal is narrow.
         several: whether a text is several values separated by ``|``.
         in_title: whether it makes one table for people of rows with the same value, which stands in the title.
+        bar: whether the table for people draws its numbers as bars, with those of the columns beside it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Column:
     gives_way: bool = False
     several: bool = False
     in_title: bool = False
+    bar: bool = False
 
     def shown(self, values: Values) -> list[Any]:
         """Values as the table for people has them."""
@@ -210,18 +213,31 @@ class TableWriter(Writer):
     def write(self, block: Block) -> None:
         titles = [column for column in self.columns if column.in_title]
         columns = [column for column in self.columns if not column.in_title]
-        numeric = [place for place, column in enumerate(columns) if not column.gives_way]
-        rows = list(zip(*(column.shown(block[column.name]) for column in columns), strict=True))
+        groups = [list(group) for _, group in itertools.groupby(columns, lambda column: column.bar or column.name)]
+        headings = [" to ".join(dict.fromkeys((group[0].heading, group[-1].heading))) for group in groups]
+        numeric = [place for place, group in enumerate(groups) if not group[0].gives_way]
+        shown = [
+            bars([block[column.name] for column in group]) if group[0].bar else group[0].shown(block[group[0].name])
+            for group in groups
+        ]
+        rows = list(zip(*shown, strict=True))
         titled = list(zip(*(listed(block[column.name]) for column in titles), strict=True)) or [()] * len(rows)
         for title, mine in itertools.groupby(zip(titled, rows, strict=True), key=lambda one: one[0]):
             text = table_text(
                 ", ".join(f"{column.heading} {value}" for column, value in zip(titles, title, strict=True)),
-                [column.heading for column in columns],
+                headings,
                 [row for _, row in mine],
                 numeric=numeric,
                 terminal=is_terminal(self.file),
             )
             self.file.write(text.encode())
+
+
+def bars(columns: Sequence[Values]) -> list[str]:
+    """A picture of each row of numbers, none below 0: a bar a number, the largest as high as a line."""
+    table = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+    heights = np.rint(table / table.max(1, keepdims=True) * (len(BARS) - 1)).astype(int)
+    return ["".join(BARS[height] for height in row) for row in heights]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A finished run: the trained model together with the data it was trained on."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from mfcli.data.prepared import Prepared
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure
+from mfcli.models.levels import Levels
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
@@ -35,6 +37,11 @@ class TrainedRun:
     prepared: Prepared
     model: FactorModel
     exposure: Exposure | None = None
+
+    @functools.cached_property
+    def levels(self) -> Levels:
+        """The different ratings, of a model that tells how sure it is. Raises UsageError if there are too many."""
+        return Levels.learn(self.model, self.prepared.part("train"))
 
     def scorer(self, rank_by: RankBy) -> Scorer:
         """What ranks the items for the users of the data, if the run was opened for ranking so."""

@@ -23,6 +23,7 @@ from mfcli.models.run import TrainedRun
 from mfcli.models.scorers import scorer
 from mfcli.serving.answer import Answer, Items, id_kinds
 from mfcli.serving.reasons import Reasons
+from mfcli.serving.spread import Spread
 
 
 def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
@@ -82,6 +83,7 @@ class Lists:
 
     def __init__(self, config: RecommendConfig, trained: TrainedRun, candidates: Int32s | None) -> None:
         self.config, self.trained, self.candidates = config, trained, candidates
+        self.spread = Spread(trained, with_std=config.with_std, with_probabilities=config.with_probabilities)
         self.items, self.attributes = Items(trained.prepared), _attributes(config, trained)
         self.reasons = Reasons(config.rank_by, trained, self.items) if config.why else None
 
@@ -96,8 +98,7 @@ class Lists:
         ]
         if not self.trained.model.of_clicks:
             columns.append(Column("prediction", "float32", "rating"))
-        if self.config.with_std:
-            columns.append(Column("std", "float32", "±"))
+        columns += self.spread.columns
         columns += [Column("score", "float64", "score"), Column("ranked_by", "string", "ranked by", in_title=True)]
         if self.reasons is not None:
             columns.append(Column("why", "string", "because of", gives_way=True, several=True))
@@ -148,10 +149,11 @@ class Lists:
             "score": ranked.scores[at].tolist(),
             "ranked_by": [self.config.rank_by] * len(rows),
         }
-        if not model.of_clicks:
-            columns["prediction"] = model.predict(users, rows).tolist()
-        stds = deviations(users, rows) if self.config.with_std else None
-        return columns if stds is None else columns | {"std": stds.tolist()}
+        if model.of_clicks:
+            return columns
+        predicted = model.predict(users, rows, clip=False)
+        spread = self.spread.block(predicted, deviations(users, rows)) if self.spread.columns else {}
+        return columns | {"prediction": model.clip(predicted).tolist(), **spread}
 
 
 def _seen(prepared: Prepared, users: Int64s) -> ItemLists:

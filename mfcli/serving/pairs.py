@@ -12,27 +12,27 @@ from mfcli.data.ratings import Int64s, Sides
 from mfcli.models.run import TrainedRun
 from mfcli.models.strangers import with_strangers
 from mfcli.serving.answer import Answer
+from mfcli.serving.spread import Spread
 
 AT_ONCE = 250_000  # pairs
 KNOWN = ("none", "user", "item", "both")
 """Which of a pair have training ratings, by 1 for the user and 2 for the item."""
 
 
-def predict_pairs(pairs: Pairs, trained: TrainedRun, *, with_std: bool = False) -> Answer:
+def predict_pairs(pairs: Pairs, trained: TrainedRun, spread: Spread) -> Answer:
     """The predictions of pairs, in their order."""
     kinds: list[Kind] = ["int64" if ids.dtype == np.int64 else "string" for ids in pairs.ids]
-    std = [Column("std", "float32", "±")] if with_std else []
     columns = [
         *(Column(name, kind, name) for name, kind in zip(("user", "item"), kinds, strict=True)),
         Column("prediction", "float32", "score" if trained.model.of_clicks else "rating"),
-        *std,
+        *spread.columns,
         Column("known", "string", "known"),
     ]
-    return Answer(columns, predictions(pairs, trained, with_std=with_std), len(pairs.users))
+    return Answer(columns, predictions(pairs, trained, spread), len(pairs.users))
 
 
-def predictions(pairs: Pairs, trained: TrainedRun, *, with_std: bool) -> Iterator[Block]:
-    """Blocks of the columns user, item, prediction, known and perhaps std, as arrays.
+def predictions(pairs: Pairs, trained: TrainedRun, spread: Spread) -> Iterator[Block]:
+    """Blocks of the columns user, item, prediction, known and those of the spread, as arrays.
 
     Of a user or an item without training ratings, or not in the data at all, the prediction is what is left: the bias
     of the other, what features say, the mean.
@@ -45,14 +45,16 @@ def predictions(pairs: Pairs, trained: TrainedRun, *, with_std: bool) -> Iterato
         of_users, of_items = pairs.users[part], pairs.items[part]
         times = None if pairs.timestamps is None else pairs.timestamps[part]
         users, items = rows.users[of_users], rows.items[of_items]
+        predicted = model.predict(users, items, times, clip=False)
         block = {
             "user": ids.users.take(to_arrow(of_users)),
             "item": ids.items.take(to_arrow(of_items)),
-            "prediction": model.predict(users, items, times),
+            "prediction": model.clip(predicted),
             "known": words.take(to_arrow(has_ratings.users[users] + np.int8(2) * has_ratings.items[items])),
         }
-        deviations = model.deviations(users, items, times) if with_std else None
-        yield block if deviations is None else block | {"std": deviations}
+        if spread.columns:
+            block |= spread.block(predicted, model.deviations(users, items, times))
+        yield block
 
 
 def _rows(pairs: Pairs, prepared: Prepared) -> Sides[Int64s]:
