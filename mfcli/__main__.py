@@ -1,5 +1,17 @@
-"""``python -m mfcli`` is ``mfcli``."""
+"""``python -m mfcli``, and the console script ``mfcli``."""
 
-from mfcli.cli.app import main
+import sys
 
-main()
+from mfcli.signals import die_on_stop
+
+
+def main() -> None:
+    """Run the command line and exit with its code. A signal before it runs, or after, ends the process at once."""
+    die_on_stop()
+    from mfcli.cli.app import run
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -10,40 +10,36 @@ result or the new one. ``stage.json`` names every file with its SHA-256; readers
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
-from mfcli.atomic import atomic_file, link, naming, sha256, to_json
+from mfcli.atomic import AMISS, PART, atomic_file, link, naming, open_regular, remove, sha256
 from mfcli.config.common import Config
 from mfcli.config.download import DownloadConfig
 from mfcli.config.plot import PlotConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
+from mfcli.signals import Held
+from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
+from mfcli.typed import typed
 
 T = TypeVar("T")
 
-STAGE_FILE = "stage.json"
 DATA = "data"  # the prepared ratings; in a run, its copy of those that it was trained on
-FORMAT = 2
 
 
-def _seal(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _sealed(body: dict[str, Any]) -> str:
-    """The text of a stage.json."""
-    return to_json(body | {"seal": _seal(body)})
+def _content(file: Path) -> bytes:
+    """The bytes of a regular file. Raises OSError."""
+    with open_regular(file) as opened:
+        return opened.read()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +79,7 @@ class Record:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the names and checksums of the stage's files: the same files, the same fingerprint."""
-        return _seal(self.files)
+        return seal(self.files)
 
     @property
     def made_by(self) -> str:
@@ -102,24 +98,44 @@ class Record:
         """The error of which ``what`` says what is wrong."""
         return ArtifactError(f"{what}: run `{self.command}` again")
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
+    def told(self, kind: type[T], **more: Any) -> T:
+        """What its maker says of it, and more, as a dataclass of that kind. Raises ArtifactError."""
+        try:
+            return cast(T, typed(kind, self.results | more, "results"))
+        except ValueError as error:
+            raise self.damaged(f"{self.stage.path / STAGE_FILE} is damaged: {error}") from None
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """The path of one of its files. A ValueError of its content becomes an ArtifactError that names it."""
         path = self.stage.path / name
         try:
-            content = path.read_bytes()
+            yield path
         except OSError as error:
+            if error.errno not in AMISS:
+                raise
             raise self.damaged(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise self.damaged(f"{path} is damaged: {' '.join(str(error).split())}") from None
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
+        with self.reading(name) as path:
+            content = _content(path)
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise self.damaged(f"{path} is not what {STAGE_FILE} says")
         return content
 
+    def read_as(self, name: str, make: Callable[[bytes], T]) -> T:
+        """What is made of a file's bytes. Raises ArtifactError, also if ``make`` raises ValueError."""
+        content = self.read(name)
+        with self.reading(name):
+            return make(content)
+
     def opened(self, name: str) -> IO[bytes]:
         """A file open for reading, after comparing it with its checksum a piece at a time. Raises ArtifactError."""
-        path = self.stage.path / name
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise self.damaged(f"{path}: {error.strerror}") from None
+        with self.reading(name) as path:
+            file = open_regular(path)
         if hashlib.file_digest(file, "sha256").hexdigest() != self.files.get(name):
             file.close()
             raise self.damaged(f"{path} is not what {STAGE_FILE} says")
@@ -128,8 +144,9 @@ class Record:
     def check(self) -> None:
         """Compare every file with its checksum, without holding it in memory. Raises ArtifactError."""
         for name, checksum in self.files.items():
-            path = self.stage.path / name
-            if not path.is_file() or sha256(path) != checksum:
+            with self.reading(name) as path:
+                same = sha256(path) == checksum
+            if not same:
                 raise self.damaged(f"{path} is not what {STAGE_FILE} says")
 
     def copy_to(self, folder: Path) -> None:
@@ -138,20 +155,17 @@ class Record:
         Raises ArtifactError if it is damaged, or was replaced meanwhile.
         """
         for name, checksum in self.files.items():
-            source, target = self.stage.path / name, folder / name
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with self.reading(name) as source:
                 link(source, target)
-            except FileNotFoundError as error:
-                raise self.damaged(f"{source}: {error.strerror}") from None
             if sha256(target) != checksum:
                 raise self.damaged(f"{source} is not what {STAGE_FILE} says")
-        (folder / STAGE_FILE).write_text(_sealed(self.body), "utf-8")
+        (folder / STAGE_FILE).write_bytes(sealed(self.body))
 
     def kept(self, folder: str, config: Config) -> "Record":
         """The record of a stage of that config, whose copy lies in this folder of ours. Raises ArtifactError."""
-        body = json.loads(self.read(f"{folder}/{STAGE_FILE}"))
-        del body["seal"]
+        body = self.read_as(f"{folder}/{STAGE_FILE}", unsealed)
         return Record(Stage(self.stage.path / folder, config), body, keeper=self)
 
 
@@ -203,10 +217,10 @@ class Stage:
     def _recover(self, timeout: float) -> None:
         """Finish or undo the replacement or the promotion that a killed process left half-way. The lock is held."""
         old, new = self._sibling("old"), self._sibling("new")
-        if old.exists() and not self.path.exists():
+        if old.exists() and not os.path.lexists(self.path):
             (new if (new / STAGE_FILE).exists() else old).rename(self.path)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (old, new, *self.path.glob(f".*{PART}")):
+            remove(left)
         if self._sibling("promoted").exists():
             with self.previous.lock(timeout):
                 self._step_down()
@@ -230,18 +244,19 @@ class Stage:
                 locks.enter_context(stage.lock(timeout))
             if other.record().fingerprint != record.fingerprint:
                 raise ArtifactError(f"{other.path} was made again meanwhile: run this command again")
-            other.path.rename(self._sibling("promoted"))
-            self._step_down()
+            with Held():
+                other.path.rename(self._sibling("promoted"))
+                self._step_down()
 
     def _step_down(self) -> None:
         """Make room for what was promoted. Both locks are held. After a kill anywhere, doing it again does the rest."""
         before = self.previous._sibling("old")
-        if self.path.exists():
-            if self.previous.path.exists():
+        if os.path.lexists(self.path):
+            if os.path.lexists(self.previous.path):
                 self.previous.path.rename(before)
             self.path.rename(self.previous.path)
         self._sibling("promoted").rename(self.path)
-        shutil.rmtree(before, ignore_errors=True)
+        remove(before)
 
     @contextlib.contextmanager
     def replace(
@@ -256,21 +271,23 @@ class Stage:
             libraries: distributions whose versions shaped the result.
         """
         new, old = self._sibling("new"), self._sibling("old")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        try:
-            draft = Draft(new)
-            with naming(self.path):
-                yield draft
-                self._write_record(draft, config, inputs, device, libraries)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-        if self.path.exists():
-            # Two renames: a kill between them leaves old and new, and _recover goes on from there.
-            self.path.rename(old)
-        new.rename(self.path)
-        shutil.rmtree(old, ignore_errors=True)
+        with Held() as signals:
+            remove(new)
+            new.mkdir(parents=True)
+            try:
+                draft = Draft(new)
+                with naming(self.path):
+                    with signals.released():
+                        yield draft
+                    self._write_record(draft, config, inputs, device, libraries)
+            except BaseException:
+                remove(new)
+                raise
+            if os.path.lexists(self.path):
+                # Two renames: a kill between them leaves old and new, and _recover goes on from there.
+                self.path.rename(old)
+            new.rename(self.path)
+            remove(old)
 
     def _write_record(
         self, draft: Draft, config: Config, inputs: dict[str, str], device: str | None, libraries: tuple[str, ...]
@@ -280,7 +297,6 @@ class Stage:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         body = {
-            "format": FORMAT,
             "command": config.shell_line(placed=False),
             "config": config.recorded(),
             "device": device,
@@ -293,36 +309,32 @@ class Stage:
             "results": draft.results,
         }
         with atomic_file(draft.path / STAGE_FILE) as file:
-            file.write(_sealed(body).encode())
+            file.write(sealed(body))
 
     def exists(self) -> bool:
         """Whether a finished result is there (it may still turn out to be damaged)."""
-        return (self.path / STAGE_FILE).is_file()
+        return os.path.lexists(self.path / STAGE_FILE)
 
     def record(self, lock_timeout: float = 10.0) -> Record:
         """The stage.json, read and checked. Raises ArtifactError if it is absent, cut off or altered."""
         file = self.path / STAGE_FILE
         try:
             try:
-                content = file.read_bytes()
+                content = _content(file)
             except FileNotFoundError:
                 if not (self._sibling("old").exists() or self._sibling("lock").exists()):
                     raise
                 with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
-                    content = file.read_bytes()
-            body = json.loads(content)
-            seal = body.pop("seal")
+                    content = _content(file)
+            return Record(self, unsealed(content))
         except FileNotFoundError:
             raise ArtifactError(f"{self.path} is not there yet: run `{self.command}`") from None
         except OSError as error:
+            if error.errno not in AMISS:
+                raise
             raise self._damaged(f"{file}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise self._damaged(f"{file} is damaged") from None
-        if body.get("format") != FORMAT:
-            raise self._damaged(f"{file} is of another version of mfcli")
-        if seal != _seal(body):
-            raise self._damaged(f"{file} is damaged")
-        return Record(self, body)
+        except ValueError as error:
+            raise self._damaged(f"{file} {error}") from None
 
     def consistent(self, read: Callable[[Record], T]) -> T:
         """``read(record)``, once more whenever another process replaced the stage meanwhile."""

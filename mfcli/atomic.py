@@ -1,20 +1,47 @@
 """Files that appear whole or not at all, checksums, second names, and JSON that is the same for the same value."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
+from mfcli.signals import Held
+
+NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+AMISS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EIO)
+"""What the system says where no file lies, or something else in its place; not what it says of a process's rights."""
+PART = ".part"  # the ending of a file that is being written
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read it. Raises OSError also where a pipe lies, to wait for, or an endless device."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | NOT_WAITING))  # noqa: SIM115 - the caller's
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Hex SHA-256 of a regular file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Remove whatever lies there: a folder with all that is in it, as far as that can be removed; a file; a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> str:
@@ -23,37 +50,48 @@ def to_json(value: Any) -> str:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, which costs no disk; where the file system cannot, copy it."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    """Give a regular file a second name, which costs no disk; where the file system cannot, copy it."""
+    with open_regular(source) as file:
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            with target.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+
+
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file open for writing where the user says: an :func:`atomic_file`, but what a link names is replaced, not the
+    link, as by a shell's ``>``, and what goes to a device or a pipe goes there.
+    """
+    if path.exists() and not path.is_file():
+        with naming(path), path.open("wb") as file:
+            yield file
+    else:
+        with atomic_file(path.resolve() if path.is_symlink() else path) as file:
+            yield file
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """A file open for writing that appears at ``path``, whole, when the block ends without an exception."""
-    if path.exists() and not path.is_file():
-        with naming(path), path.open("wb") as file:  # a device or a pipe: there is nothing to replace
-            yield file
-        return
-    if path.is_symlink():
-        path = path.resolve()  # a link stays, as it does for a shell's >
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with naming(path), os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp made it private
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with Held() as held:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+        try:
+            with naming(path), os.fdopen(handle, "wb") as file:
+                with held.released():
+                    yield file
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # mkstemp made it private
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """A training run that is not finished yet: named arrays and values in one safetensors file, replaced as a whole."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.atomic import atomic_file
-from mfcli.errors import ArtifactError
+from mfcli.atomic import AMISS, atomic_file, open_regular
+from mfcli.errors import ArtifactError, UsageError
 
 FILE = "checkpoint.safetensors"
 FORMAT = "2"
@@ -42,11 +44,10 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read what :meth:`save` wrote. Raises ArtifactError if it is damaged or of another version of mfcli."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        content = path.read_bytes()
-        try:
+        content = _content(path)
+        with of_checkpoint(path):
             arrays = load(content)
             metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
             text, digest, version = metadata["values"], metadata["sha256"], metadata["format"]
@@ -55,8 +56,31 @@ class Checkpoint:
             if digest != _digest(arrays, text):
                 raise ValueError("the digest differs")
             return cls(arrays, json.loads(text))
-        except (SafetensorError, ValueError, KeyError, TypeError):
-            raise ArtifactError(f"{path} is damaged: train again without --resume") from None
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes. Raises ArtifactError if there is no such file."""
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except OSError as error:
+        if error.errno not in AMISS:
+            raise
+        raise ArtifactError(f"{path}: {error.strerror}: train again without --resume") from None
+
+
+@contextlib.contextmanager
+def of_checkpoint(path: Path) -> Iterator[None]:
+    """Whatever shows within this block that a checkpoint does not hold what it should is an ArtifactError.
+
+    Its digest keeps damage out; what comes here was made by other code, and may be anything.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, UsageError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        raise ArtifactError(f"{path} is damaged: train again without --resume") from None
 
 
 def _digest(arrays: dict[str, npt.NDArray[Any]], text: str) -> str:

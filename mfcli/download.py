@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfcli.artifacts import STAGE_FILE, Artifacts, Draft, Record, Stage
+from mfcli.artifacts import Artifacts, Draft, Record, Stage
 from mfcli.atomic import sha256
 from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
-from mfcli.data.catalog import SYNTHETIC, DataSet, find
+from mfcli.data.catalog import SYNTHETIC, DataSet, Planted, find
 from mfcli.errors import ArtifactError, DownloadError
 from mfcli.progress import Progress
+from mfcli.stage_file import STAGE_FILE
 
 if TYPE_CHECKING:
     import requests
@@ -99,7 +100,7 @@ def _md5(path: Path) -> str:
 
 def _result(stage: Stage, config: DownloadConfig, *, already_there: bool) -> Downloaded:
     record = stage.record()
-    return Downloaded(config.name, stage.path, sorted(record.files), already_there, record.results.get("oracle_rmse"))
+    return Downloaded(config.name, stage.path, sorted(record.files), already_there, record.told(Planted).oracle_rmse)
 
 
 def _fetch(config: DownloadConfig, dataset: DataSet, draft: Draft, progress: Progress) -> None:

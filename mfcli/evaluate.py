@@ -150,7 +150,7 @@ def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Floa
         "bias_rmse_interval": bias_rmse.interval,
         "warm": _some(trial, known, errors, of_biases),
         "cold": _some(trial, ~known, errors, of_biases),
-        "oracle_rmse": trained.prepared.record.results.get("oracle_rmse"),
+        "oracle_rmse": trained.prepared.facts.oracle_rmse,
         "calibration": _calibration(trained, trial, errors),
     }
 

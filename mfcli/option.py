@@ -298,7 +298,7 @@ class Options:
         """The config that made a result with these recorded options: they, and what else this config says."""
         options = self.recorded()
         rest = {o.name: getattr(self, o.name) for o in self.options() if o.name not in options}
-        return type(self)(**rest, **{name: self.option(name).from_plain(value) for name, value in recorded.items()})
+        return type(self)(**rest | {name: self.option(name).from_plain(value) for name, value in recorded.items()})
 
     def contradiction(self, recorded: Mapping[str, Any]) -> str | None:
         """Flag of the first option that was given, and not as it is recorded there; None if there is none."""

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 from mfcli.artifacts import Artifacts, Record, Stage
-from mfcli.atomic import atomic_file
+from mfcli.atomic import output_file
 from mfcli.config.plot import PlotConfig
 from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import ArtifactError, UsageError
@@ -24,6 +24,7 @@ from mfcli.figures.style import Draw, svg_for_page, write_figure
 from mfcli.judging.record import FILE as EVALUATION
 from mfcli.judging.record import read_evaluation
 from mfcli.models.bootstrap import Groups
+from mfcli.models.history import Learnt, read_epochs
 from mfcli.models.measures import MEASURES
 from mfcli.models.metrics import rmse
 from mfcli.models.run import TrainedRun, open_run
@@ -116,23 +117,17 @@ def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -
     for history in histories:
         if history.validation_measure != histories[0].validation_measure:
             raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
-    data = trained.record.inputs["data"]
-    others = {name for name in names if artifacts.run(name).record().inputs["data"] != data}
+    data = trained.record.inputs.get("data")
+    others = {name for name in names if artifacts.run(name).record().inputs.get("data") != data}
     return lambda ax: curves.compare_runs(ax, histories, others)
 
 
 def _history(stage: Stage, run: str) -> History:
     def read(record: Record) -> History:
-        lines = record.read("history.jsonl").decode().splitlines()
-        results = record.results
-        return History(
-            run,
-            results["epoch_name"],
-            results["averages_samples"],
-            MEASURES[results["train_measure"]],
-            MEASURES[results["validation_measure"]],
-            [json.loads(line) for line in lines],
-        )
+        learnt = record.told(Learnt)
+        train, validation = MEASURES[learnt.train_measure], MEASURES[learnt.validation_measure]
+        epochs = record.read_as("history.jsonl", lambda content: read_epochs(content, f"train_{train.key}"))
+        return History(run, learnt.epoch_name, learnt.averages_samples, train, validation, epochs)
 
     return stage.consistent(read)
 
@@ -141,7 +136,7 @@ def _write(config: PlotConfig, draws: dict[str, Draw], folder: Path) -> dict[str
     """Write every figure into the folder; the files by the figures' names."""
     files = {name: folder / f"{name}.{config.format}" for name in draws}
     for name, draw in draws.items():
-        with atomic_file(files[name]) as file:
+        with output_file(files[name]) as file:
             write_figure(draw, file, config.format, config.dpi)
     return files
 
@@ -161,7 +156,7 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
             made_section(record, data, matplotlib.__version__),
         ],
     )
-    with atomic_file(folder / "report.html") as file:
+    with output_file(folder / "report.html") as file:
         file.write(text.encode())
     return {"report": folder / "report.html"}
 

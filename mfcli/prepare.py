@@ -12,7 +12,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.config.common import Feedback
 from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, find
+from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, Planted, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.files import find_source, find_sources, short
@@ -281,7 +281,7 @@ def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     how = Reading(separator=layout.separator, header=None if layout.header else False)
     inputs = {f"raw/{name}": record.fingerprint}
     sheets = Sides(users, read_items(items, layout))
-    return _Source(name, read_ratings(ratings, how), sheets, inputs, record.results.get("oracle_rmse"))
+    return _Source(name, read_ratings(ratings, how), sheets, inputs, record.told(Planted).oracle_rmse)
 
 
 def _only(artifacts: Artifacts) -> str:

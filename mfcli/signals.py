@@ -1,7 +1,9 @@
 """SIGTERM and Ctrl-C: at once where nothing is at stake, at the next safe point where something is."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -27,13 +29,61 @@ def _raise(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)
 
 
-def raise_on_stop() -> None:
-    """From now on SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
+def _heeded() -> list[signal.Signals]:
+    """The signals to act on: in the main thread those that are not ignored, as by nohup."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [one for one in STOPPING if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+
+
+def die_on_stop() -> None:
+    """From now on SIGINT and SIGTERM end the process without a word."""
+    for signum in _heeded():
+        signal.signal(signum, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def raise_on_stop() -> Iterator[None]:
+    """Within this block SIGINT and SIGTERM raise Stopped in the main thread, so that clean-up code runs."""
     _raised.clear()
     _marked.clear()
-    for signum in STOPPING:
-        if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup and background jobs of a shell ignore SIGINT
-            signal.signal(signum, _raise)
+    before = {signum: signal.signal(signum, _raise) for signum in _heeded()}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class Held:
+    """Within this block SIGINT and SIGTERM wait until it ends. For what takes a moment and must not be cut short."""
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self.before: dict[int, Any] = {}
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.came.append(signum)
+
+    def __enter__(self) -> Self:
+        for signum in _heeded():
+            self.before[signum] = signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self.before:
+            signal.signal(*self.before.popitem())
+        while self.came:
+            signal.raise_signal(self.came.pop())
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Within this block, which takes longer, they do not wait."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
 
 
 class SafePoints:
@@ -62,10 +112,8 @@ class SafePoints:
             raise Stopped(self.signum)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for signum in STOPPING:
-                if signal.getsignal(signum) is not signal.SIG_IGN:
-                    self.before[signum] = signal.signal(signum, self._mark)
+        for signum in _heeded():
+            self.before[signum] = signal.signal(signum, self._mark)
         return self
 
     def __exit__(

@@ -2,15 +2,16 @@
 
 import contextlib
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mfcli.artifacts import DATA, STAGE_FILE, Artifacts, Draft, Stage
+from mfcli.artifacts import DATA, Artifacts, Draft, Stage
 from mfcli.atomic import atomic_file, to_json
 from mfcli.checkpoint import FILE as CHECKPOINT
-from mfcli.checkpoint import Checkpoint
+from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import UNKNOWN, Ratings, SharedRatings, Summary, TrainingData
@@ -18,7 +19,7 @@ from mfcli.data.shared import TrainFile
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
-from mfcli.models.measures import MEASURES
+from mfcli.models.history import Learnt
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.run import TIMING
 from mfcli.progress import EpochLine, Progress, TrainingProgress
@@ -28,6 +29,7 @@ from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.create import check_fits, own
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
+from mfcli.stage_file import STAGE_FILE
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 
@@ -109,7 +111,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             if compute.first:
                 stack.enter_context(stage.lock(config.lock_timeout))
         begun = None
-        there, wanted = compute.told([path.exists(), config.recorded()])
+        there, wanted = compute.told([os.path.lexists(path), config.recorded()])
         with compute.together():
             _check_options(config, wanted)
             if config.resume and there:
@@ -157,17 +159,13 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
 
 def _replaced(stage: Stage) -> str:
     """What the new model takes the place of."""
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime((stage.path / STAGE_FILE).stat().st_mtime))
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime((stage.path / STAGE_FILE).lstat().st_mtime))
     try:
         record = stage.record()
-    except ArtifactError:
+        how = record.told(Learnt).judged
+    except (ArtifactError, OSError):
         return f"this replaces the run of {made}, which was damaged"
-    results, part = record.results, "validation"
-    if results[f"validation_{results['validation_measure']}"] is None:
-        part = "train"
-    key = results[f"{part}_measure"]
-    how = f"{part} {MEASURES[key].name} {results[f'{part}_{key}']:.4f}"
-    return f"this replaces the run of {made}: {record.config['solver']}, {how}"
+    return f"this replaces the run of {made}: {record.config.get('solver')}, {how}"
 
 
 def _check_options(config: TrainConfig, first: dict[str, Any]) -> None:
@@ -209,7 +207,10 @@ def _begun(path: Path, config: TrainConfig) -> State:
     """The state in a checkpoint. Raises UsageError or ArtifactError if it is of other options."""
     checkpoint = Checkpoint.load(path)
     state = State(checkpoint.arrays, checkpoint.values)
-    flag = config.contradiction(state.part("run").values["config"])
+    with of_checkpoint(path):
+        run = state.part("run").values
+        config.again(run["config"])
+    flag = config.contradiction(run["config"])
     if flag is not None:
         raise UsageError(
             f"{flag}: run '{config.run}' was begun with another value: leave {flag} out, or train without --resume"
@@ -225,16 +226,9 @@ def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trai
     if record.inputs != inputs or config.contradiction(record.config) is not None:
         return None
     record.check()
-    return Trained(
-        run=config.run,
-        path=stage.path / MODEL,
-        device=str(record.body["device"]),
-        ratings_per_second=None,
-        seconds=0.0,
-        exposure_seconds=0.0,
-        resumed_at=record.results["epochs"],
-        **record.results,
-    )
+    no_time = {"ratings_per_second": None, "seconds": 0.0, "exposure_seconds": 0.0}
+    what = {"run": config.run, "path": stage.path / MODEL, "device": record.body["device"]}
+    return record.told(Trained, **what, **no_time, resumed_at=record.results.get("epochs"))
 
 
 class _Run:
@@ -285,7 +279,8 @@ class _Run:
                 f"{self.checkpoint} was begun on {device} and this is {self.device.type}, where other bytes would come "
                 "of it: go on there, or train without --resume"
             )
-        self.fit.load_state(state.part("fit"))
+        with of_checkpoint(self.checkpoint):
+            self.fit.load_state(state.part("fit"))
         self.resumed_at, self.earlier = self.done, state.part("run").values.get("seconds", 0.0)
 
     def go(self, draft: Draft | None) -> Trained:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mfcli.artifacts import STAGE_FILE, Artifacts, Record, Stage
-from mfcli.atomic import atomic_file, sha256, to_json
+from mfcli.artifacts import Artifacts, Record, Stage
+from mfcli.atomic import atomic_file, output_file, sha256, to_json
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError
+from mfcli.stage_file import STAGE_FILE
 from tests.conftest import Runner
 
 
@@ -78,7 +79,7 @@ def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
-    with atomic_file(tmp_path / "link") as file:
+    with output_file(tmp_path / "link") as file:
         file.write(b"content")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"content"
@@ -87,12 +88,12 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_device_or_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with atomic_file(tmp_path / "pipe", sync=False) as file:
+    with output_file(tmp_path / "pipe") as file:
         file.write(b"through")
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
-    with pytest.raises(OSError, match="No space left") as caught, atomic_file(Path("/dev/full")) as file:
+    with pytest.raises(OSError, match="No space left") as caught, output_file(Path("/dev/full")) as file:
         file.write(b"x")
     assert caught.value.filename == "/dev/full"
 

@@ -45,7 +45,7 @@ def test_0_is_success_and_says_nothing_on_standard_error(artifacts: Path) -> Non
 
 def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
     """A stage that fails as no stage should."""
-    script = "import mfcli.cli.app, mfcli.evaluate as e; e.evaluate = lambda *_: 1 / 0; mfcli.cli.app.main()"
+    script = "import mfcli.__main__ as m, mfcli.evaluate as e; e.evaluate = lambda *_: 1 / 0; m.main()"
     done = subprocess.run(
         [sys.executable, "-c", script, "evaluate"],
         cwd=artifacts.parent,

@@ -101,9 +101,9 @@ def test_where_nothing_is_known_there_are_none() -> None:
 def test_damage_is_noticed(attributes: bytes) -> None:
     field = pa.field("features", pa.list_(pa.string()), metadata={b"attributes": attributes})
     table = pa.table([pa.array([["x=a"]], field.type)], schema=pa.schema([field]))
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises(ValueError, match=r"."):
         Features.from_table(table)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="Expecting value"):
         Features.from_table(pa.table({"features": [["x=a"]]}))
 
 

@@ -11,8 +11,10 @@ import mfcli
 ROOT = Path(mfcli.__file__).parent
 LAYERS = (
     {"errors", "ranks"},
-    {"option", "progress", "signals", "atomic", "terminal"},
+    {"option", "progress", "signals", "terminal", "typed"},
+    {"atomic"},
     {"config"},
+    {"stage_file"},
     {"artifacts", "checkpoint"},
     {"data"},
     {"models"},

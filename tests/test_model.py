@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mfcli.data.ratings import Sides
-from mfcli.errors import ArtifactError
 from mfcli.models import model as module
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
@@ -135,7 +134,7 @@ def test_the_prior_of_newcomers_is_saved_with_the_model() -> None:
 )
 def test_a_damaged_model_is_told_from_a_model(damage: Callable[[bytes], bytes]) -> None:
     content = a_model().to_bytes()
-    with pytest.raises(ArtifactError, match="run `mfcli train` again"):
+    with pytest.raises(ValueError, match=r"it is no such file|it has an array|codec"):
         FactorModel.from_bytes(damage(content))
 
 
@@ -146,14 +145,14 @@ def test_a_model_of_another_version_is_named_as_such() -> None:
     meta = json.loads(header["__metadata__"]["mfcli"]) | {"format": "99"}
     header["__metadata__"]["mfcli"] = json.dumps(meta)
     text = json.dumps(header).encode()
-    with pytest.raises(ArtifactError, match="another version"):
+    with pytest.raises(ValueError, match="another version"):
         FactorModel.from_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
 
 
 def test_a_safetensors_file_of_somebody_else_is_no_model() -> None:
     from safetensors.numpy import save
 
-    with pytest.raises(ArtifactError, match="not a model of mfcli"):
+    with pytest.raises(ValueError, match="no such file of mfcli"):
         FactorModel.from_bytes(save({"weights": np.zeros(3, np.float32)}))
 
 

@@ -189,8 +189,3 @@ def recommend(config: RecommendConfig, output: Output) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; messages have been written."""
     return exit_code(lambda: app(arguments, prog_name="mfcli", standalone_mode=False))
-
-
-def main() -> None:
-    """The console script."""
-    sys.exit(run())

@@ -27,7 +27,14 @@ def exit_code(command: Callable[[], object]) -> int:
     """
     _open_streams()
     try:
-        raise_on_stop()
+        with raise_on_stop():
+            return _outcome(command)
+    except (Stopped, StoppedAtOnce) as error:  # while the end was told
+        return error.exit_code
+
+
+def _outcome(command: Callable[[], object]) -> int:
+    try:
         with _standard_output():
             code = command()
         return code if isinstance(code, int) else 0
@@ -43,8 +50,9 @@ def exit_code(command: Callable[[], object]) -> int:
         return _told("stopped", CTRL_C)
     except OSError as error:
         reason = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
-        changed = f"{error.filename}: {reason}: nothing was changed"
-        return _told(changed if error.filename else f"standard output: {reason}", ArtifactError.exit_code)
+        where = error.filename2 or error.filename
+        text = f"{where}: {reason}: nothing was changed" if where else f"standard output: {reason}"
+        return _told(text, ArtifactError.exit_code)
     except Exception as error:
         if not is_lack_of_memory(error):
             raise

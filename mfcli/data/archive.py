@@ -9,8 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from mfcli.artifacts import STAGE_FILE
 from mfcli.errors import ArtifactError, DownloadError
+from mfcli.stage_file import STAGE_FILE
 
 BROKEN = (
     zipfile.BadZipFile,

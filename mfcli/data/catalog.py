@@ -74,6 +74,17 @@ CATALOG: dict[str, DataSet] = {d.name: d for d in _ALL}
 SYNTHETIC = "synthetic"
 
 
+@dataclass(frozen=True)
+class Planted:
+    """What ``download`` records of synthetic data.
+
+    Attributes:
+        oracle_rmse: of the true model; None of published data.
+    """
+
+    oracle_rmse: float | None = None
+
+
 def find(name: str) -> DataSet:
     """The entry of that name. Raises UsageError with the known names."""
     if name not in CATALOG:

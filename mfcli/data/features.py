@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mfcli.data.attributes import Attribute, Described
 from mfcli.errors import DataError
+from mfcli.typed import typed
 
 ATTRIBUTES = b"attributes"  # the key of the column's metadata
 
@@ -36,9 +37,9 @@ class Features:
         """Those in the pyarrow table of the users or items, or None if it has none.
 
         Raises:
-            ValueError, KeyError, TypeError: its column ``features`` is none that :func:`to_arrow` made.
+            ValueError: its column ``features`` is none that :func:`to_arrow` made.
         """
-        attributes = _from_json((table.schema.field("features").metadata or {})[ATTRIBUTES])
+        attributes = _from_json((table.schema.field("features").metadata or {}).get(ATTRIBUTES, b""))
         names = [name for attribute in attributes for name in attribute.features]
         sizes, columns = _indices(table["features"], names)
         if not names:
@@ -119,14 +120,8 @@ def to_arrow(described: Described) -> tuple[Any, Any]:
 
 
 def _from_json(text: bytes) -> tuple[Attribute, ...]:
-    """The attributes that :func:`to_arrow` kept. Raises ValueError, KeyError, TypeError."""
-    return tuple(
-        Attribute(
-            name=str(one["name"]),
-            source=str(one["source"]),
-            kind=one["kind"],
-            values=tuple(map(str, one["values"])),
-            bins=tuple((float(start), str(word)) for start, word in one["bins"]),
-        )
-        for one in json.loads(text)
-    )
+    """The attributes that :func:`to_arrow` kept. Raises ValueError."""
+    try:
+        return cast(tuple[Attribute, ...], typed(tuple[Attribute, ...], json.loads(text), "attributes"))
+    except RecursionError:
+        raise ValueError("its attributes are nested too deep") from None

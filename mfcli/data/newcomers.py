@@ -93,7 +93,7 @@ def newcomers_of(opinions: list[Opinion], prepared: Prepared, where: str, doubt:
 
 def _in_range(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Doubt) -> list[Opinion]:
     """Those whose rating is one of the data's range. Raises DataError if none is."""
-    low, high = (float(prepared.record.results[name]) for name in ("minimum", "maximum"))
+    low, high = prepared.facts.minimum, prepared.facts.maximum
     outside = [f"{one.rating:g}" for one in opinions if not low <= one.rating <= high]
     if outside:
         text = f"{where}: {len(outside):,} of {len(opinions):,} ratings are not from {low:g} to {high:g} as in the data"

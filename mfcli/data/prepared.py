@@ -1,21 +1,23 @@
 """What ``prepare`` makes, written and read: the parts of the ratings, the tables of users and items."""
 
 import functools
-import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Record
+from mfcli.config.common import Feedback
 from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
 from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings, Sides
+from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
 from mfcli.errors import ArtifactError, DataError
 
 PARTS = Parts._fields
@@ -43,7 +45,7 @@ def write(
 
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
-            _write_table(part.to_arrow(), folder / f"{name}.parquet")
+            write_table(part.to_arrow(), folder / f"{name}.parquet")
     counts = Sides(
         users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
     )
@@ -62,22 +64,38 @@ def _write_rows(
     columns = {"index": pa.array(np.arange(len(ids), dtype=np.int32)), "id": pa.array(ids)}
     counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
     table = pa.table(columns | told | counted)
-    _write_table(table.append_column(*features_to_arrow(described)), path)
+    write_table(table.append_column(*features_to_arrow(described)), path)
 
 
-def _write_table(table: Any, path: Path) -> None:
-    import pyarrow.parquet as pq
+@dataclass(frozen=True)
+class Facts:
+    """What the other commands need of what ``prepare`` records of its result.
 
-    with path.open("wb") as file:  # pyarrow cannot open every path that Python can
-        pq.write_table(table, file)
+    Attributes:
+        dataset, users, items, ratings, mean, minimum, maximum, histogram, feedback, user_ids, item_ids, oracle_rmse: as
+            ``PreparedSummary`` has them.
+    """
 
+    dataset: str
+    users: int
+    items: int
+    ratings: int
+    mean: float
+    minimum: float
+    maximum: float
+    histogram: dict[str, int]
+    user_ids: Literal["integer", "string"]
+    item_ids: Literal["integer", "string"]
+    feedback: Feedback = "ratings"
+    oracle_rmse: float | None = None
 
-def _read_table(content: bytes) -> Any:
-    """The pyarrow table in a parquet file's bytes. (``pq.read_table`` would import pandas on its way.)"""
-    import pyarrow.parquet as pq
-
-    # No threads: one that still held our bytes when a closed pipe ended the process would abort it.
-    return pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
+    def __post_init__(self) -> None:
+        if min(self.users, self.items, self.ratings, len(self.histogram)) < 1:
+            raise ValueError("there are no ratings")
+        if not self.minimum <= self.mean <= self.maximum:
+            raise ValueError(f"the mean {self.mean:g} is not between {self.minimum:g} and {self.maximum:g}")
+        if any(not math.isfinite(float(value)) for value in self.histogram) or min(self.histogram.values()) < 0:
+            raise ValueError("the histogram is none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +114,23 @@ class Prepared:
     def fingerprint(self) -> str:
         return self.record.fingerprint
 
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """What is recorded of them. Raises ArtifactError."""
+        return self.record.told(Facts)
+
     @property
     def n_users(self) -> int:
-        return int(self.record.results["users"])
+        return self.facts.users
 
     @property
     def n_items(self) -> int:
-        return int(self.record.results["items"]) + (0 if self.new_items is None else len(self.new_items))
+        return self.facts.items + (0 if self.new_items is None else len(self.new_items))
 
     @property
-    def feedback(self) -> str:
+    def feedback(self) -> Feedback:
         """What users gave: ``ratings``, or ``clicks``, whose weights then stand in place of ratings."""
-        return str(self.record.results.get("feedback", "ratings"))
+        return self.facts.feedback
 
     def has(self, part: str) -> bool:
         return f"{part}.parquet" in self.record.files
@@ -124,27 +147,30 @@ class Prepared:
             raise ArtifactError(
                 f"the data have no part '{name}': run `{self.record.made_by}` with --validation-fraction above 0"
             )
-        return Ratings.from_arrow(self._table(name), self.n_users, self.n_items)
+        return self.record.read_as(f"{name}.parquet", self._ratings)
+
+    def _ratings(self, content: bytes) -> Ratings:
+        ratings = Ratings.from_arrow(read_table(content, RATINGS), self.n_users, self.n_items)
+        low, high = ratings.ratings.min(), ratings.ratings.max()
+        if not (self.facts.minimum <= low and high <= self.facts.maximum):  # nor are they NaN then
+            raise ValueError(f"its ratings are not from {self.facts.minimum:g} to {self.facts.maximum:g}")
+        return ratings
 
     def train_counts(self) -> Sides[Int32s]:
         """(n_users,) and (n_items,) int32 training ratings of every user and item."""
-        tables = (self.users, self.items)
-        return Sides(*(np.from_dlpack(table["train_ratings"].combine_chunks()).astype(np.int32) for table in tables))
-
-    def _table(self, name: str) -> Any:
-        return _read_table(self.record.read(f"{name}.parquet"))
+        return Sides(*(numbers(table["train_ratings"]) for table in (self.users, self.items)))
 
     @functools.cached_property
     def users(self) -> Any:
         """pyarrow table of the users: index, id, ratings, train_ratings, features."""
-        return self._table("users")
+        return self.record.read_as("users.parquet", lambda content: read_rows(content, USERS, self.n_users))
 
     @functools.cached_property
     def items(self) -> Any:
         """pyarrow table of the items: index, id, title, genres, year, ratings, train_ratings, features."""
         import pyarrow as pa
 
-        table = self._table("items")
+        table = self.record.read_as("items.parquet", lambda content: read_rows(content, ITEMS, self.facts.items))
         return table if self.new_items is None else pa.concat_tables([table, self.new_items])
 
     @functools.cache  # noqa: B019 - as above
@@ -153,10 +179,9 @@ class Prepared:
         return Sides(self._features("users"), self._features("items"))
 
     def _features(self, name: str) -> Features | None:
-        try:
-            return Features.from_table(getattr(self, name))
-        except (ValueError, KeyError, TypeError):
-            raise self.record.damaged(f"{self.record.stage.path}/{name}.parquet: its features are damaged") from None
+        table = getattr(self, name)
+        with self.record.reading(f"{name}.parquet"):
+            return Features.from_table(table)
 
     def user_rows(self, ids: Sequence[str]) -> Int64s:
         """(n,) int64 rows of the users with these (n,) original ids. Raises DataError for the first unknown one."""

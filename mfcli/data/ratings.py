@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.data.features import Features
-from mfcli.errors import DataError
+from mfcli.data.tables import numbers
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class Ratings:
             raise ValueError("users, items and ratings differ in length")
         for ids, size, what in ((self.users, self.n_users, "user"), (self.items, self.n_items, "item")):
             if n and (ids.min() < 0 or ids.max() >= size):
-                raise DataError(f"a rating's {what} is not a row of the {what}s table")
+                raise ValueError(f"a rating's {what} is not a row of the {what}s table")
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -220,10 +220,7 @@ class Ratings:
     @classmethod
     def from_arrow(cls, table: Any, n_users: int, n_items: int) -> "Ratings":
         """The ratings in a table that :meth:`to_arrow` made."""
-        # Not to_numpy, which imports pandas. Copies, since torch wants arrays that can be written to.
-        columns: dict[str, Any] = {
-            name: np.from_dlpack(table[name].combine_chunks()).copy() for name in table.column_names
-        }
+        columns: dict[str, Any] = {name: numbers(table[name]) for name in table.column_names}
         return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
 
 

@@ -28,6 +28,13 @@ EXTREME = 3.0  # standard deviations that count at the most, so that every ratin
 ACTIVITY = 0.25  # power of a user's number of ratings that their row is divided by
 SHRINKAGE = 2.0  # λ in units of the largest squared singular value of noise as large as X
 DENSE = 512  # rows or columns up to which all singular vectors are computed
+LAYOUT = {
+    "user_vectors": "float32 users rank",
+    "item_vectors": "float32 items rank",
+    "shares": "float32 rank",
+    "leverages": "float32 items",
+}
+SCALARS = {"mean": float, "std": float}
 
 
 @dataclass(frozen=True)
@@ -106,13 +113,16 @@ class Exposure:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Exposure":
-        """The exposure that :meth:`to_bytes` wrote. Raises ArtifactError if it is none."""
+        """The exposure that :meth:`to_bytes` wrote. Raises ValueError if it is none."""
 
         def made(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> Exposure:
             others: dict[str, Any] = {**arrays, **scalars}
-            return cls(vectors=Sides(others.pop("user_vectors"), others.pop("item_vectors")), **others)
+            exposure = cls(vectors=Sides(others.pop("user_vectors"), others.pop("item_vectors")), **others)
+            if exposure.std <= 0 or (exposure.leverages >= 1).any():
+                raise ValueError("its standard deviation or its leverages are what no exposure has")
+            return exposure
 
-        return unpacked(content, made, "an exposure")
+        return unpacked(content, LAYOUT, SCALARS, made)
 
 
 def learn(train: Ratings, rank: int = RANK) -> Exposure:

@@ -1,6 +1,7 @@
 """What an epoch is judged by, and what people and files call it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Measure:
         return than is None or (value > than if self.rises else value < than)
 
 
+Key = Literal["rmse", "loss", "ndcg"]
 RMSE = Measure("RMSE", "rmse")
 LOSS = Measure("loss", "loss")
 NDCG = Measure("NDCG@10", "ndcg", rises=True)

@@ -23,6 +23,36 @@ PAIRS_AT_ONCE = 250_000
 SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
 NEWCOMER, DAYS = "newcomer_", "day_"
+LAYOUT = {
+    "user_factors": "float32 users factors",
+    "item_factors": "float32 items factors",
+    "user_counts": "int32 users",
+    "item_counts": "int32 items",
+    "user_biases": "float32 users",
+    "item_biases": "float32 items",
+    "user_noise": "float32 users",
+    "item_noise": "float32 items",
+    "user_variances": "float32 users",
+    "item_variances": "float32 items",
+    "day_keys": "int64 days",
+    "day_effects": "float32 days",
+    "day_variances": "float32 days",
+    "newcomer_precision": "float64 vector vector",
+    "newcomer_mean": "float64 vector",
+    "newcomer_link": "float64 features vector",
+    "newcomer_basis": "float32 items co-ratings",
+    "newcomer_typical": "float64 features",
+}
+SCALARS = {
+    "mean": float,
+    "minimum": float,
+    "maximum": float,
+    "typical_click": float,
+    "day_unknown": float,
+    "newcomer_by_root_count": bool,
+    "newcomer_noise": float,
+    "newcomer_each": float,
+}
 
 Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
 """Standard deviations for rows of users and of items, as :meth:`FactorModel.deviations` and ``uncertainties`` give."""
@@ -228,7 +258,12 @@ class FactorModel:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
-        """The model of what :meth:`arrays` and :meth:`scalars` gave. Raises TypeError or KeyError if they are not."""
+        """The model of what :meth:`arrays` and :meth:`scalars` gave.
+
+        Raises:
+            TypeError, KeyError: something is missing, or too much.
+            ValueError: it is not what a model has.
+        """
         named: dict[str, Any] = {**arrays, **scalars}
         given = [name for name in PAIRS if any(f"{side}_{name}" in named for side in SIDES)]
         pairs: dict[str, Any] = {name: Sides(*(named.pop(f"{side}_{name}") for side in SIDES)) for name in given}
@@ -236,12 +271,37 @@ class FactorModel:
             {name.removeprefix(start): named.pop(name) for name in list(named) if name.startswith(start)}
             for start in (DAYS, NEWCOMER)
         )
-        return cls(
+        model = cls(
             **named,
             **pairs,
             days=DayEffects(**days) if days else None,
             newcomer=NewcomerPrior(**prior) if prior else None,
         )
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Raise ValueError where numbers are what no model has, whatever the layout says."""
+        if not self.minimum <= self.mean <= self.maximum:
+            raise ValueError("its mean is not between minimum and maximum")
+        if self.typical_click is not None and self.typical_click <= 0:
+            raise ValueError("its typical click is not above 0")
+        pairs = {"counts": self.counts, "noise": self.noise, "variances": self.variances}
+        for name, pair in pairs.items():
+            if pair is not None and any((side < 0).any() for side in pair):
+                raise ValueError(f"its {name} are below 0")
+        days, prior, width = self.days, self.newcomer, self.n_factors + (self.biases is not None)
+        if days is not None and ((np.diff(days.keys) <= 0).any() or (days.variances < 0).any() or days.unknown < 0):
+            raise ValueError("its days are in no order, or their variances below 0")
+        if prior is None:
+            return
+        if len(prior.mean) != width or prior.noise <= 0 or prior.each < 0:
+            raise ValueError("its prior of newcomers is of another model")
+        known = (prior.link, prior.basis, prior.typical)
+        if len({one is None for one in known}) > 1:
+            raise ValueError("its prior of newcomers has not all that features need")
+        if prior.basis is not None and prior.typical is not None and prior.basis.shape[1] > len(prior.typical):
+            raise ValueError("its prior of newcomers has too few features")
 
     def to_bytes(self) -> bytes:
         """The model as a safetensors file."""
@@ -249,5 +309,5 @@ class FactorModel:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "FactorModel":
-        """The model that :meth:`to_bytes` wrote. Raises ArtifactError if it is none."""
-        return unpacked(content, cls.from_arrays, "a model")
+        """The model that :meth:`to_bytes` wrote. Raises ValueError if it is none."""
+        return unpacked(content, LAYOUT, SCALARS, cls.from_arrays)

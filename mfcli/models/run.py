@@ -9,6 +9,7 @@ from mfcli.artifacts import DATA, Artifacts, Record
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.config.common import RankBy
 from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure
@@ -75,11 +76,15 @@ def open_run(
 
     def read(record: Record) -> TrainedRun:
         prepared = Prepared(record.kept(DATA, artifacts.data.config))
-        model = FactorModel.from_bytes(record.read(MODEL))
+        model = record.read_as(MODEL, FactorModel.from_bytes)
+        _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")
-        met = rank_by in ("likely", "exposure")
-        return TrainedRun(record, prepared, model, Exposure.from_bytes(record.read(EXPOSURE)) if met else None)
+        if rank_by not in ("likely", "exposure"):
+            return TrainedRun(record, prepared, model)
+        exposure = record.read_as(EXPOSURE, Exposure.from_bytes)
+        _check_fits(record, EXPOSURE, Sides(*map(len, exposure.vectors)), prepared)
+        return TrainedRun(record, prepared, model, exposure)
 
     stage = artifacts.run(name)
     if not stage.exists() and (stage.path / CHECKPOINT).exists():
@@ -96,9 +101,17 @@ def open_run(
 def _newer_wait(artifacts: Artifacts, record: Record) -> bool:
     """Whether data/ holds others than the run was made from."""
     try:
-        return artifacts.data.exists() and artifacts.data.record().fingerprint != record.inputs["data"]
-    except ArtifactError:  # damaged: whoever needs them will say so
+        return artifacts.data.exists() and artifacts.data.record().fingerprint != record.inputs.get("data")
+    except (ArtifactError, OSError):  # whoever needs them will say what is wrong
         return False
+
+
+def _check_fits(record: Record, name: str, rows: Sides[int], prepared: Prepared) -> None:
+    """Raise ArtifactError unless a file of the run is of as many users and items as the data."""
+    if rows != (prepared.n_users, prepared.n_items):
+        raise record.damaged(
+            f"{record.stage.path / name} is of {rows.users:,} users and {rows.items:,} items, not of its data's"
+        )
 
 
 def require_uncertainty(model: FactorModel, name: str, asked: str) -> None:

@@ -48,7 +48,7 @@ class Items:
 def id_kinds(prepared: Prepared) -> Sides[Kind]:
     """The kinds of the columns that hold ids."""
     kinds: dict[str, Kind] = {"integer": "int64", "string": "string"}
-    return Sides(*(kinds[prepared.record.results[f"{side}_ids"]] for side in ("user", "item")))
+    return Sides(kinds[prepared.facts.user_ids], kinds[prepared.facts.item_ids])
 
 
 def doubter(strict: bool, progress: Progress) -> Doubt:

@@ -1,5 +1,6 @@
 """What a solver is: training data in, one epoch at a time, a FactorModel out."""
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from mfcli.data.ratings import Chosen, Float32s, Int32s, Sides, TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
 from mfcli.solvers.compute import Compute
+from mfcli.typed import typed
 
 Tick = Callable[[int, int, Callable[[], tuple[float, float]]], None]
 """Called after every batch with the batches done, the batches in all, and a function that reads the last batch's RMSE
@@ -73,6 +75,30 @@ class State:
         start = f"{name}."
         arrays = {key.removeprefix(start): array for key, array in self.arrays.items() if key.startswith(start)}
         return State(arrays, self.values[name])
+
+    def check_like(self, other: "State") -> None:
+        """Raise ValueError unless it has all that another of the same solver has, alike, and finite numbers."""
+        for name, array in other.arrays.items():
+            mine = self.arrays.get(name)
+            if mine is None or mine.dtype != array.dtype or mine.shape != array.shape:
+                raise ValueError(f"{name} is not {array.dtype} {array.shape}")
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has numbers that are not finite")
+        _check_alike(self.values, json.loads(json.dumps(other.values)), "values")
+
+
+def _check_alike(value: Any, other: Any, name: str) -> None:
+    """Raise ValueError unless two values of JSON are of one kind. None stands for a number, which is finite."""
+    if isinstance(other, dict | list):
+        typed(type(other), value, name)
+        keys, mine = (list(one) if isinstance(one, dict) else list(range(len(one))) for one in (other, value))
+        if sorted(keys) != sorted(mine):
+            raise ValueError(f"{name} has other entries")
+        for key in keys:
+            _check_alike(value[key], other[key], f"{name}.{key}")
+    else:
+        typed(float | None if other is None else type(other), value, name)
 
 
 @dataclass(frozen=True)

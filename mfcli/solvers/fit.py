@@ -9,11 +9,13 @@ import numpy as np
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import DivergedError
+from mfcli.models.history import checked_epochs
 from mfcli.models.model import FactorModel
 from mfcli.progress import Measures
 from mfcli.solvers.base import Epoch, Solver, State, Tick
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create
+from mfcli.typed import typed
 
 HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back from
 
@@ -39,7 +41,7 @@ class Best:
         if not state.arrays:
             return cls()
         model = FactorModel.from_bytes(state.arrays["model"].tobytes())
-        return cls(state.values["epoch"], state.values["validation"], model)
+        return cls(typed(int, state.values["epoch"]), typed(float, state.values["validation"]), model)
 
 
 class Fit:
@@ -150,7 +152,10 @@ class Fit:
         return State.joined(history=history, best=self.best.state(), solver=self.solver.state())
 
     def load_state(self, state: State) -> None:
-        """Go on from that state."""
-        self.history = state.part("history").values["epochs"]
+        """Go on from that state. Raises ValueError, or what a solver may raise, if it is none of this solver."""
+        self.history = checked_epochs(state.part("history").values["epochs"], f"train_{self.method.train_measure.key}")
         self.best = Best.from_state(state.part("best"))
+        if self.best.epoch > len(self.history) or len(self.history) > self.solver.epochs:
+            raise ValueError("there are more epochs than can be")
+        state.part("solver").check_like(self.solver.state())
         self.solver.load_state(state.part("solver"))

@@ -1,0 +1,75 @@
+"""The tables of the data stage as parquet files: written, and checked when they are read."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Columns = dict[str, tuple[str, ...]]
+"""Name -> the types that the column may have, as pyarrow calls them; in the order of the table."""
+
+RATINGS: Columns = {"user": ("int32",), "item": ("int32",), "rating": ("float",), "timestamp": ("int64",)}
+_WHO: Columns = {"index": ("int32",), "id": ("int64", "string")}
+_COUNTED: Columns = {
+    "ratings": ("int32",),
+    "train_ratings": ("int32",),
+    "features": ("list<element: string>", "list<item: string>"),
+}
+USERS = _WHO | _COUNTED
+ITEMS = _WHO | {"title": ("string",), "genres": ("string",), "year": ("int16",)} | _COUNTED
+MAY_BE_ABSENT = ("timestamp",)
+MAY_BE_NULL = ("year",)
+
+
+def write_table(table: Any, path: Path) -> None:
+    """Write a pyarrow table."""
+    import pyarrow.parquet as pq
+
+    with path.open("wb") as file:  # pyarrow cannot open every path that Python can
+        pq.write_table(table, file)
+
+
+def read_table(content: bytes, columns: Columns) -> Any:
+    """The pyarrow table in a parquet file's bytes. Raises ValueError if it has not these columns, or no row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # pq.read_table would import pandas on its way. No threads: one that still held our bytes when a closed pipe
+        # ended the process would abort it.
+        table = pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"no parquet file that can be read ({error})") from None
+    wanted = [name for name in columns if name in table.column_names or name not in MAY_BE_ABSENT]
+    if table.column_names != wanted:
+        raise ValueError(f"its columns are {', '.join(table.column_names)}, not {', '.join(wanted)}")
+    for field in table.schema:
+        if str(field.type) not in columns[field.name]:
+            raise ValueError(f"its column {field.name} is {field.type}, not {' or '.join(columns[field.name])}")
+        if table[field.name].null_count and field.name not in MAY_BE_NULL:
+            raise ValueError(f"its column {field.name} has gaps")
+    if not len(table):
+        raise ValueError("it has no rows")
+    return table
+
+
+def read_rows(content: bytes, columns: Columns, count: int) -> Any:
+    """The table of so many users or items, each with an id of its own, in order. Raises ValueError."""
+    table = read_table(content, columns)
+    if len(table) != count:
+        raise ValueError(f"it has {len(table):,} rows, not {count:,}")
+    index, all_, train = (numbers(table[name]) for name in ("index", "ratings", "train_ratings"))
+    if (index != np.arange(count)).any():
+        raise ValueError("its rows are not in order")
+    if len(table["id"].unique()) != count:
+        raise ValueError("two rows have the same id")
+    if (train < 0).any() or (all_ < train).any():
+        raise ValueError("its counts are not those of ratings")
+    return table
+
+
+def numbers(column: Any) -> Any:
+    """A pyarrow column of numbers as a NumPy array of one's own. (Not ``to_numpy``, which imports pandas.)"""
+    return np.from_dlpack(column.combine_chunks()).copy()

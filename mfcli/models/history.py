@@ -1,0 +1,61 @@
+"""How a run learnt: what it records of itself, and the lines of its history.jsonl."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mfcli.models.measures import MEASURES, Key
+from mfcli.typed import typed
+
+LARGEST = 1e100  # number of a history; no training comes near, and figures cannot show much more
+EPOCH = dict[str, bool | float | list[float] | None]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a run records of how it learnt, as the result of ``train`` has it."""
+
+    epoch_name: str
+    averages_samples: bool
+    train_measure: Key
+    validation_measure: Key
+    train_rmse: float | None = None
+    train_loss: float | None = None
+    validation_rmse: float | None = None
+    validation_ndcg: float | None = None
+
+    @property
+    def judged(self) -> str:
+        """How good it is, in words: on the validation part, without that on the training part."""
+        part, key = "validation", self.validation_measure
+        value = getattr(self, f"validation_{key}", None)
+        if value is None:
+            part, key = "train", self.train_measure
+            value = getattr(self, f"train_{key}", None)
+        return f"{part} {MEASURES[key].name} {'unknown' if value is None else format(value, '.4f')}"
+
+
+def read_epochs(content: bytes, measure: str) -> list[dict[str, Any]]:
+    """The lines of a history, an epoch each. Raises ValueError as :func:`checked_epochs` does."""
+    try:
+        return checked_epochs([json.loads(line) for line in content.decode().splitlines()], measure)
+    except RecursionError:
+        raise ValueError("a line is nested too deep") from None
+
+
+def checked_epochs(epochs: list[Any], measure: str) -> list[dict[str, Any]]:
+    """Records of epochs as they are. Raises ValueError if one is not what an epoch comes to.
+
+    Args:
+        epochs: at least one.
+        measure: by which the training part is judged; as ``train_rmse``.
+    """
+    for number, epoch in enumerate(typed(list[EPOCH], epochs, "epochs"), 1):
+        rmses = epoch.get("batch_rmse")
+        if epoch.get("epoch") != number or not isinstance(epoch.get(measure), float) or not isinstance(rmses, list):
+            raise ValueError(f"epoch {number} has no number, {measure} or batch_rmse")
+        if any(abs(value) > LARGEST for value in (*rmses, *epoch.values()) if isinstance(value, float)):
+            raise ValueError(f"epoch {number} has a number that is too large")
+    if not epochs:
+        raise ValueError("there are no epochs")
+    return epochs
