@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -36,9 +37,10 @@ T = TypeVar("T")
 DATA = "data"  # the prepared ratings; in a run, its copy of those that it was trained on
 
 
-def _content(file: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError."""
-    with open_regular(file) as opened:
+def _content(file: Path | int) -> bytes:
+    """The bytes of a regular file, or of one that is open. Raises OSError."""
+    with open_regular(file) if isinstance(file, Path) else open(file, "rb", closefd=False) as opened:
+        opened.seek(0)
         return opened.read()
 
 
@@ -55,6 +57,7 @@ class Record:
     stage: "Stage"
     body: dict[str, Any]
     keeper: "Record | None" = None
+    _held: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -118,10 +121,24 @@ class Record:
         except ValueError as error:
             raise self.damaged(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
+    def hold(self) -> None:
+        """Open the files now, so that all that is read of them is of one making, whatever takes the stage's place.
+
+        What cannot be opened is complained of when it is read. Raises ArtifactError if it was replaced meanwhile.
+        """
+        for name in self.files:
+            with contextlib.suppress(OSError), open_regular(self.stage.path / name) as file:
+                self._held[name] = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._held[name])
+        if self.stage.record().body != self.body:
+            raise ArtifactError(f"{self.stage.path} was made again meanwhile: run this command again")
+
     def read(self, name: str) -> bytes:
         """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
+        if self.keeper is not None:
+            return self.keeper.read((self.stage.path / name).relative_to(self.keeper.stage.path).as_posix())
         with self.reading(name) as path:
-            content = _content(path)
+            content = _content(self._held.get(name, path))
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise self.damaged(f"{path} is not what {STAGE_FILE} says")
         return content

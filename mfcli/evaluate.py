@@ -1,5 +1,6 @@
 """``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
 
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +72,14 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         "data": trained.prepared.fingerprint,
         "part": part.digest(),
     }
-    with trained.locked(config.lock_timeout):
-        write_evaluation(trained.record.stage.path / FILE, result, made_from, sums)
+    path = trained.record.stage.path / FILE
+    try:
+        with trained.locked(config.lock_timeout):
+            write_evaluation(path, result, made_from, sums)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        progress.warn(f"the result is not kept in {path}: {error.strerror}")
     return result
 
 

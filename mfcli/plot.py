@@ -1,6 +1,6 @@
 """``mfcli plot``: figures that say how a run learnt and how well it predicts."""
 
-import json
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from mfcli.artifacts import Artifacts, Record, Stage
+from mfcli.artifacts import Artifacts, Record
 from mfcli.atomic import output_file
 from mfcli.config.plot import PlotConfig
 from mfcli.data.ratings import Float32s, Ratings
@@ -73,7 +73,7 @@ def _inputs(trained: TrainedRun) -> dict[str, str]:
 def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
     """Every figure of a run by its name; of scores of clicks none that needs predicted ratings."""
     part = trained.prepared.part(config.part)
-    history, results = _history(trained.record.stage, config.run), trained.prepared.record.results
+    (history, _), results = _learnt(config.run, trained.record), trained.prepared.record.results
     learning: dict[str, Draw] = {
         "learning-curves": lambda ax: curves.learning_curves(ax, history),
         "item-map": lambda ax: item_map(ax, trained.model, _titles(trained)),
@@ -112,24 +112,24 @@ def _titles(trained: TrainedRun) -> list[str]:
 
 
 def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -> Draw:
-    names = list(dict.fromkeys([config.run, *config.compare]))
-    histories = [_history(artifacts.run(name), name) for name in names]
+    names = dict.fromkeys(name for name in config.compare if name != config.run)
+    first = _learnt(config.run, trained.record)
+    several = [first, *(artifacts.run(name).consistent(functools.partial(_learnt, name)) for name in names)]
+    histories = [history for history, _ in several]
     for history in histories:
         if history.validation_measure != histories[0].validation_measure:
             raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
-    data = trained.record.inputs.get("data")
-    others = {name for name in names if artifacts.run(name).record().inputs.get("data") != data}
+    others = {history.run for history, data in several if data != first[1]}
     return lambda ax: curves.compare_runs(ax, histories, others)
 
 
-def _history(stage: Stage, run: str) -> History:
-    def read(record: Record) -> History:
-        learnt = record.told(Learnt)
-        train, validation = MEASURES[learnt.train_measure], MEASURES[learnt.validation_measure]
-        epochs = record.read_as("history.jsonl", lambda content: read_epochs(content, f"train_{train.key}"))
-        return History(run, learnt.epoch_name, learnt.averages_samples, train, validation, epochs)
-
-    return stage.consistent(read)
+def _learnt(run: str, record: Record) -> tuple[History, str | None]:
+    """How a run learnt, and the fingerprint of the data that it learnt from."""
+    learnt = record.told(Learnt)
+    train, validation = MEASURES[learnt.train_measure], MEASURES[learnt.validation_measure]
+    epochs = record.read_as("history.jsonl", lambda content: read_epochs(content, f"train_{train.key}"))
+    history = History(run, learnt.epoch_name, learnt.averages_samples, train, validation, epochs)
+    return history, record.inputs.get("data")
 
 
 def _write(config: PlotConfig, draws: dict[str, Draw], folder: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from mfcli.artifacts import Artifacts
-from mfcli.atomic import atomic_file
+from mfcli.atomic import atomic_file, output_file
 from mfcli.config.common import RankBy
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.formats import FORMATS, Block
@@ -63,7 +63,7 @@ def recommend(config: RecommendConfig, stdout: IO[bytes], progress: Progress | N
     with contextlib.ExitStack() as stack:
         if config.save:
             stack.enter_context(trained.locked(config.lock_timeout))
-        file = stdout if path is None else stack.enter_context(atomic_file(path))
+        file = stdout if path is None else stack.enter_context((atomic_file if config.save else output_file)(path))
         writer = form.writer(file, answer.columns)
         for block in itertools.chain(first, answer.blocks):
             writer.write(block)

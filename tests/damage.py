@@ -1,4 +1,4 @@
-"""What can happen to the files of an artifact directory: every kind of damage, and files that are well sealed but wrong.
+"""What can happen to the files of an artifact directory: damage of every kind, and files well sealed but wrong.
 
 A damage is a name and a function of a file's path. The name says what was done, so that a case can be found again.
 """
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,15 +164,10 @@ def other_lines(content: bytes) -> Iterator[Content]:
 def other_arrays(arrays: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Arrays that differ from others in one of them: its type, its shape, its numbers, or that it is there."""
     for name, array in arrays.items():
-        changed: dict[str, Any] = {"absent": None}
-        changed |= {
-            str(kind): array.astype(kind) for kind in ("float16", "float64", "int8", "bool") if array.dtype != kind
-        }
-        changed |= {
-            "flat": array.reshape(-1),
-            "deeper": array[None],
-            "empty": array[:0] if array.ndim else array[None][:0],
-        }
+        changed: dict[str, Any] = {"absent": None, "flat": array.reshape(-1), "deeper": array[None]}
+        with np.errstate(all="ignore"):
+            changed |= {kind: array.astype(kind) for kind in ("float16", "float64", "int8", "bool")}
+        changed["empty"] = np.atleast_1d(array)[:0]
         changed |= {"scalar": np.zeros((), array.dtype)}
         if array.ndim and len(array):
             changed |= {"a row less": array[:-1], "a row more": np.concatenate([array, array[-1:]])}
@@ -224,62 +218,49 @@ def other_tables(content: bytes) -> Iterator[Content]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(content))
+    names, n = table.column_names, len(table)
 
     def packed(other: Any) -> bytes:
         out = io.BytesIO()
         pq.write_table(other, out)
         return out.getvalue()
 
-    for place, column in enumerate(table.column_names):
-        values, field = table[column], table.schema.field(column)
+    for place, column in enumerate(names):
+        field = table.schema.field(column)
         yield f"{column}: absent", packed(table.remove_column(place))
-        yield (
-            f"{column}: of another name",
-            packed(table.rename_columns([f"{one}{'x' * (one == column)}" for one in table.column_names])),
-        )
-        yield f"{column}: twice", packed(table.append_column(field, values))
-        others = {"all null": pa.nulls(len(table), field.type), "no type": pa.nulls(len(table))}
-        one_null = pa.array([*values.to_pylist()[:-1], None], field.type)
-        others["one null"] = one_null
-        for kind in (
-            pa.string(),
-            pa.binary(),
-            pa.float64(),
-            pa.float32(),
-            pa.int8(),
-            pa.int64(),
-            pa.bool_(),
-            pa.timestamp("s"),
-            pa.list_(pa.int32()),
-        ):
-            if kind != field.type:
-                others[str(kind)] = (
-                    pa.array([None] * len(table), kind)
-                    if kind in (pa.bool_(), pa.list_(pa.int32()))
-                    else _as(values, kind)
-                )
-        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-            for value in (-1, 10**6 if field.type != pa.int16() else 30_000, float("nan"), float("inf"), 1e38):
-                if pa.types.is_floating(field.type) or isinstance(value, int):
-                    others[f"one is {value}"] = pa.array([*values.to_pylist()[:-1], value], field.type)
-        if pa.types.is_string(field.type) or pa.types.is_integer(field.type):
-            others["all alike"] = pa.array([values.to_pylist()[0]] * len(table), field.type)
-        for what, other in others.items():
-            if other is not None:
-                yield (
-                    f"{column}: {what}",
-                    packed(table.set_column(place, pa.field(column, other.type, metadata=field.metadata), other)),
-                )
-        if field.metadata:
-            yield f"{column}: no metadata", packed(table.set_column(place, pa.field(column, field.type), values))
-            for text in (b"", b"[]", b"null", b"{}", b'[{"name": 1}]', b"[" * 100_000):
-                other_field = pa.field(column, field.type, metadata=dict.fromkeys(field.metadata, text))
-                yield f"{column}: metadata {text[:9]!r}", packed(table.set_column(place, other_field, values))
+        yield f"{column}: of another name", packed(table.rename_columns([*names[:place], "x", *names[place + 1 :]]))
+        yield f"{column}: twice", packed(table.append_column(field, table[column]))
+        for what, other in _other_columns(table[column], field.type):
+            changed = pa.field(column, other.type, metadata=field.metadata)
+            yield f"{column}: {what}", packed(table.set_column(place, changed, other))
+        for text in (b"", b"[]", b"null", b"{}", b'[{"name": 1}]', b"[" * 100_000) if field.metadata else ():
+            changed = pa.field(column, field.type, metadata=dict.fromkeys(field.metadata, text))
+            yield f"{column}: metadata {text[:9]!r}", packed(table.set_column(place, changed, table[column]))
     yield "no rows", packed(table.slice(0, 0))
-    yield "half the rows", packed(table.slice(0, len(table) // 2))
+    yield "half the rows", packed(table.slice(0, n // 2))
     yield "rows twice", packed(pa.concat_tables([table, table]))
-    yield "rows turned round", packed(table.take(list(range(len(table)))[::-1]))
+    yield "rows turned round", packed(table.take(list(range(n))[::-1]))
     yield "no columns", packed(table.select([]))
+
+
+def _other_columns(values: Any, kind: Any) -> Iterator[tuple[str, Any]]:
+    """Columns that differ from one by their type, or by some of their values."""
+    import pyarrow as pa
+
+    texts, numbers = values.to_pylist(), pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    yield "all null", pa.nulls(len(texts), kind)
+    yield "no type", pa.nulls(len(texts))
+    yield "one null", pa.array([*texts[:-1], None], kind)
+    for other in (pa.string(), pa.binary(), pa.float64(), pa.float32(), pa.int8(), pa.int64(), pa.timestamp("s")):
+        if other != kind:
+            yield str(other), _as(values, other)
+    for other in (pa.bool_(), pa.list_(pa.int32())):
+        yield str(other), pa.nulls(len(texts), other)
+    for value in (-1, 30_000, np.nan, np.inf, 1e38) if numbers else ():
+        if pa.types.is_floating(kind) or isinstance(value, int):
+            yield f"one is {value}", pa.array([*texts[:-1], value], kind)
+    if numbers or pa.types.is_string(kind):
+        yield "all alike", pa.array([texts[0]] * len(texts), kind)
 
 
 def _as(values: Any, kind: Any) -> Any:
@@ -325,11 +306,6 @@ def _reseal(record: Path, files: list[Path]) -> None:
     record.write_bytes(_sealed(body))
 
 
-def unreadable(path: Path) -> None:
-    """Nobody but root may read it."""
-    path.chmod(0)
-
-
 def damages(path: Path) -> Iterator[Damage]:
     """All that is done to one file of an artifact directory, such as lies at ``path``."""
     yield from replacements()
@@ -354,8 +330,3 @@ def damages(path: Path) -> Iterator[Damage]:
         yield name, written(other)
     for name, other in (*swapped, *other_bytes(content), *kinds.get(path.suffix, lambda _: iter(()))(content)):
         yield f"sealed, {name}", resealed(other)
-
-
-def is_irregular(path: Path) -> bool:
-    """Whether something lies there that is no regular file."""
-    return not stat.S_ISREG(path.lstat().st_mode)

@@ -67,6 +67,9 @@ def open_run(
     """A run's model together with the data that it was trained on, and what ranking by ``rank_by`` needs.
 
     Args:
+        artifacts: where the run is.
+        name: of the run.
+        rank_by: what ranks the items; None if nothing does.
         note: told if data wait that are newer than the run.
 
     Raises:
@@ -75,6 +78,7 @@ def open_run(
     """
 
     def read(record: Record) -> TrainedRun:
+        record.hold()
         prepared = Prepared(record.kept(DATA, artifacts.data.config))
         model = record.read_as(MODEL, FactorModel.from_bytes)
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)

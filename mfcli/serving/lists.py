@@ -1,5 +1,6 @@
 """The best items for users, known and new."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,8 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
     users = _users(config, prepared, doubt)
     newcomers = _newcomers(config, trained, doubt)
     made = Lists(config, trained, find_candidates(config, prepared, doubt))
-
-    def blocks() -> Iterator[Block]:
-        for newcomer in newcomers:
-            yield made.of_newcomer(newcomer)
-        if len(users):
-            yield from made.of_users(users)
-
-    return Answer(made.columns, blocks(), len(newcomers) + len(users))
+    blocks = itertools.chain(map(made.of_newcomer, newcomers), made.of_users(users) if len(users) else ())
+    return Answer(made.columns, blocks, len(newcomers) + len(users))
 
 
 def _newcomers(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> list[Newcomer]:
@@ -105,16 +100,19 @@ class Lists:
         return columns
 
     def of_users(self, users: Int64s) -> Iterator[Block]:
-        """The lists of these rows of users."""
+        """The lists of these rows of users. What they need of the data is read at once."""
         model, prepared = self.trained.model, self.trained.prepared
         ids = prepared.users["id"].to_pylist()
         hidden = None if self.config.include_seen else _seen(prepared, users)
+        why = None if self.reasons is None else self.reasons.of_users(prepared.part("train"))
         ranking = self.trained.scorer(self.config.rank_by)
-        for ranked in rank(ranking, users, self.config.n, hidden=hidden, candidates=self.candidates):
-            block = self._block([ids[row] for row in ranked.users], ranked, model, model.deviations)
-            if self.reasons is not None:
-                block["why"] = self.reasons.of_users(ranked)
-            yield block
+
+        def blocks() -> Iterator[Block]:
+            for ranked in rank(ranking, users, self.config.n, hidden=hidden, candidates=self.candidates):
+                block = self._block([ids[row] for row in ranked.users], ranked, model, model.deviations)
+                yield block if why is None else block | {"why": why(ranked)}
+
+        return blocks()
 
     def of_newcomer(self, newcomer: Newcomer) -> Block:
         """The list of somebody new."""

@@ -1,6 +1,6 @@
 """Reasons: which of a user's own ratings speak most for an item."""
 
-import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,12 +29,17 @@ class Reasons:
     def __init__(self, rank_by: RankBy, trained: TrainedRun, items: Items) -> None:
         self.rank_by, self.trained, self.items = rank_by, trained, items
 
-    def of_users(self, ranked: Ranked) -> list[str]:
-        """A text for every item of a block of lists, by the users' training ratings."""
-        texts: list[str] = []
-        for user, listed in zip(ranked.users, ranked.items, strict=True):
-            mine = slice(*np.searchsorted(self._train.users, [user, user + 1]))
-            texts += self.of(self._train.items[mine], self._train.ratings[mine], listed)
+    def of_users(self, train: Ratings) -> Callable[[Ranked], list[str]]:
+        """What gives a text for every item of a block of lists, by the users' training ratings."""
+        train = train.take(np.argsort(train.users, kind="stable"))
+
+        def texts(ranked: Ranked) -> list[str]:
+            found: list[str] = []
+            for user, listed in zip(ranked.users, ranked.items, strict=True):
+                mine = slice(*np.searchsorted(train.users, [user, user + 1]))
+                found += self.of(train.items[mine], train.ratings[mine], listed)
+            return found
+
         return texts
 
     def of(self, rated: Int32s, ratings: Float32s, listed: Int32s) -> list[str]:
@@ -62,9 +67,3 @@ class Reasons:
         return "|".join(
             f"{name}: {ratings[place]:g} ({form.format(told[place])})" for name, place in zip(names, best, strict=True)
         )
-
-    @functools.cached_property
-    def _train(self) -> Ratings:
-        """The training ratings, user by user."""
-        train = self.trained.prepared.part("train")
-        return train.take(np.argsort(train.users, kind="stable"))
