@@ -3,6 +3,7 @@
 What happens to it, happens to it alone: it may be killed, starved of memory or descriptors, or lose its rights.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -53,25 +54,50 @@ class Ended:
         return self.code == -signal.SIGALRM
 
 
-def run_victim(folder: Path, arguments: tuple[object, ...], fate: Fate | None = None, seconds: int = SECONDS) -> Ended:
-    """Run ``mfcli`` with these arguments in a folder, after its fate has been called there."""
-    with tempfile.TemporaryDirectory() as said:
+class Victim:
+    """``mfcli`` with these arguments in a folder, running, after its fate has been called there."""
+
+    def __init__(
+        self, folder: Path, arguments: tuple[object, ...], fate: Fate | None = None, seconds: int = SECONDS
+    ) -> None:
+        self._said = tempfile.TemporaryDirectory()
         words = tuple(map(str, arguments))
-        process = fork_server().Process(target=_victim, args=(folder, words, fate, seconds, Path(said)))
-        process.start()
-        process.join()
-        out, err = Path(said, "out"), Path(said, "err")
-        return Ended(
-            process.exitcode or 0,
-            out.read_bytes() if out.exists() else b"",
-            err.read_text("utf-8", "surrogateescape") if err.exists() else "",
-        )
+        given = (folder, words, fate, seconds, Path(self._said.name))
+        self._process = fork_server().Process(target=_victim, args=given)
+        self._process.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def signal(self, signum: int) -> None:
+        """Send it a signal, if it still runs."""
+        assert self._process.pid is not None
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signum)
+
+    def wait(self) -> Ended:
+        """Wait until it has ended."""
+        self._process.join()
+        out, err = (Path(self._said.name, name) for name in ("out", "err"))
+        said = [file.read_bytes() if file.exists() else b"" for file in (out, err)]
+        self._said.cleanup()
+        assert self._process.exitcode is not None
+        return Ended(self._process.exitcode, said[0], said[1].decode("utf-8", "surrogateescape"))
+
+
+def run_victim(folder: Path, arguments: tuple[object, ...], fate: Fate | None = None, seconds: int = SECONDS) -> Ended:
+    """How a :class:`Victim` ends that nobody disturbs from outside."""
+    return Victim(folder, arguments, fate, seconds).wait()
 
 
 def _victim(folder: Path, arguments: tuple[str, ...], fate: Fate | None, seconds: int, said: Path) -> None:
     import mfcli.train
     from mfcli.cli.app import run
+    from mfcli.signals import die_on_stop
 
+    die_on_stop()
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT), number)
     for name in [name for name in os.environ if name.startswith("MFCLI_")]:
@@ -84,8 +110,8 @@ def _victim(folder: Path, arguments: tuple[str, ...], fate: Fate | None, seconds
     sys.exit(run(list(arguments)))
 
 
-def at_change(moment: int, signum: int) -> None:
-    """A fate: just before it changes a file for the n-th time, it gets this signal. With 0 it lives in peace."""
+def on_change(act: Callable[[int], object]) -> None:
+    """A fate: ``act`` is called just before it changes a file, with how many times it has done so, counting this."""
     passed = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -93,7 +119,17 @@ def at_change(moment: int, signum: int) -> None:
         flags = arguments[2] if event == "open" else 0
         if event in CHANGES or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)):
             passed += 1
-            if passed == moment:
-                os.kill(os.getpid(), signum)
+            act(passed)
 
     sys.addaudithook(hook)
+
+
+def signal_at(moment: int, signum: int) -> None:
+    """A fate: just before it changes a file for the n-th time, it gets this signal."""
+    on_change(lambda passed: os.kill(os.getpid(), signum) if passed == moment else None)
+
+
+def tally(file: Path) -> None:
+    """A fate: it makes the file as many bytes long as it changes files."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT)
+    on_change(lambda _: os.write(handle, b"."))
