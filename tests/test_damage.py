@@ -38,8 +38,8 @@ RAW: dict[str, tuple[object, ...]] = {
     "prepare": ("prepare", "--json", "-q"),
     "download": ("download", "synthetic", "--users", 120, "--items", 80, "--ratings", 3000, "--rank", 2, "--json"),
 }
-PLOTS: dict[str, tuple[object, ...]] = {"plot": ("plot", "--json")}
-AGAIN: dict[str, tuple[object, ...]] = {"train": ("train", "--epochs", 2, "--factors", 3, "--json", "-q")}
+PLOTS: tuple[object, ...] = ("plot", "--json")
+AGAIN: tuple[object, ...] = ("train", "--epochs", 2, "--factors", 3, "--json", "-q")
 UNTIMED = ("seconds", "exposure_seconds", "ratings_per_second", "resumed_at", "already_there")
 
 
@@ -53,7 +53,7 @@ class Case(NamedTuple):
 
 @pytest.fixture(scope="module")
 def attacked(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an artifact directory that has all there can be: runs of two solvers, two unfinished ones, figures."""
+    """A folder with an artifact directory that has all there can be: runs of two solvers, unfinished ones, figures."""
     folder = tmp_path_factory.mktemp("attacked")
     shutil.copytree(finished, folder / "artifacts")
     (folder / "mine.csv").write_text("item,rating\n1,5\n2,3\n4,1\n")
@@ -74,24 +74,22 @@ def attacked(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def commands(file: str) -> dict[str, tuple[object, ...]]:
+def commands(file: str) -> list[tuple[object, ...]]:
     """Those that read a file, or lock what it is for."""
     where, *rest = Path(file).parts
     if where == "raw":
-        return RAW
+        return list(RAW.values())
     if where in ("data", ".data.lock"):
-        return {
-            "train": AGAIN["train"],
-            "resume": ("train", "--run", "u", "--resume", "--json", "-q"),
-            "user": READ["user"],
-        }
-    run = rest[0].removeprefix(".").removesuffix(".lock")
+        return [READ["user"], AGAIN, (*READ["resume"], "--run", "u")]
     if "plots" in file:
-        return PLOTS
-    found = (
-        READ | AGAIN | (GIBBS if run == "g" else {}) if run in ("default", "g") else {"resume": READ["resume"]} | AGAIN
-    )
-    return {name: (*command, "--run", run) for name, command in found.items()}
+        return [PLOTS]
+    run = rest[0].removeprefix(".").removesuffix(".lock")
+    offered = [READ["resume"], AGAIN]
+    if run in ("default", "g"):
+        offered += READ.values()
+    if run == "g":
+        offered += GIBBS.values()
+    return [(*command, "--run", run) for command in offered]
 
 
 def cases(attacked: Path, choice: random.Random, of_each: int) -> Iterator[Case]:
@@ -101,11 +99,11 @@ def cases(attacked: Path, choice: random.Random, of_each: int) -> Iterator[Case]
         file = path.relative_to(root).as_posix()
         possible = list(replacements()) if path.suffix == ".lock" else list(damages(path))
         offered = commands(file)
-        weights = [0.1 if "plot" in command else 1 for command in offered.values()]
+        weights = [0.1 if "plot" in command else 1 for command in offered]
         for sealed in (False, True):
             some = [damage for damage in possible if damage[0].startswith("sealed") == sealed]
             for damage in choice.sample(some, min(of_each, len(some))):
-                yield Case(file, damage, choice.choices(list(offered.values()), weights)[0])
+                yield Case(file, damage, choice.choices(offered, weights)[0])
 
 
 def result(ended: Ended) -> object:

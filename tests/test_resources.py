@@ -1,19 +1,12 @@
 """A full disk, a folder that may not be written, few descriptors, little memory: one line, and nothing is lost."""
 
 import errno
-import functools
 import os
-import random
 import re
 import resource
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.test_stops import COMMANDS, fingerprints, left_over, outcome
-from tests.victims import Ended, on_change, run_victim
+from tests.victims import Ended, on_change
 
 FILES_AT_LEAST = 12  # descriptors with which the victim itself can start
 

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfcli.atomic import atomic_file, to_json
+from mfcli.atomic import atomic_file, open_regular, to_json
 from mfcli.errors import ArtifactError
 from mfcli.judging.results import Evaluation
 from mfcli.judging.sums import Sums
+from mfcli.typed import typed
 
 FILE = "evaluation.json"
 
@@ -38,9 +39,12 @@ def write_evaluation(path: Path, result: Evaluation, inputs: dict[str, str], sum
 def read_evaluation(path: Path) -> Evaluated:
     """What :func:`write_evaluation` wrote. Raises ArtifactError if the file is not there, or is not that."""
     try:
-        document = json.loads(path.read_bytes())
-        sums, inputs = Sums.from_plain(document.pop("sums")), document.pop("inputs")
-        if not {"run", "part", "rmse"} <= document.keys() or not inputs.keys() >= {"model", "data", "part"}:
+        with open_regular(path) as file:
+            document = json.load(file)
+        sums, inputs = Sums.from_plain(document.pop("sums")), typed(dict[str, str], document.pop("inputs"))
+        typed(Evaluation, document)
+        lists = (document["ranking"] or {"lists": []})["lists"]
+        if not inputs.keys() >= {"model", "data", "part"} or any("NDCG" not in one["run"] for one in lists):
             raise ValueError
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}") from None

@@ -5,11 +5,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from mfcli.artifacts import STAGE_FILE, Artifacts, Record
+from mfcli.artifacts import Artifacts, Record
+from mfcli.atomic import open_regular
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.models.bootstrap import Interval
 from mfcli.models.run import TIMING
+from mfcli.stage_file import STAGE_FILE
+from mfcli.typed import typed
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Lin
     ranking, interval = evaluation.get("ranking"), evaluation.get("rmse_interval")
     return Line(
         run=record.stage.path.name,
-        solver=str(record.config["solver"]),
+        solver=str(record.config.get("solver")),
         settings=in_short(record.config),
         ratings=evaluation.get("ratings"),
         rmse=evaluation.get("rmse"),
@@ -111,6 +114,7 @@ def _text(value: Any) -> str:
 
 def _seconds(record: Record) -> float | None:
     try:
-        return float(json.loads((record.stage.path / TIMING).read_bytes())["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):  # a run of an earlier mfcli
+        with open_regular(record.stage.path / TIMING) as file:
+            return float(typed(dict[str, float], json.load(file))["seconds"])
+    except (OSError, ValueError, KeyError, RecursionError):  # a run of an earlier mfcli
         return None
