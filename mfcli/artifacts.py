@@ -339,7 +339,8 @@ class Stage:
             try:
                 content = _content(file)
             except FileNotFoundError:
-                if not (self._sibling("old").exists() or self._sibling("lock").exists()):
+                changing = self._sibling("old").exists() or self._sibling("lock").exists()
+                if self.exists() or not changing:  # a link to nothing is no sign of a writer
                     raise
                 with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
                     content = _content(file)
@@ -384,7 +385,7 @@ class Artifacts:
 
     def downloaded(self) -> list[str]:
         """Names of the data sets under raw/, sorted; also those whose replacement was cut short."""
-        folders = [path.parent.name for path in (self.root / "raw").glob(f"*/{STAGE_FILE}")]
+        folders = [path.name for path in (self.root / "raw").glob("*") if os.path.lexists(path / STAGE_FILE)]
         whole = {name for name in folders if not name.startswith(".")}
         cut_short = {name.removeprefix(".").removesuffix(".old") for name in folders if name.endswith(".old")}
         return sorted(whole | cut_short)

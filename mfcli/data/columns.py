@@ -141,7 +141,7 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
                 hint += "; a matrix, a line a user and a column an item, is read by --wide"
             if missing == ["rating"]:
                 hint += "; a file without ratings goes to --clicks"
-            if header[0].startswith(("#", "%", "//")):
+            if header and header[0].startswith(("#", "%", "//")):
                 hint = f"if the line is a comment, give --comment '{header[0][0]}'"
             raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
     else:
