@@ -8,7 +8,7 @@ from mfcli.models.measures import MEASURES, Key
 from mfcli.typed import typed
 
 LARGEST = 1e100  # number of a history; no training comes near, and figures cannot show much more
-EPOCH = dict[str, bool | float | list[float] | None]
+EPOCH = dict[str, bool | float | str | list[float] | None]
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,28 @@ class Learnt:
 
 
 def read_epochs(content: bytes, measure: str) -> list[dict[str, Any]]:
-    """The lines of a history, an epoch each. Raises ValueError as :func:`checked_epochs` does."""
+    """The lines of a history, an epoch each, at least one. Raises ValueError as :func:`checked_epochs` does."""
     try:
-        return checked_epochs([json.loads(line) for line in content.decode().splitlines()], measure)
+        epochs = checked_epochs([json.loads(line) for line in content.decode().splitlines()], measure)
     except RecursionError:
         raise ValueError("a line is nested too deep") from None
+    if not epochs:
+        raise ValueError("there are no epochs")
+    return epochs
 
 
 def checked_epochs(epochs: list[Any], measure: str) -> list[dict[str, Any]]:
     """Records of epochs as they are. Raises ValueError if one is not what an epoch comes to.
 
     Args:
-        epochs: at least one.
+        epochs: any number.
         measure: by which the training part is judged; as ``train_rmse``.
     """
     for number, epoch in enumerate(typed(list[EPOCH], epochs, "epochs"), 1):
-        rmses = epoch.get("batch_rmse")
+        rmses = epoch.get("batch_rmse", [])
         if epoch.get("epoch") != number or not isinstance(epoch.get(measure), float) or not isinstance(rmses, list):
-            raise ValueError(f"epoch {number} has no number, {measure} or batch_rmse")
-        if any(abs(value) > LARGEST for value in (*rmses, *epoch.values()) if isinstance(value, float)):
-            raise ValueError(f"epoch {number} has a number that is too large")
-    if not epochs:
-        raise ValueError("there are no epochs")
+            raise ValueError(f"epoch {number} has not its number, {measure} or batch_rmse")
+        numbers = [value for name, value in epoch.items() if name not in ("batch_rmse", "phase", "converged")]
+        if any(isinstance(value, str | bool | list) or abs(value or 0) > LARGEST for value in (*numbers, *rmses)):
+            raise ValueError(f"epoch {number} has what is no number, or too large a one")
     return epochs

@@ -77,11 +77,16 @@ class State:
         return State(arrays, self.values[name])
 
     def check_like(self, other: "State") -> None:
-        """Raise ValueError unless it has all that another of the same solver has, alike, and finite numbers."""
+        """Raise ValueError unless it has all that another of the same solver has, alike, and finite numbers.
+
+        A dimension that is 0 in the other one grows with the epochs.
+        """
         for name, array in other.arrays.items():
             mine = self.arrays.get(name)
-            if mine is None or mine.dtype != array.dtype or mine.shape != array.shape:
-                raise ValueError(f"{name} is not {array.dtype} {array.shape}")
+            if mine is None or mine.dtype != array.dtype or mine.ndim != array.ndim:
+                raise ValueError(f"{name} is not {array.dtype} of {array.ndim} dimensions")
+            if any(wanted not in (0, size) for wanted, size in zip(array.shape, mine.shape, strict=True)):
+                raise ValueError(f"{name} is not {array.shape}")
         for name, array in self.arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers that are not finite")
