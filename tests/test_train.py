@@ -24,7 +24,6 @@ from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
-from mfcli.models.run import TIMING
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.solvers.adam import Adam
 from mfcli.solvers.base import Epoch, Tick
@@ -76,10 +75,8 @@ def history(folder: Path, run: str = "default") -> list[dict[str, Any]]:
 
 
 def files(folder: Path, run: str = "default") -> dict[str, bytes]:
-    """All of a run but how long it took."""
     whole = folder / "runs" / run
-    kept = [path for path in whole.rglob("*") if path.is_file() and path.name != TIMING]
-    return {str(path.relative_to(whole)): path.read_bytes() for path in kept}
+    return {str(p.relative_to(whole)): p.read_bytes() for p in whole.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("name", SOLVERS)
