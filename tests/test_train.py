@@ -336,7 +336,7 @@ def test_divergence_in_a_later_epoch_removes_the_checkpoint(artifacts: Path, mon
     """From the checkpoint of epoch 1 the run would only diverge again."""
     before = files(artifacts)
     monkeypatch.setattr("mfcli.train.SAVE_EVERY", 0.0)
-    monkeypatch.setattr("mfcli.train.create", DivergesInEpoch2)
+    monkeypatch.setattr("mfcli.solvers.fit.create", DivergesInEpoch2)
     with pytest.raises(DivergedError, match=r"epoch 2 .*the previous model is untouched"):
         train(TrainConfig(dir=artifacts, factors=4, epochs=4))
     assert files(artifacts) == before
