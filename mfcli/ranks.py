@@ -19,11 +19,14 @@ class Place(NamedTuple):
     local: int = 0
 
 
+ALONE = Place()
+
+
 def place() -> Place:
     """That of this process: of a single one where the variables of a launcher are not there."""
     found = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")]
     if not all(text.isdigit() for text in found) or "MASTER_ADDR" not in os.environ:
-        return Place()
+        return ALONE
     rank, world = map(int, found)
     local = os.environ.get("LOCAL_RANK", "")
     return Place(rank, world, int(local) if local.isdigit() else rank)

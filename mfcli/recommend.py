@@ -11,13 +11,14 @@ from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file
 from mfcli.config.common import RankBy
 from mfcli.config.recommend import RecommendConfig
-from mfcli.data.formats import FORMATS, Block
+from mfcli.data.formats import FORMATS, Block, Format
 from mfcli.data.new_items import read_new_items
 from mfcli.data.pairs import read_pairs
 from mfcli.errors import UsageError
 from mfcli.models.new_items import with_new_items
 from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
+from mfcli.ranks import ALONE, Place, place
 from mfcli.serving.answer import Answer, doubter
 from mfcli.serving.catalogue import catalogue
 from mfcli.serving.lists import lists
@@ -56,8 +57,32 @@ def recommend(config: RecommendConfig, stdout: IO[bytes], progress: Progress | N
     if not form.text and config.output is None and not config.save and stdout.isatty():
         raise UsageError(f"--format {name}: a terminal cannot show it; give --output FILE")
     progress = progress or Progress()
+    if place().world > 1:
+        return _shared(config, form, stdout, progress)
     trained = _open(config, progress)
-    answer = _answer(config, trained, progress)
+    return _written(config, form, trained, _answer(config, trained, progress), stdout)
+
+
+def _shared(config: RecommendConfig, form: Format, stdout: IO[bytes], progress: Progress) -> Recommended:
+    """The same of several processes, of which the first one writes what all of them find."""
+    from mfcli.solvers.group import joined  # torch, which nothing else here needs
+
+    with joined() as compute:
+        with compute.together():
+            if not config.all_users:
+                raise UsageError("several processes share --all-users; anything else is for one: leave torchrun out")
+            trained = _open(config, progress)
+            answer = _answer(config, trained, progress, place())
+        answer = answer._replace(blocks=compute.in_turn(answer.blocks))
+        if compute.first:
+            return _written(config, form, trained, answer, stdout)
+        return Recommended(config.run, answer.asked, len(list(answer.blocks)), None)
+
+
+def _written(
+    config: RecommendConfig, form: Format, trained: TrainedRun, answer: Answer, stdout: IO[bytes]
+) -> Recommended:
+    """The result, after the answer has been written."""
     path = trained.record.stage.path / f"recommendations{form.ending}" if config.save else config.output
     first, written = list(itertools.islice(answer.blocks, 1)), 0  # errors come before the file is opened
     with contextlib.ExitStack() as stack:
@@ -114,8 +139,8 @@ def _needed(config: RecommendConfig) -> RankBy | None:
     return "exposure" if config.similar_to else config.rank_by
 
 
-def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress) -> Answer:
-    """What is asked for. Raises DataError."""
+def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, here: Place = ALONE) -> Answer:
+    """What is asked for, or of lists what is for this process to answer. Raises DataError."""
     doubt = doubter(config.strict, progress)
     if config.pairs:
         pairs = read_pairs(Path(config.pairs), doubt, times=trained.model.days is not None)
@@ -125,4 +150,4 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress) ->
         return similar_items(config, trained, doubt)
     if config.list:
         return catalogue(config, trained, doubt)
-    return lists(config, trained, doubt)
+    return lists(config, trained, doubt, here)

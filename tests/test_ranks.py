@@ -24,6 +24,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import DataError, Stopped
+from mfcli.models import ranking
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers import blocks
@@ -177,6 +178,7 @@ def command(rank: int, world: int, port: int, folder: Path, dies: int | None, ar
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{name}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     blocks.SLOTS["cpu"], mfcli.train.SAVE_EVERY = 2**9, 0.0
+    ranking.SCORES_AT_ONCE = 800  # blocks of ten users
     if rank == dies:
         add, rounds = Tally.add, []
 
@@ -232,6 +234,20 @@ def test_a_process_killed_in_mid_round_ends_all_in_one_line_and_the_run_goes_on_
     for name in ("model.safetensors", "exposure.safetensors", "history.jsonl"):
         of_one = (artifacts.run("alone").path / name).read_bytes()
         assert (artifacts.run("default").path / name).read_bytes() == of_one
+
+
+@pytest.mark.parametrize("candidates", [(), ("--min-ratings", "5")], ids=["all items", "some"])
+def test_lists_for_all_users_are_shared_and_are_one_file_in_their_order(
+    context: ForkServerContext, artifacts: Path, mfcli: Runner, candidates: tuple[str, ...]
+) -> None:
+    asked = ("recommend", "--all-users", "-n", "3", "--why", *candidates)
+    alone = mfcli(*asked, "--format", "csv")
+    assert alone.returncode == 0
+    assert commands(context, 3, artifacts.parent, *asked, "--output", "lists.csv") == [0] * 3
+    assert (artifacts.parent / "lists.csv").read_text() == alone.stdout
+    assert said(artifacts.parent, "std*") == ""
+    assert commands(context, 2, artifacts.parent, "recommend", "--user", "1") == [2, 2]
+    assert said(artifacts.parent, "stderr").count("\n") == 1
 
 
 def test_sigterm_to_torchrun_stops_all_processes_with_a_checkpoint(artifacts: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import mfcli
 from mfcli.cli.app import app
 from mfcli.errors import EXIT_CODES
-from tests.conftest import Result, clean_environment, run_mfcli
+from tests.conftest import Result, Runner, clean_environment, run_mfcli
 from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +70,16 @@ def test_the_chain_on_ones_own_ratings(tmp_path: Path, finished: Path) -> None:
     shutil.copy(finished / "raw/synthetic/movies.csv", tmp_path / "items.csv")
     done = shell(block("own"), tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["torchrun", "slurm"])
+def test_commands_for_several_processes_are_commands_of_ours(name: str, mfcli: Runner) -> None:
+    """That torchrun runs ``-m -- mfcli``: tests/test_ranks.py."""
+    lines = [line for line in block(name).splitlines() if "-m -- mfcli" in line]
+    assert lines
+    for line in lines:
+        done = mfcli(*shlex.split(line.partition("-m -- mfcli")[2]), "--print-config")
+        assert done.returncode == 0, done.stderr
 
 
 def test_features_of_ones_own_files(tmp_path: Path, finished: Path) -> None:

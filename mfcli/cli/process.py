@@ -39,6 +39,7 @@ def _outcome(command: Callable[[], object]) -> int:
             code = command()
         return code if isinstance(code, int) else 0
     except ClosedPipe as error:
+        speaks()  # and has nothing to say
         return error.exit_code
     except (MfcliError, Stopped, StoppedAtOnce) as error:
         return _told(str(error), error.exit_code)

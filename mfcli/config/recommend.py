@@ -18,6 +18,7 @@ class RecommendConfig(Config):
     """Options of ``mfcli recommend``."""
 
     command: ClassVar[str] = "recommend"
+    for_several: ClassVar[bool] = True
     panels: ClassVar = {
         "Other questions": ("similar_to", "pairs", "list"),
         "Which items": (

@@ -61,12 +61,17 @@ def rank(
     """
     if candidates is not None:
         scorer, hidden = scorer.of_items(candidates), None if hidden is None else hidden.among(candidates)
-    block = max(1, SCORES_AT_ONCE // max(1, scorer.n_items))
+    block = users_at_once(scorer.n_items)
     for begin in range(0, len(users), block):
         ranked = _ranked(scorer, users[begin : begin + block], n, hidden)
         if candidates is not None:
             ranked = replace(ranked, items=np.append(candidates, np.int32(-1))[ranked.items])  # -1 is the last
         yield ranked
+
+
+def users_at_once(n_items: int) -> int:
+    """Users whose scores of so many items are held at a time."""
+    return max(1, SCORES_AT_ONCE // max(1, n_items))
 
 
 def _ranked(scorer: Scorer, users: Int64s, n: int, hidden: ItemLists | None) -> Ranked:

@@ -19,21 +19,26 @@ from mfcli.data.ratings import Int32s, Int64s, ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import Deviations, FactorModel
-from mfcli.models.ranking import Ranked, rank
+from mfcli.models.ranking import Ranked, rank, users_at_once
 from mfcli.models.run import TrainedRun
 from mfcli.models.scorers import scorer
+from mfcli.ranks import ALONE, Place
 from mfcli.serving.answer import Answer, Items, id_kinds
 from mfcli.serving.reasons import Reasons
 from mfcli.serving.spread import Spread
 
 
-def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
-    """The best items for each of the users asked for, those who are new first. Raises DataError."""
+def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt, here: Place = ALONE) -> Answer:
+    """The best items for each of the users asked for, those who are new first. Raises DataError.
+
+    Of several processes each answers for its own users: a block of them after the other, dealt out by turns.
+    """
     prepared = trained.prepared
     users = _users(config, prepared, doubt)
     newcomers = _newcomers(config, trained, doubt)
     made = Lists(config, trained, find_candidates(config, prepared, doubt))
-    blocks = itertools.chain(map(made.of_newcomer, newcomers), made.of_users(users) if len(users) else ())
+    mine = made.dealt(users, here)
+    blocks = itertools.chain(map(made.of_newcomer, newcomers), made.of_users(mine) if len(mine) else ())
     return Answer(made.columns, blocks, len(newcomers) + len(users))
 
 
@@ -98,6 +103,13 @@ class Lists:
         if self.reasons is not None:
             columns.append(Column("why", "string", "because of", gives_way=True, several=True))
         return columns
+
+    def dealt(self, users: Int64s, here: Place) -> Int64s:
+        """Those of the users for whom the process of that place is to answer."""
+        n_items = self.trained.model.n_items if self.candidates is None else len(self.candidates)
+        blocks = np.arange(len(users)) // users_at_once(n_items)
+        mine: Int64s = users[blocks % here.world == here.rank]
+        return mine
 
     def of_users(self, users: Int64s) -> Iterator[Block]:
         """The lists of these rows of users. What they need of the data is read at once."""

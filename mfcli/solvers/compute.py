@@ -6,6 +6,7 @@ process alone would have made it. A single process is the only rank of a world o
 
 import contextlib
 import heapq
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +138,7 @@ class Compute:
         """What rank ``by`` has for a value, of what JSON can hold."""
         if self.world == 1:
             return value
-        content = np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
+        content = _as_bytes(value)
         size = torch.tensor([len(content)])
         self._send(size, by)
         text = torch.from_numpy(content) if self.rank == by else torch.empty(int(size), dtype=torch.uint8)
@@ -168,6 +169,36 @@ class Compute:
         for rank, part in enumerate(parts):
             self._send(torch.from_numpy(part), rank)
         return np.concatenate(parts)
+
+    def in_turn(self, mine: Iterator[Any]) -> Iterator[Any]:
+        """What the ranks have by turns, of what JSON can hold, in rank 0; in the others nothing, while they send.
+
+        ``mine`` is asked for the next value only when the last one is on its way, so that memory is bounded.
+        """
+        if not self.first:
+            for value in itertools.chain(mine, [None]):
+                content = torch.from_numpy(_as_bytes(value))
+                with exchanging():
+                    dist.send(torch.tensor([len(content)]), 0)
+                    dist.send(content, 0)
+            return
+        left = list(range(self.world))
+        while left:
+            for rank in tuple(left):
+                value = next(mine, None) if rank == 0 else self._received(rank)
+                if value is None:
+                    left.remove(rank)
+                else:
+                    yield value
+
+    def _received(self, rank: int) -> Any:
+        """The next value that rank sends."""
+        size = torch.empty(1, dtype=torch.int64)
+        with exchanging():
+            dist.recv(size, rank)
+            content = torch.empty(int(size), dtype=torch.uint8)
+            dist.recv(content, rank)
+        return json.loads(content.numpy().tobytes())
 
     def complete(self, values: Tensor, owned: Sequence[Tensor]) -> None:
         """Fill in what the other ranks have computed.
@@ -209,6 +240,11 @@ class Compute:
         if self.world > 1 and values.numel():
             with exchanging():
                 dist.broadcast(values, rank)
+
+
+def _as_bytes(value: Any) -> npt.NDArray[np.uint8]:
+    """The value as JSON."""
+    return np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
 
 
 @contextlib.contextmanager
