@@ -215,3 +215,22 @@ def test_strict_stops_and_what_cannot_be_is_said_in_one_line(
         refused = mfcli("recommend", "--dir", planted, "--items-new", file, *asked)
         assert refused.returncode == 2
         assert message in refused.stderr
+
+
+def test_clicks_too_are_expected_of_what_is_like_what_was_clicked(planted: Path, tmp_path: Path) -> None:
+    ratings, items = planted / "train.csv", planted / "items.csv"
+    cut = {"ratings": (ratings,), "as_clicks": True, "at_least": 3.5, "items": items}
+    prepare(PrepareConfig(dir=tmp_path, **cut))  # type: ignore[arg-type]
+    train(TrainConfig(dir=tmp_path, solver="ials", factors=8))
+    trained = open_run(Artifacts(tmp_path), "default", "likely")
+    known = trained.prepared.n_items
+    trained = with_new_items(trained, read_new_items(planted / "new.csv", trained.prepared, pytest.fail))
+    users, new = (index.ravel() for index in np.indices((trained.prepared.n_users, NEW)))
+    liked = TABLE[np.array(trained.prepared.users["id"].to_pylist())[users], ITEMS + new]
+    assert np.corrcoef(trained.model.predict(users, known + new), liked)[0, 1] > 0.5
+
+
+def test_without_biases_there_is_nothing_to_expect(planted: Path) -> None:
+    train(TrainConfig(dir=planted, run="bare", solver="als", biases=False, factors=2, epochs=1))
+    with pytest.raises(UsageError, match="--items-new: a model without biases predicts the mean"):
+        opened(planted, "bare")
