@@ -204,9 +204,9 @@ def _ranking(
     config: EvaluateConfig, trained: TrainedRun, trial: Trial, progress: Progress
 ) -> tuple[dict[int, Judged], Ranking | None]:
     """Lists for every user with a relevant item in the part. Warns if those of the most popular items are better."""
-    if not trial.sizes:
-        return {}, None
     judge = trial.judge
+    if judge is None:
+        return {}, None
     scorers = (trained.scorer(config.rank_by), Popularity(judge.popularity), Chance(trial.part.n_items))
     with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
         run, popular, random = (trial.judged(one, advance) for one in scorers)

@@ -29,11 +29,13 @@ class Trial:
     ) -> None:
         self.part, self.sizes, self.relevant_from = part, sizes, relevant_from
         self.groups = Groups.of(part.users)
-        relevant = part if relevant_from is None else part.take(part.ratings >= relevant_from)
-        self.judge = Judge(relevant, train.by_user() if hide and sizes else None, train.item_counts())
-        users = np.full(part.n_users, -1)
-        users[part.users] = self.groups.of_entry
-        self.lists = Groups(users[self.judge.users], self.groups.number)
+        self.judge: Judge | None = None
+        if sizes:
+            relevant = part if relevant_from is None else part.take(part.ratings >= relevant_from)
+            self.judge = Judge(relevant, train.by_user() if hide else None, train.item_counts())
+            groups = np.zeros(part.n_users, np.int64)
+            groups[part.users] = self.groups.of_entry
+            self.lists = Groups(groups[self.judge.users], self.groups.number)
 
     def errors(self, model: FactorModel) -> Float64s:
         """(n,) float64: predicted less actual ratings."""
@@ -42,7 +44,7 @@ class Trial:
 
     def judged(self, scorer: Scorer, advance: Callable[[float], None] = lambda _: None) -> dict[int, Judged]:
         """The lists that the scorer makes, by their size."""
-        return self.judge.judged(scorer, self.sizes, advance) if self.sizes else {}
+        return {} if self.judge is None else self.judge.judged(scorer, self.sizes, advance)
 
     def sums(self, errors: Float64s | None, judged: dict[int, Judged]) -> Sums:
         """Sums of :meth:`errors`, if ratings were predicted, and of :meth:`judged`."""

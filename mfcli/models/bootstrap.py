@@ -45,9 +45,9 @@ class Groups:
     @classmethod
     def of(cls, users: npt.NDArray[Any]) -> "Groups":
         """The groups of the users of (n,) entries: one for each user, or GROUPS in all if users are more."""
-        present = np.flatnonzero(np.bincount(users)) if len(users) else np.empty(0, np.int64)
-        places = np.searchsorted(present, users) % GROUPS
-        return cls(places, min(len(present), GROUPS))
+        present = np.bincount(users) > 0
+        places = (np.cumsum(present) - 1) % GROUPS
+        return cls(places[users], min(int(present.sum()), GROUPS))
 
     def totals(self, values: npt.NDArray[Any] | None = None, where: npt.NDArray[np.bool_] | None = None) -> Float64s:
         """(number,) totals of (n,) values over each group, or how many there are; of the entries in the mask alone."""
