@@ -178,6 +178,7 @@ def test_effects_of_days_follow_their_users() -> None:
         {"run": ("a", "b")},
         {"against": "a", "no_worse_than": "b"},
         {"tolerance": 0.1},
+        {"no_worse_than": "default"},
         {"min_ndcg": 0.1, "top": (0,)},
     ],
 )

@@ -100,6 +100,14 @@ def test_what_recommend_can_do(tmp_path: Path, finished: Path) -> None:
     assert "similar to 1\n" in done.stdout
 
 
+def test_whether_a_new_model_is_better(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished, tmp_path / "artifacts")
+    done = shell(block("better"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    for told in ("Segments\n", "The same ratings, differences by user\n", " NDCG@10 ", "5 folds of 3,000 ratings"):
+        assert told in done.stdout
+
+
 def test_clicks_of_either_kind(tmp_path: Path) -> None:
     pairs = [(user, item) for user in range(30, 60) for item in range(20) if (user * 7 + item * 3) % 5 < 2]
     for name, column in (("plays", "count"), ("ratings", "rating")):

@@ -106,6 +106,8 @@ class EvaluateConfig(Config):
             raise UsageError("--run: one at a time, but for --cross-validate")
         if self.against is not None and self.no_worse_than is not None and self.against != self.no_worse_than:
             raise UsageError("--against and --no-worse-than name different runs: leave --against out")
+        if self.rival in self.run:
+            raise UsageError(f"--run {self.rival} would be compared with itself: name two runs")
         if self.no_worse_than is None and self.tolerance != self.option("tolerance").default:
             raise UsageError("--tolerance goes with --no-worse-than")
         if self.min_ndcg is not None and self.top and not self.top[0]:
