@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 UNBOUNDED = 10_000  # columns of text, where no terminal sets a width
+LEGIBLE = 16  # columns of text that a table's column of words keeps before others are left out
+GAP = 3  # columns of text between two columns of a table
 
 OBEYED = re.compile("[\0-\x1f\x7f-\x9f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What a terminal would act on and not show: escapes, line ends, changes of the direction of writing."""
@@ -26,7 +28,13 @@ def is_terminal(stream: Any) -> bool:
 
 
 def table_text(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, numeric: Sequence[int] = (), terminal: bool
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    numeric: Sequence[int] = (),
+    spare: Sequence[int] = (),
+    terminal: bool,
 ) -> str:
     """A table as wide as the terminal, or as the variable COLUMNS says, or as wide as it needs where neither is.
 
@@ -35,6 +43,7 @@ def table_text(
         header: names of the columns.
         rows: cells, shown with str() and :func:`visible`, never read as markup.
         numeric: places of the columns that stand to the right and are never cut. The others give way.
+        spare: places of the columns that can be done without, in the order in which they are left out until all fit.
         terminal: whether a terminal will show it.
     """
     from rich import box
@@ -42,21 +51,34 @@ def table_text(
     from rich.table import Table
     from rich.text import Text
 
+    bounded = terminal or "COLUMNS" in os.environ
+    width = shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
+    shown = _fitting([header, *rows], numeric, spare, width)
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         title=Text(visible(title), "bold") if title else None,
         title_justify="left",
     )
-    for place, name in enumerate(header):
+    for place in shown:
         stays = place in numeric
+        name = Text(visible(header[place]))
         # Rich narrows the columns that may wrap. Their cells may not, so they are cut.
-        table.add_column(Text(visible(name)), justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
+        table.add_column(name, justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(visible(str(cell)), no_wrap=True, overflow="ellipsis") for cell in row))
-    bounded = terminal or "COLUMNS" in os.environ
-    width = shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
+        cells = (visible(str(row[place])) for place in shown)
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _fitting(lines: Sequence[Sequence[Any]], numeric: Sequence[int], spare: Sequence[int], width: int) -> list[int]:
+    """Places of the columns that are shown: all but the spare ones that do not fit beside legible others."""
+    widths = {place: max(len(str(line[place])) for line in lines) for place in range(len(lines[0]))}
+    needed = {place: cells if place in numeric else min(cells, LEGIBLE) for place, cells in widths.items()}
+    for place in spare:
+        if sum(needed.values()) + GAP * len(needed) > width:
+            del needed[place]
+    return list(needed)

@@ -239,6 +239,20 @@ def test_a_table_reads_no_markup_and_cuts_no_figures(monkeypatch: pytest.MonkeyP
     assert "123456789.25" in narrow
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"), [("80", "name number word spare"), ("38", "name number word"), ("20", "name number")]
+)
+def test_a_table_leaves_out_what_is_spare_where_not_all_fits(
+    monkeypatch: pytest.MonkeyPatch, width: str, shown: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    row = ("a name", "0.1234", "some words", "1234")
+    text = table_text("", ("name", "number", "word", "spare"), [row], numeric=(1, 3), spare=(3, 2), terminal=False)
+    assert text.splitlines()[0].split() == shown.split()
+    assert "0.1234" in text
+    assert "…" not in text
+
+
 def test_pairs_are_aligned() -> None:
     assert pairs("title", {"a": 1, "long": "[x]"}) == "title\n  a     1\n  long  [x]\n"
     assert pairs("", {"a": 1}) == "  a  1\n"

@@ -104,7 +104,7 @@ def test_whether_a_new_model_is_better(tmp_path: Path, finished: Path) -> None:
     shutil.copytree(finished, tmp_path / "artifacts")
     done = shell(block("better"), tmp_path)
     assert done.returncode == 0, done.stderr
-    for told in ("Segments\n", "The same ratings, differences by user\n", " NDCG@10 ", "5 folds of 3,000 ratings"):
+    for told in ("by rating\n", "The same ratings, differences by user\n", " NDCG@10 ", "5 folds of 3,000 ratings"):
         assert told in done.stdout
 
 

@@ -48,9 +48,15 @@ def _plain(value: Any) -> str:
     raise TypeError(f"no JSON for {value!r}")
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[int] = ()) -> str:
+def table(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    numeric: Sequence[int] = (),
+    spare: Sequence[int] = (),
+) -> str:
     """:func:`mfcli.terminal.table_text` for standard output."""
-    return table_text(title, header, rows, numeric=numeric, terminal=is_terminal(sys.stdout))
+    return table_text(title, header, rows, numeric=numeric, spare=spare, terminal=is_terminal(sys.stdout))
 
 
 def pairs(title: str, values: Mapping[str, Any]) -> str:

@@ -126,18 +126,20 @@ def _interval(found: "Interval | None", digits: int = 4) -> str:
 
 
 def _segments(found: "list[Segment] | None") -> str:
-    """A table of all segments, if they were asked for."""
-    if found is None:
-        return ""
-    sure = any(one.within_1 is not None for one in found)
-    rows = []
-    for before, one in zip([None, *found], found, strict=False):
-        by = one.by if before is None or before.by != one.by else ""
-        row = [by, one.name, f"{one.ratings:,}", f"{one.rmse:.4f}", _interval(one.rmse_interval)]
-        row.append(f"{one.mean_error:+.4f}")
-        rows.append([*row, *([f"{one.within_1:.1%}", f"{one.within_2:.1%}"] if sure else [])])
-    header = ["by", "", "ratings", "RMSE", "95 %", "mean error", *(["within ±1", "within ±2"] if sure else [])]
-    return "\n" + table("Segments", header, rows, numeric=range(2, len(header)))
+    """A table for each thing that ratings are told apart by, if segments were asked for."""
+    text = ""
+    for by in dict.fromkeys(one.by for one in found or ()):
+        some = [one for one in found or () if one.by == by]
+        sure = any(one.within_1 is not None for one in some)
+        rows = []
+        for one in some:
+            row = [one.name, f"{one.ratings:,}", f"{one.rmse:.4f}", _interval(one.rmse_interval)]
+            within = [f"{one.within_1:.1%}", f"{one.within_2:.1%}"] if sure else []
+            rows.append([*row, f"{one.mean_error:+.4f}", *within])
+        header = ["", "ratings", "RMSE", "95 %", "mean error", *(["within ±1", "within ±2"] if sure else [])]
+        places = range(1, len(header))
+        text += "\n" + table(f"by {by}", header, rows, numeric=places, spare=[*reversed(places[3:]), 1])
+    return text
 
 
 def _comparison(done: "Evaluation") -> str:
@@ -152,7 +154,7 @@ def _comparison(done: "Evaluation") -> str:
         for one in done.comparison.differences
     ]
     header = ("", f"run '{done.run}'", done.comparison.against, "difference", "95 %", "p")
-    return "\n" + table("The same ratings, differences by user", header, rows, numeric=(1, 2, 3, 4, 5))
+    return "\n" + table("The same ratings, differences by user", header, rows, numeric=range(1, 6), spare=(2, 1, 5))
 
 
 def _p(p: float) -> str:
@@ -193,7 +195,8 @@ def roster(done: "Roster") -> str:
         for one in done.runs
     ]
     header = ("run", "solver", "settings", "RMSE", "95 %", *(f"NDCG@{size}" for size in sizes), "seconds", "age")
-    text = table(f"{done.part} part", header, rows, numeric=range(3, len(header)))
+    places = range(3, len(header))
+    text = table(f"{done.part} part", header, rows, places, spare=(len(header) - 1, len(header) - 2, 1, 2, 4))
     others = any(one.others for one in done.runs)
     return text + ("* judged by other ratings than the first: the two do not compare\n" if others else "")
 
@@ -207,7 +210,8 @@ def on_folds(done: "CrossValidation") -> str:
         rows.append([one.run, one.solver, one.settings, *numbers, f"{one.figures['seconds'].mean:,.1f}"])
     header = ["run", "solver", "settings", *(text for name in names for text in (name, "sd")), "seconds"]
     title = f"{done.folds} folds of {done.ratings:,} {done.feedback}: means and standard deviations over folds"
-    text = table(title, header, rows, numeric=range(3, len(header)))
+    places = range(3, len(header))
+    text = table(title, header, rows, places, spare=(len(header) - 1, *reversed(places[2:-1]), 1, 2))
     if not done.differences:
         return text
     rows = [
