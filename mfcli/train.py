@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import UNKNOWN, Ratings, SharedRatings, Summary, TrainingData
-from mfcli.data.shared import TrainFile
+from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
@@ -26,9 +25,10 @@ from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, torch_threads
-from mfcli.solvers.create import check_fits, own
+from mfcli.solvers.create import check_fits
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
+from mfcli.solvers.reading import completed, read
 from mfcli.stage_file import STAGE_FILE
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -119,8 +119,8 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
                 config = config.again(begun.part("run").values["config"])
         compute = compute.on(config.device, config.threads)
         with compute.together():
-            prepared, data = artifacts.data.consistent(lambda record: _read(Prepared(record), config, compute, stack))
-        data, inputs = _completed(data, compute), {"data": prepared.fingerprint}
+            prepared, data = artifacts.data.consistent(lambda record: read(Prepared(record), config, compute, stack))
+        data, inputs = completed(data, compute), {"data": prepared.fingerprint}
         fingerprint = compute.told(prepared.fingerprint)
         with compute.together():
             if fingerprint != prepared.fingerprint:
@@ -172,35 +172,6 @@ def _check_options(config: TrainConfig, first: dict[str, Any]) -> None:
     """Raise UsageError unless this process has the options that the first one has."""
     if json.loads(json.dumps(config.recorded())) != first:
         raise UsageError("the processes have not all the same options: look for MFCLI_* variables on each machine")
-
-
-def _read(
-    prepared: Prepared, config: TrainConfig, compute: Compute, files: contextlib.ExitStack
-) -> tuple[Prepared, TrainingData]:
-    """The prepared data, and what the solver is built from: all that is read of them, or this process's own.
-
-    Args:
-        prepared: the data.
-        config, compute: as the solver will be built with.
-        files: keeps those open that are read again.
-    """
-    validation = prepared.part("val") if prepared.has("val") else None
-    if compute.world == 1:
-        return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
-    counts = prepared.train_counts()
-    file = TrainFile(files.enter_context(prepared.record.opened("train.parquet")), prepared, config.uses_time)
-    chosen = own(config, counts, compute)
-    summary, typical = file.told() if compute.first else (UNKNOWN, 0.0)
-    train = SharedRatings(summary, typical, counts, file.timed, lambda: file.read(chosen), file.whole)
-    return prepared, TrainingData(train, validation, prepared.features())
-
-
-def _completed(data: TrainingData, compute: Compute) -> TrainingData:
-    """The data with what the first process alone knows."""
-    if isinstance(data.train, Ratings):
-        return data
-    summary, typical = compute.told([asdict(data.train.summary), data.train.typical])
-    return replace(data, train=replace(data.train, summary=Summary(**summary), typical=typical))
 
 
 def _begun(path: Path, config: TrainConfig) -> State:

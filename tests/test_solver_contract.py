@@ -16,6 +16,7 @@ from mfcli.errors import Stopped
 from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
+from mfcli.solvers import blocks, gathering
 from mfcli.solvers.base import Epoch, Solver, State
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create
@@ -189,6 +190,20 @@ def test_broken_off_at_any_batch_and_resumed_it_ends_in_the_same_bytes(name: str
     assert resumed.state().values == undisturbed.state().values
     for key, array in undisturbed.state().arrays.items():
         np.testing.assert_array_equal(resumed.state().arrays[key], array, key)
+
+
+@every_solver
+def test_blocks_as_large_as_those_of_cuda_change_nothing_but_rounding(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There need not be a GPU here. Small blocks stand for a CPU's, as DATA would fit into one of them."""
+    told = []
+    for sizes in (40, None):
+        for table in (blocks.SLOTS, blocks.SLOTS_OF_STEPS, blocks.CELLS, gathering.LONGEST):
+            monkeypatch.setitem(table, "cpu", sizes or table["cuda"])
+        model = fitted(name)
+        told.append(model.predict(VALIDATION.users, VALIDATION.items, clip=False))
+    np.testing.assert_allclose(*told, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", SIDE_KINDS)

@@ -198,9 +198,10 @@ class Gibbs(Solver):
             link = linking.sample(last.rows, prior, last.link, rng)
             prior = replace(prior, mean=prior.mean + link.shifts)
         prior = replace(prior, alpha=self.alpha * last.weights)
-        generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, self.sweep, side))
+        device = self.compute.device
+        generator = torch.Generator(device).manual_seed(mixed_seed(self.config.seed, self.sweep, side))
         n, d = last.rows.shape
-        normals = torch.randn(n, d + SHORT, generator=generator).to(last.rows)
+        normals = torch.randn(n, d + SHORT, generator=generator, device=device)
         drawn = current.half(
             self.blocks[side], given.rows, prior, weights=given.weights, normals=normals, means=side == ITEMS
         )
