@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from tests.bench.chain import lenskit
 from tests.bench.clicks import clicks
 from tests.bench.compare import ROWS, article, side, solvers
 from tests.bench.data import REAL
+from tests.bench.frontier import POINTS, frontier
 from tests.bench.growth import growth
 from tests.bench.lists import lists
 from tests.bench.process import BenchError
@@ -17,6 +19,7 @@ TABLES = {
     "side": side,
     "article": article,
     "lenskit": lenskit,
+    "frontier": frontier,
     "growth": growth,
     "lists": lists,
     "clicks": clicks,
@@ -65,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--epochs", type=int, default=30, help="of the article's loop (30)")
 
     commands.add_parser("lenskit", parents=[common, repeated], help="the whole chain as processes: mfcli and LensKit")
+
+    command = commands.add_parser("frontier", parents=[common], help="RMSE against seconds, as a figure")
+    command.add_argument("--methods", nargs="+", choices=POINTS, default=list(POINTS))
+    command.add_argument("--figure", type=Path, default=Path("time-to-rmse.png"), help="(time-to-rmse.png)")
 
     command = commands.add_parser("growth", parents=[common], help="seconds a sweep by ratings and factors")
     command.add_argument("--solver", nargs="+", default=["als", "gibbs:burn_in=1"], metavar="NAME[:key=value,...]")
