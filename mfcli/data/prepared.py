@@ -16,7 +16,9 @@ from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
-from mfcli.data.ratings import Int32s, Int64s, Parts, Ratings, Sides
+from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides
+from mfcli.data.seen import FILE as SEEN
+from mfcli.data.seen import read_seen, write_seen
 from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
 from mfcli.errors import ArtifactError, DataError
 
@@ -46,6 +48,7 @@ def write(
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
             write_table(part.to_arrow(), folder / f"{name}.parquet")
+    write_seen(parts, folder / SEEN)
     counts = Sides(
         users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
     )
@@ -155,6 +158,11 @@ class Prepared:
         if not (self.facts.minimum <= low and high <= self.facts.maximum):  # nor are they NaN then
             raise ValueError(f"its ratings are not from {self.facts.minimum:g} to {self.facts.maximum:g}")
         return ratings
+
+    def seen(self, users: Int64s) -> ItemLists:
+        """What these (n,) users have rated in any part; the lists of others may be empty. Raises ArtifactError."""
+        with self.record.opened(SEEN) as file, self.record.reading(SEEN):
+            return read_seen(file, users, numbers(self.users["ratings"]), self.facts.items)
 
     def train_counts(self) -> Sides[Int32s]:
         """(n_users,) and (n_items,) int32 training ratings of every user and item."""

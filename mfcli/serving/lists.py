@@ -14,7 +14,7 @@ from mfcli.data.formats import Block, Column
 from mfcli.data.lists import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
-from mfcli.data.prepared import PARTS, Prepared
+from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Int32s, Int64s, ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
@@ -115,7 +115,7 @@ class Lists:
         """The lists of these rows of users. What they need of the data is read at once."""
         model, prepared = self.trained.model, self.trained.prepared
         ids = prepared.users["id"].to_pylist()
-        hidden = None if self.config.include_seen else _seen(prepared, users)
+        hidden = None if self.config.include_seen else prepared.seen(users)
         why = None if self.reasons is None else self.reasons.of_users(prepared.part("train"))
         ranking = self.trained.scorer(self.config.rank_by)
 
@@ -164,13 +164,3 @@ class Lists:
         predicted = model.predict(users, rows, clip=False)
         spread = self.spread.block(predicted, deviations(users, rows)) if self.spread.columns else {}
         return columns | {"prediction": model.clip(predicted).tolist(), **spread}
-
-
-def _seen(prepared: Prepared, users: Int64s) -> ItemLists:
-    """What these users have rated, in any part."""
-    wanted = np.zeros(prepared.n_users, bool)
-    wanted[users] = True
-    parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
-    raters, items = np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts])
-    mine = wanted[raters]
-    return ItemLists.from_pairs(raters[mine], items[mine], prepared.n_users)
