@@ -332,18 +332,22 @@ class Stage:
             file.write(sealed(body))
 
     def exists(self) -> bool:
-        """Whether a finished result is there (it may still turn out to be damaged)."""
-        return os.path.lexists(self.path / STAGE_FILE)
+        """Whether a finished result is there (it may still turn out to be damaged), or is on its way there."""
+        places = (self.path, self._sibling("old"), self._sibling("promoted"))
+        return any(os.path.lexists(place / STAGE_FILE) for place in places)
 
     def record(self, lock_timeout: float = 10.0) -> Record:
         """The stage.json, read and checked. Raises ArtifactError if it is absent, cut off or altered."""
         file = self.path / STAGE_FILE
+        if self._sibling("promoted").exists():
+            with self.lock(lock_timeout):  # the next one is to be promoted by now
+                pass
         try:
             try:
                 content = _content(file)
             except FileNotFoundError:
                 changing = self._sibling("old").exists() or self._sibling("lock").exists()
-                if self.exists() or not changing:  # a link to nothing is no sign of a writer
+                if os.path.lexists(file) or not changing:  # a link to nothing is no sign of a writer
                     raise
                 with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
                     content = _content(file)

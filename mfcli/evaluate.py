@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
     """Predict one part of the ratings, or rank, and write the run's evaluation.json. Reads the model, never changes it.
 
-    The gates' outcome is in the result: whoever wants it to be an error raises it.
+    With ``config.promote`` the run then takes that one's place, unless a gate is not met. The gates' outcome is in the
+    result: whoever wants it to be an error raises it.
 
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other, or not to be compared.
@@ -43,7 +44,20 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
     artifacts = Artifacts(config.dir)
     if config.min_ndcg is not None and not config.top:
         config = replace(config, top=(TOP,))
+    if (
+        config.promote is not None
+        and config.no_worse_than == config.promote
+        and not artifacts.run(config.promote).exists()
+    ):
+        progress.note(f"there is no run '{config.promote}' yet that run '{config.one_run}' could be worse than")
+        config = replace(config, no_worse_than=None, tolerance=config.option("tolerance").default)
     trained = open_run(artifacts, config.one_run, config.rank_by if any(config.top) else None, progress.note)
+    if config.part == "test" and not trained.prepared.has("test") and not config.demands:
+        progress.note(
+            f"run '{config.one_run}' learnt from all {trained.prepared.feedback}: nothing is held out to judge it by"
+        )
+        result = Evaluation(config.one_run, config.part, trained.prepared.feedback, 0, None)
+        return _promoted(config, artifacts, trained, result, progress)
     if trained.model.of_clicks and not config.top:
         config = replace(config, top=(TOP,))
         trained = open_run(artifacts, config.one_run, config.rank_by)
@@ -80,7 +94,25 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         progress.warn(f"the result is not kept in {path}: {error.strerror}")
-    return result
+    done = _promoted(config, artifacts, trained, result, progress)
+    if done.promoted is not None:
+        now = replace(trained, record=artifacts.run(done.promoted).record())
+        with now.locked(config.lock_timeout):
+            write_evaluation(now.record.stage.path / FILE, done, made_from, sums)
+    return done
+
+
+def _promoted(
+    config: EvaluateConfig, artifacts: Artifacts, trained: TrainedRun, result: Evaluation, progress: Progress
+) -> Evaluation:
+    """The result, after the run has taken the place that it may take."""
+    if config.promote is None or result.passed is False:
+        return result
+    target = artifacts.run(config.promote)
+    former = f"; the former one is '{target.previous.path.name}' now" if target.exists() else ""
+    target.promote(trained.record, config.lock_timeout)
+    progress.note(f"run '{config.one_run}' is run '{config.promote}' now{former}")
+    return replace(result, promoted=config.promote)
 
 
 def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Roster:

@@ -318,7 +318,7 @@ class Options:
         defaults, words = self.defaults(), ["mfcli", self.command]
         for option in self.options():
             value = getattr(self, option.name)
-            told = option.opt.recorded or (option.opt.place and placed)
+            told = placed if option.opt.place else option.opt.recorded
             if option.opt.argument or (told and value != defaults[option.name]):
                 words += option.words(value)
         return shlex.join(words)

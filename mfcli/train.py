@@ -20,7 +20,7 @@ from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.history import Learnt
 from mfcli.models.model import FILE as MODEL
-from mfcli.models.run import TIMING
+from mfcli.models.run import TIMING, TrainedRun, open_run
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
@@ -29,6 +29,7 @@ from mfcli.solvers.create import check_fits
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
 from mfcli.solvers.reading import completed, read
+from mfcli.solvers.start import Start
 from mfcli.stage_file import STAGE_FILE
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -110,28 +111,36 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
         with compute.together():
             if compute.first:
                 stack.enter_context(stage.lock(config.lock_timeout))
-        begun = None
+        begun = lender = None
         there, wanted = compute.told([os.path.lexists(path), config.recorded()])
         with compute.together():
             _check_options(config, wanted)
             if config.resume and there:
                 begun = _begun(path, config)
                 config = config.again(begun.part("run").values["config"])
+            asked = config
+            if begun is None and config.lender is not None:
+                lender = open_run(artifacts, config.lender)
+                config = config.with_options_of(lender.record.config)
         compute = compute.on(config.device, config.threads)
         with compute.together():
             prepared, data = artifacts.data.consistent(lambda record: read(Prepared(record), config, compute, stack))
         data, inputs = completed(data, compute), {"data": prepared.fingerprint}
+        if lender is not None:
+            inputs[f"run {config.lender}"] = lender.record.fingerprint
         fingerprint = compute.told(prepared.fingerprint)
         with compute.together():
             if fingerprint != prepared.fingerprint:
                 raise ArtifactError("the processes have not all read the same data: train again")
-            if begun is not None and begun.part("run").values["inputs"] != inputs:
+            if begun is not None:
+                inputs = begun.part("run").values["inputs"]
+            if inputs["data"] != prepared.fingerprint:
                 raise ArtifactError(f"{path} belongs to other data: train without --resume")
         if there and not config.resume:
             progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
         if config.resume and not there:
             with compute.together():
-                finished = _finished(config, stage, inputs)
+                finished = _finished(asked, stage, prepared.fingerprint)
             if finished is not None:
                 progress.note(f"nothing to resume: run '{config.run}' is finished")
                 return finished
@@ -148,6 +157,8 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             run = _Run(config, stage, data, inputs, compute, progress)
             if begun is not None:
                 run.load_state(begun)
+            if lender is not None:
+                run.take(lender, prepared)
             done = run.go(draft)
             if stage.exists():
                 progress.note(_replaced(stage))
@@ -189,12 +200,12 @@ def _begun(path: Path, config: TrainConfig) -> State:
     return state
 
 
-def _finished(config: TrainConfig, stage: Stage, inputs: dict[str, str]) -> Trained | None:
-    """The result of the run if it is finished, on these data and not with other options; else None."""
+def _finished(config: TrainConfig, stage: Stage, data: str) -> Trained | None:
+    """The result of the run if it is finished, on data of this fingerprint and not with other options; else None."""
     if not stage.exists():
         return None
     record = stage.record()
-    if record.inputs != inputs or config.contradiction(record.config) is not None:
+    if record.inputs["data"] != data or config.contradiction(record.config) is not None:
         return None
     record.check()
     no_time = {"ratings_per_second": None, "seconds": 0.0, "exposure_seconds": 0.0}
@@ -254,9 +265,22 @@ class _Run:
             self.fit.load_state(state.part("fit"))
         self.resumed_at, self.earlier = self.done, state.part("run").values.get("seconds", 0.0)
 
+    def take(self, lender: TrainedRun, prepared: Prepared) -> None:
+        """Before the first epoch, take from another run what a refit or a warm start takes."""
+        name = self.config.lender
+        if self.config.refit is not None:
+            self.fit.epochs = lender.record.results["best_epoch"]
+            self.progress.note(f"refitting run '{name}' to all {len(self.train):,} {prepared.feedback}")
+        if self.config.warm_start is not None:
+            places = prepared.rows_among(lender.prepared)
+            self.solver.begin(Start.of(lender.model, places))
+            users, items = ((side < 0).sum() for side in places)
+            new = f"{users:,} users and {items:,} items are new"
+            self.progress.note(f"beginning with the vectors of run '{name}'; {new}")
+
     def go(self, draft: Draft | None) -> Trained:
         """Run the epochs that are left and put the model into the draft, which rank 0 has."""
-        method, begun = self.solver.method, (self.solver.epochs, self.resumed_at)
+        method, begun = self.solver.method, (self.fit.epochs, self.resumed_at)
         with (
             SafePoints() as signals,
             self.progress.training(method.epoch_name, method.batch_name, *begun) as bars,
@@ -291,11 +315,11 @@ class _Run:
             with self.compute.together():
                 epoch = self.fit.run_epoch(tick)
             now = time.perf_counter()
-            begun, left = self.done - self.resumed_at, self.solver.epochs - self.done
+            begun, left = self.done - self.resumed_at, self.fit.epochs - self.done
             bars.epoch(
                 EpochLine(
                     epoch=self.done,
-                    epochs=self.solver.epochs,
+                    epochs=self.fit.epochs,
                     measures=self.fit.measures(epoch),
                     mark=self.fit.mark(epoch),
                     ratings_per_second=len(self.train) / (now - before),

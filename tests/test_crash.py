@@ -65,7 +65,7 @@ def _promote(folder: Path, moment: int) -> None:
 def victims() -> ForkServerContext:
     """Processes forked from one that has imported what the commands need, and has computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    stages = ["mfcli.cli.app", "mfcli.prepare", "mfcli.train", "mfcli.solvers.adam"]
+    stages = ["mfcli.cli.app", "mfcli.prepare", "mfcli.train", "mfcli.evaluate", "mfcli.solvers.adam"]
     lazily = ["pandas", "sklearn.model_selection", "safetensors.torch"]
     context.set_forkserver_preload([*stages, *lazily, __name__])
     return context
@@ -179,6 +179,32 @@ def test_train_killed_at_any_moment_and_resumed(
         assert not (artifacts.run("r").path / "checkpoint.safetensors").exists()
         moment += 1
     assert moment > 12
+
+
+def test_evaluate_killed_at_any_moment_of_a_promotion(
+    victims: ForkServerContext, finished: Path, tmp_path: Path
+) -> None:
+    before = Artifacts(Path(shutil.copytree(finished, tmp_path / "before")))
+    train = ("train", "--dir", "before", "--run", "candidate", "--epochs", "1", "--factors", "2", "-q")
+    assert _survives(victims, _command, tmp_path, 0, train)
+    old, new = (before.run(name).record().fingerprint for name in ("default", "candidate"))
+    moment, ended = 1, False
+    while not ended:
+        folder = tmp_path / str(moment)
+        artifacts = Artifacts(Path(shutil.copytree(before.root, folder / "artifacts")))
+        ended = _survives(
+            victims, _command, folder, moment, ("evaluate", "--run", "candidate", "--promote", "default", "-q")
+        )
+        served = artifacts.run("default").record()
+        served.check()
+        assert served.fingerprint in (old, new)
+        assert _survives(victims, _command, folder, 0, ("evaluate", "-q"))
+        names = (
+            ("default.previous", "default") if artifacts.run("default.previous").exists() else ("default", "candidate")
+        )
+        assert [artifacts.run(name).record().fingerprint for name in names] == [old, new]
+        moment += 1
+    assert moment > 5
 
 
 def test_train_killed_again_and_again_by_the_clock(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from mfcli.api import load
 from mfcli.artifacts import Artifacts
+from mfcli.models.run import open_run
 from tests.conftest import Runner
 
 NOTE = (
@@ -93,3 +95,201 @@ def test_training_over_a_run_says_what_it_replaces(artifacts: Path, mfcli: Runne
     again = mfcli("train", "--epochs", 1).stderr
     assert f": adam, validation RMSE {results['validation_rmse']:.4f}\n" in again
     assert line.startswith("this replaces the run of 2")
+
+
+# ── refitting and warm starts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refitted_run_learns_from_all_ratings_for_as_many_epochs_as_were_best(artifacts: Path, mfcli: Runner) -> None:
+    assert (
+        mfcli(
+            "train", "--run", "judged", "--factors", 4, "--epochs", 6, "--lr", 0.5, "--schedule", "constant", "-q"
+        ).returncode
+        == 0
+    )
+    done = mfcli("train", "--refit", "judged", "--run", "served", "--json")
+    assert done.returncode == 0, done.stderr
+    best = Artifacts(artifacts).run("judged").record().results["best_epoch"]
+    assert best < 6
+    record, result = Artifacts(artifacts).run("served").record(), json.loads(done.stdout)
+    assert (result["epochs"], result["best_epoch"], result["validation_rmse"]) == (best, best, None)
+    assert record.config == Artifacts(artifacts).run("judged").record().config | {"refit": "judged"}
+    trained = open_run(Artifacts(artifacts), "served")
+    assert trained.model.counts.users.sum() == 3000
+    assert len(trained.prepared.part("train")) == 3000
+    assert trained.prepared.items["train_ratings"].equals(trained.prepared.items["ratings"])
+
+
+def test_a_refitted_run_recommends_what_nobody_rated_in_any_part(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("train", "--refit", "default", "--run", "served", "-q").returncode == 0
+    shown = json.loads(mfcli("recommend", "--run", "served", "--user", 1, "-n", 80, "--json").stdout)
+    rated = {
+        line.split(",")[1]
+        for line in (artifacts / "raw/synthetic/ratings.csv").read_text().splitlines()
+        if line.startswith("1,")
+    }
+    assert {str(row["item"]) for row in shown}.isdisjoint(rated)
+    assert len(shown) == 80 - len(rated)
+
+
+@pytest.mark.parametrize("solver", ["adam", "als", "gibbs"])
+def test_a_warm_start_begins_with_the_vectors_that_are_known_by_their_ids(
+    artifacts: Path, mfcli: Runner, solver: str
+) -> None:
+    fit = ("train", "--solver", solver, "--factors", 4, "-q")
+    assert mfcli(*fit, "--run", "before").returncode == 0
+    _, *lines = (artifacts / "raw/synthetic/ratings.csv").read_text().splitlines()
+    fresh = [f"new{line}" if line.startswith("1") else line for line in reversed(lines)]
+    (artifacts.parent / "more.csv").write_text("\n".join(["user,item,rating,time", *fresh]))
+    assert mfcli("prepare", "--ratings", "more.csv", "-q").returncode == 0
+    done = mfcli("train", "--warm-start", "before", "--run", "after", "--json")
+    assert done.returncode == 0, done.stderr
+    told = re.search(r"beginning with the vectors of run 'before'; (\d+) users and 0 items are new", done.stderr)
+    assert told
+    assert int(told[1]) == len({line.split(",")[0] for line in fresh if line.startswith("new")})
+    record = Artifacts(artifacts).run("after").record()
+    assert (record.config["solver"], record.config["factors"], record.config["warm_start"]) == (solver, 4, "before")
+    assert record.results["epochs"] < Artifacts(artifacts).run("before").record().results["epochs"]
+    assert set(record.inputs) == {"data", "run before"}
+    assert mfcli("train", "--solver", solver, "--factors", 4, "--run", "anew", "-q").returncode == 0
+    warm, anew = (Artifacts(artifacts).run(name).record().results["validation_rmse"] for name in ("after", "anew"))
+    assert warm < anew + 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--warm-start", "default", "--factors", 5),
+            "--factors: --warm-start goes on from run 'default', where it is 4",
+        ),
+        (
+            ("--warm-start", "default", "--solver", "als"),
+            "--solver: --warm-start goes on from run 'default', where it is adam",
+        ),
+        (("--warm-start", "default", "--samples", 5), "--samples is for --solver gibbs, not for adam"),
+        (
+            ("--refit", "default", "--run", "x", "--epochs", 9),
+            "--epochs: --refit goes on from run 'default', where it is 4",
+        ),
+        (
+            ("--refit", "default", "--run", "x", "--warm-start", "default"),
+            "--refit and --warm-start exclude each other",
+        ),
+        (("--refit", "default"), "--refit default: name the new run by --run"),
+    ],
+)
+def test_options_that_contradict_the_run_that_is_gone_on_from_are_usage_errors(
+    artifacts: Path, mfcli: Runner, options: tuple[object, ...], message: str
+) -> None:
+    done = mfcli("train", *options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
+
+
+# ── promotion ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def rivals(artifacts: Path, mfcli: Runner) -> Artifacts:
+    """The run ``default`` and a much worse one, ``candidate``."""
+    worse = ("--factors", 1, "--epochs", 1, "--l2", 1000, "--bias-l2", 1000, "--side", "none")
+    assert mfcli("train", "--run", "candidate", *worse, "-q").returncode == 0
+    return Artifacts(artifacts)
+
+
+def test_a_run_that_does_not_meet_a_gate_changes_nothing(rivals: Artifacts, mfcli: Runner) -> None:
+    before = {name: rivals.run(name).record().fingerprint for name in ("default", "candidate")}
+    for gate in (("--no-worse-than", "default"), ("--max-rmse", 0.1)):
+        done = mfcli("evaluate", "--run", "candidate", *gate, "--promote", "default", "--json")
+        assert (done.returncode, json.loads(done.stdout)["promoted"]) == (7, None)
+    assert {name: rivals.run(name).record().fingerprint for name in before} == before
+    assert not rivals.run("default.previous").exists()
+
+
+@pytest.mark.parametrize("gate", [(), ("--max-rmse", 5), ("--no-worse-than", "default", "--tolerance", 5)])
+def test_a_run_that_meets_every_gate_takes_the_place_and_the_former_one_stays(
+    rivals: Artifacts, mfcli: Runner, gate: tuple[object, ...]
+) -> None:
+    old, new = (rivals.run(name).record().fingerprint for name in ("default", "candidate"))
+    done = mfcli("evaluate", "--run", "candidate", *gate, "--promote", "default", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "run 'candidate' is run 'default' now; the former one is 'default.previous' now\n"
+    assert (rivals.run("default").record().fingerprint, rivals.run("default.previous").record().fingerprint) == (
+        new,
+        old,
+    )
+    assert not rivals.run("candidate").exists()
+    told = json.loads((rivals.run("default").path / "evaluation.json").read_text())
+    assert (told["run"], told["promoted"], told["inputs"]["model"]) == ("candidate", "default", new)
+    record = rivals.run("default").record()
+    assert "candidate" not in record.body["command"]
+    assert "--run" not in record.command
+    assert mfcli("evaluate", "--run", "default.previous", "--promote", "default", "-q").returncode == 0
+    assert (rivals.run("default").record().fingerprint, rivals.run("default.previous").record().fingerprint) == (
+        old,
+        new,
+    )
+
+
+def test_the_first_run_is_promoted_plainly(rivals: Artifacts, mfcli: Runner) -> None:
+    done = mfcli("evaluate", "--run", "candidate", "--no-worse-than", "live", "--tolerance", 0, "--promote", "live")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "there is no run 'live' yet that run 'candidate' could be worse than",
+        "run 'candidate' is run 'live' now",
+    ]
+    assert mfcli("evaluate", "--run", "live", "--promote", "live").returncode == 2
+
+
+def test_a_promotion_that_was_killed_half_way_is_no_first_night(rivals: Artifacts, mfcli: Runner) -> None:
+    """Else the gate would be left out, as there is nothing at the place for a moment."""
+    default = rivals.run("default").path
+    default.rename(default.with_name(".default.promoted"))
+    done = mfcli("evaluate", "--run", "candidate", "--no-worse-than", "default", "--promote", "default")
+    assert done.returncode == 7
+    assert mfcli("evaluate", "-q").returncode == 0
+
+
+def test_of_a_refitted_run_nothing_is_held_out(artifacts: Path, mfcli: Runner) -> None:
+    assert mfcli("train", "--refit", "default", "--run", "served", "-q").returncode == 0
+    done = mfcli("evaluate", "--run", "served", "--json")
+    assert (done.returncode, json.loads(done.stdout)["rmse"]) == (0, None)
+    assert done.stderr == "run 'served' learnt from all ratings: nothing is held out to judge it by\n"
+    assert "0 ratings, test part" in mfcli("evaluate", "--run", "served").stdout
+    for arguments, message in (
+        (("--run", "served", "--max-rmse", 5), "nothing is held out of a run that was refitted"),
+        (("--no-worse-than", "served"), "run 'served' has learnt from 600 of the 600 ratings"),
+    ):
+        done = mfcli("evaluate", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+        assert message in done.stderr
+    assert mfcli("evaluate", "--run", "served", "--part", "train", "-q").returncode == 0
+
+
+def test_the_life_of_a_model(finished: Path, process: Runner, tmp_path: Path) -> None:
+    head, *lines = (finished / "raw/synthetic/ratings.csv").read_text().splitlines()
+    gate = ("evaluate", "--run", "candidate", "--no-worse-than", "default", "--promote", "default", "-q")
+    train = ("train", "-q", "--solver", "als", "--factors", 2, "--run", "candidate")
+
+    def night(ratings: int, *options: object) -> int:
+        (tmp_path / "ratings.csv").write_text("\n".join([head, *lines[:ratings]]) + "\n")
+        for command in (("prepare", "--ratings", "ratings.csv", "--test-users-share", 0.2, "-q"), (*train, *options)):
+            done = process(*command)
+            assert done.returncode == 0, done.stderr
+        return int(process(*gate).returncode)
+
+    def served() -> str:
+        done = process("recommend", "--all-users", "--format", "csv", "-q")
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    assert night(2400) == 0
+    first = served()
+    assert night(3000, "--l2", 1000, "--bias-l2", 1000) == 7
+    assert served() == first
+    assert night(3000, "--warm-start", "default") == 0
+    second = served()
+    assert second != first
+    assert process("evaluate", "--run", "default.previous", "--promote", "default", "-q").returncode == 0
+    assert served() == first

@@ -20,6 +20,7 @@ from mfcli.solvers import blocks, gathering
 from mfcli.solvers.base import Epoch, Solver, State
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create
+from mfcli.solvers.start import Start, leading
 from tests.planted import CPU, full_matrix, planted_biases_and_factors, quietly, random_features, ratings_of, some_of
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -87,6 +88,39 @@ def test_another_unit_changes_nothing_but_the_unit(name: str, unit: float) -> No
         told.append([np.array(x, np.float64) / scale for x in (epochs, predictions, results, deviations)])
     for one, other in zip(*told, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+# ── where it begins ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_solver
+@pytest.mark.parametrize("unit", [1.0, 32.0])
+def test_a_warm_start_begins_where_the_other_model_was(name: str, unit: float) -> None:
+    train = replace(TRAIN, ratings=TRAIN.ratings * np.float32(unit))
+    data, options = TrainingData(train, None, DATA.features), {"warm_start": "other", "side": ("auto",)}
+    other = fitted(name, data)
+    other = replace(other, factors=leading(other.factors, 3), days=None)  # gibbs's has more than a sample has
+    solver = built(name, data, **options)
+    solver.begin(Start.of(other, Sides(np.arange(40), np.arange(30))))
+    users, items = np.nonzero(np.ones((40, 30)))
+    np.testing.assert_allclose(solver.model().predict(users, items), other.predict(users, items), atol=1e-4 * unit)
+
+
+@of_ratings
+def test_whoever_is_new_is_folded_in_by_ratings_of_the_known(name: str) -> None:
+    """User 39 and item 29 are new. They had other rows, and nobody knew them."""
+    old = fitted(name, DATA, side=("none",), **TUNED[name])
+    old = replace(old, factors=leading(old.factors, 3), days=None)
+    places = Sides(np.append(np.arange(38, -1, -1), -1), np.append(np.arange(29), -1))
+    turned = replace(TRAIN, users=np.where(TRAIN.users < 39, 38 - TRAIN.users, 39).astype(np.int32))
+    solver = built(name, TrainingData(turned), side=("none",), warm_start="other")
+    solver.begin(Start.of(old, places))
+    model, mine = solver.model(), turned.users == 39
+    before = rmse(turned.ratings[mine], np.full(mine.sum(), model.mean))
+    assert rmse(turned.ratings[mine], model.predict(turned.users[mine], turned.items[mine])) < 0.8 * before
+    assert np.any(model.factors.items[29])
+    users, items = turned.users[~mine & (turned.items < 29)], turned.items[~mine & (turned.items < 29)]
+    np.testing.assert_allclose(model.predict(users, items), old.predict(38 - users, items), atol=1e-4)
 
 
 # ── what an epoch tells ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -128,7 +128,7 @@ def train(config: TrainConfig, output: Output) -> None:
 @_command(
     EvaluateConfig,
     "mfcli evaluate --run accurate --top 10",
-    "mfcli evaluate --run candidate --no-worse-than default",
+    "mfcli evaluate --run candidate --no-worse-than default --promote default",
     "mfcli evaluate --max-rmse 0.9 --json",
     "mfcli evaluate --cross-validate 5 --run accurate --run default",
 )

@@ -18,7 +18,7 @@ class EvaluateConfig(Config):
     """Options of ``mfcli evaluate``."""
 
     command: ClassVar[str] = "evaluate"
-    panels: ClassVar = {GATES: ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance")}
+    panels: ClassVar = {GATES: ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance", "promote")}
 
     run: Annotated[
         tuple[str, ...],
@@ -96,6 +96,15 @@ class EvaluateConfig(Config):
     tolerance: Annotated[
         float, Opt("What --no-worse-than lets pass.", range="[0, inf)", recorded=False, metavar="X")
     ] = 0.002
+    promote: Annotated[
+        str | None,
+        Opt(
+            "If all gates are met, let the run take the place of this one, which stays as RUN.previous.",
+            is_name=True,
+            recorded=False,
+            metavar="RUN",
+        ),
+    ] = None
 
     def check(self) -> None:
         if self.all:
@@ -110,6 +119,8 @@ class EvaluateConfig(Config):
             raise UsageError(f"--run {self.rival} would be compared with itself: name two runs")
         if self.no_worse_than is None and self.tolerance != self.option("tolerance").default:
             raise UsageError("--tolerance goes with --no-worse-than")
+        if self.promote in self.run:
+            raise UsageError(f"--promote {self.promote}: that is the run itself; name another by --run")
         if self.min_ndcg is not None and self.top and not self.top[0]:
             raise UsageError("--min-ndcg needs lists: --top 0 makes none")
 
@@ -124,6 +135,11 @@ class EvaluateConfig(Config):
     def one_run(self) -> str:
         """The run that is evaluated."""
         return self.run[0]
+
+    @property
+    def demands(self) -> bool:
+        """Whether something is asked for that needs ratings to judge by, beyond telling what there is."""
+        return any(one is not None for one in (self.max_rmse, self.max_mae, self.min_ndcg, self.rival))
 
     @property
     def rival(self) -> str | None:

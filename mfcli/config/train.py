@@ -1,8 +1,9 @@
 """Options of ``mfcli train``."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from mfcli.config.common import SEEDS, Config
 from mfcli.errors import UsageError
@@ -17,6 +18,19 @@ OF_SOLVERS: dict[str, dict[str, Any]] = {
 }
 """The defaults that a solver has in the place of TrainConfig's."""
 
+WARM: dict[str, dict[str, Any]] = {
+    "adam": {"epochs": 3},
+    "als": {"epochs": 4},
+    "gibbs": {"burn_in": 1, "samples": 28},
+    "ials": {"epochs": 4},
+}
+"""What a warm start needs of each solver, where not so much is given and the run that it begins with had more."""
+
+SHAPE = ("solver", "factors", "biases")
+"""What must be as it was where vectors are taken over."""
+
+MACHINE = ("device", "threads", "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Config):
@@ -30,7 +44,7 @@ class TrainConfig(Config):
             *("biases", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
             *("l2", "bias_l2", "unclicked", "init_std"),
         ),
-        "Machine and seed": ("device", "threads", "seed"),
+        "Machine and seed": MACHINE,
     }
 
     run: Annotated[
@@ -142,6 +156,24 @@ class TrainConfig(Config):
         int,
         Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True),
     ] = 1234
+    warm_start: Annotated[
+        str | None,
+        Opt(
+            "After new ratings: begin with the vectors of RUN, those of new users and items folded in, and train for "
+            "a few epochs. Options that are not given are those of RUN.",
+            is_name=True,
+            metavar="RUN",
+        ),
+    ] = None
+    refit: Annotated[
+        str | None,
+        Opt(
+            "Train with the options of RUN, for as many epochs as were best there, on all ratings, those held out too: "
+            "the model to serve.",
+            is_name=True,
+            metavar="RUN",
+        ),
+    ] = None
     resume: Annotated[
         bool,
         Opt(
@@ -153,14 +185,45 @@ class TrainConfig(Config):
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | OF_SOLVERS.get(self.solver, {}) | PRESETS.get(self.preset or "", {})
 
+    @property
+    def lender(self) -> str | None:
+        """The run whose options are taken where none are given."""
+        return self.refit or self.warm_start
+
     def _check_use(self) -> None:
-        if not self.resume:  # else the solver is that of the checkpoint
-            super()._check_use()
+        if not self.resume and self.lender is None:  # else the solver is that of the checkpoint, or of the lender
+            self._check_together()
+
+    def _check_together(self) -> None:
+        super()._check_use()
+        self._check_side()
+
+    def with_options_of(self, lender: Mapping[str, Any]) -> Self:
+        """These options, and where none are given those recorded of the lender.
+
+        Raises:
+            UsageError: one is given that must be as it is there, or that has no meaning beside the others.
+        """
+        if self.refit and "warm_start" in self.explicit:
+            raise UsageError("--refit and --warm-start exclude each other")
+        given = {name: value for name, value in self.recorded().items() if name in self.explicit}
+        for name, value in given.items():
+            bound = name in SHAPE or (self.refit and name not in ("refit", *MACHINE))
+            if bound and value != lender[name]:
+                how, flag = "--refit" if self.refit else "--warm-start", self.option(name).flag
+                raise UsageError(f"{flag}: {how} goes on from run '{self.lender}', where it is {lender[name]}")
+        few = {name: min(value, lender[name]) for name, value in WARM[lender["solver"]].items()}
+        # A run that began warm is refitted so, from its own vectors.
+        own = {"warm_start": lender["warm_start"] and self.refit}
+        found = self.again({**lender, **own, **({} if self.refit else few), **given})
+        found._check_together()
+        return found
 
     def check(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
-        self._check_side()
+        if self.refit == self.run:
+            raise UsageError(f"--refit {self.refit}: name the new run by --run, or nothing is left to compare with")
 
     def _check_side(self) -> None:
         """Either auto or none alone, or kinds that the solver can use."""

@@ -16,7 +16,7 @@ from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
-from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides
+from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides, in_one
 from mfcli.data.seen import FILE as SEEN
 from mfcli.data.seen import read_seen, write_seen
 from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
@@ -107,10 +107,12 @@ class Prepared:
 
     Attributes:
         record: of the stage.
+        whole: take all parts for the training part, as a run does that was refitted.
         new_items: table of items that are not in the data and follow them (:mod:`mfcli.data.new_items`).
     """
 
     record: Record
+    whole: bool = False
     new_items: Any = None
 
     @property
@@ -136,21 +138,27 @@ class Prepared:
         return self.facts.feedback
 
     def has(self, part: str) -> bool:
-        return f"{part}.parquet" in self.record.files
+        return part == "train" if self.whole else f"{part}.parquet" in self.record.files
 
     @functools.cache  # noqa: B019 - lives as long as its Prepared, of which a process has one
     def part(self, name: str) -> Ratings:
         """The ratings of ``train``, ``val`` or ``test``. Raises ArtifactError."""
+        if self.whole and not self.has(name):
+            raise ArtifactError(
+                "nothing is held out of a run that was refitted: evaluate the one that it was refitted from"
+            )
         if name == "test" and not self.has(name):
             raise ArtifactError(
-                f"nothing is held out, so there is nothing to judge predictions by: run `{self.record.command}` with "
+                f"nothing is held out, so there is nothing to judge predictions by: run `{self.record.made_by}` with "
                 "another --split, or see with --part train how the model fits what it was trained on"
             )
         if not self.has(name):
             raise ArtifactError(
                 f"the data have no part '{name}': run `{self.record.made_by}` with --validation-fraction above 0"
             )
-        return self.record.read_as(f"{name}.parquet", self._ratings)
+        names = [one for one in PARTS if f"{one}.parquet" in self.record.files] if self.whole else [name]
+        parts = [self.record.read_as(f"{one}.parquet", self._ratings) for one in names]
+        return parts[0] if len(parts) == 1 else in_one(parts)
 
     def _ratings(self, content: bytes) -> Ratings:
         ratings = Ratings.from_arrow(read_table(content, RATINGS), self.n_users, self.n_items)
@@ -171,7 +179,7 @@ class Prepared:
     @functools.cached_property
     def users(self) -> Any:
         """pyarrow table of the users: index, id, ratings, train_ratings, features."""
-        return self.record.read_as("users.parquet", lambda content: read_rows(content, USERS, self.n_users))
+        return self._counted(self.record.read_as("users.parquet", lambda file: read_rows(file, USERS, self.n_users)))
 
     @functools.cached_property
     def items(self) -> Any:
@@ -179,7 +187,14 @@ class Prepared:
         import pyarrow as pa
 
         table = self.record.read_as("items.parquet", lambda content: read_rows(content, ITEMS, self.facts.items))
+        table = self._counted(table)
         return table if self.new_items is None else pa.concat_tables([table, self.new_items])
+
+    def _counted(self, table: Any) -> Any:
+        """The table of the users or of the items, with what are training ratings to us."""
+        if not self.whole:
+            return table
+        return table.set_column(table.column_names.index("train_ratings"), "train_ratings", table["ratings"])
 
     @functools.cache  # noqa: B019 - as above
     def features(self) -> Sides[Features | None]:
@@ -190,6 +205,14 @@ class Prepared:
         table = getattr(self, name)
         with self.record.reading(f"{name}.parquet"):
             return Features.from_table(table)
+
+    def rows_among(self, other: "Prepared") -> Sides[Int64s]:
+        """For every row the row of the same user, and of the same item, among other data; -1 for none."""
+
+        def rows(side: str) -> Int64s:
+            return find_ids(getattr(other, side)["id"], [str(one) for one in getattr(self, side)["id"].to_pylist()])
+
+        return Sides(rows("users"), rows("items"))
 
     def user_rows(self, ids: Sequence[str]) -> Int64s:
         """(n,) int64 rows of the users with these (n,) original ids. Raises DataError for the first unknown one."""

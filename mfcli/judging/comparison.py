@@ -65,7 +65,7 @@ def _of_run(name: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, 
         raise UsageError(
             f"run '{name}' learnt from {'clicks' if other.model.of_clicks else 'ratings'}, the other did not"
         )
-    if other.prepared.fingerprint != trained.prepared.fingerprint:
+    if other.prepared.fingerprint != trained.prepared.fingerprint or other.prepared.whole:
         known = learnt(trial.part, trained.prepared, other)
         if known:
             raise ArtifactError(

@@ -17,10 +17,10 @@ from mfcli.atomic import atomic_file, to_json
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
-from mfcli.data.prepared import PARTS, Prepared
+from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Parts, Ratings, Sides, TrainingData
 from mfcli.data.split import split
-from mfcli.errors import Stopped
+from mfcli.errors import Stopped, UsageError
 from mfcli.judging.results import Difference
 from mfcli.judging.roster import in_short
 from mfcli.judging.trial import Trial
@@ -139,13 +139,7 @@ class Folds:
 def _read(record: Record) -> tuple[Prepared, Ratings]:
     """The data, and the ratings of all parts by user, then by item: in the same order however they were cut."""
     prepared = Prepared(record)
-    parts = [prepared.part(name) for name in PARTS if prepared.has(name)]
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in Ratings.columns
-        if getattr(parts[0], name) is not None
-    }
-    ratings = replace(parts[0], **columns)
+    ratings = replace(prepared, whole=True).part("train")
     return prepared, ratings.take(np.lexsort((ratings.items, ratings.users)))
 
 
@@ -162,6 +156,12 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
     artifacts = Artifacts(config.dir)
     folds = Folds(config, artifacts)
     records = [artifacts.run(name).record() for name in dict.fromkeys(config.run)]
+    for record in records:
+        if record.config.get("warm_start") is not None:
+            raise UsageError(
+                f"--cross-validate: run '{record.stage.path.name}' began with the vectors of another; "
+                "name runs that were trained from the beginning"
+            )
     done = {record.stage.path.name: folds.done(record) for record in records}
     for fold in range(1, folds.number + 1):
         missing = [record for record in records if fold not in done[record.stage.path.name]]
@@ -186,7 +186,7 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
     exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
     for record in records:
         name = record.stage.path.name
-        config = TrainConfig.from_mapping(record.config)
+        config = TrainConfig.from_mapping(record.config | {"refit": None})
         check_fits(config.solver, folds.prepared.feedback, train)
         where = f"fold {fold}/{folds.number}, run '{name}'"
         begin = time.perf_counter()

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from mfcli.data.ids import find_ids
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Int64s, Ratings, Sides
 from mfcli.models.exposure import Exposure
@@ -16,7 +15,7 @@ from mfcli.models.strangers import with_strangers
 
 def moved(trained: TrainedRun, to: Prepared) -> TrainedRun:
     """The run with the rows of other data. Whom it does not know is a stranger to it."""
-    rows = _rows(to, trained.prepared)
+    rows = to.rows_among(trained.prepared)
     exposure = None if trained.exposure is None else _exposure(trained.exposure, rows)
     return replace(trained, prepared=to, model=_model(with_strangers(trained.model), rows), exposure=exposure)
 
@@ -43,7 +42,7 @@ def _exposure(exposure: Exposure, rows: Sides[Int64s]) -> Exposure:
 def learnt(part: Ratings, of: Prepared, trained: TrainedRun) -> int:
     """How many pairs of the part, whose rows are those of ``of``, the run was trained or validated on."""
     own = trained.prepared
-    rows, count = _rows(own, of), 0
+    rows, count = own.rows_among(of), 0
     tested = part.users.astype(np.int64) * of.n_items + part.items
     for name in ("train", "val"):
         if own.has(name):
@@ -51,12 +50,3 @@ def learnt(part: Ratings, of: Prepared, trained: TrainedRun) -> int:
             users, items = rows.users[ratings.users], rows.items[ratings.items]
             count += int(np.isin(tested, (users * of.n_items + items)[(users >= 0) & (items >= 0)]).sum())
     return count
-
-
-def _rows(of: Prepared, among: Prepared) -> Sides[Int64s]:
-    """For every row of some data the row of the same user, and of the same item, among other data; -1 for none."""
-
-    def rows(side: str) -> Int64s:
-        return find_ids(getattr(among, side)["id"], [str(one) for one in getattr(of, side)["id"].to_pylist()])
-
-    return Sides(rows("users"), rows("items"))

@@ -151,6 +151,7 @@ class Evaluation:
         comparison: with --against or --no-worse-than.
         gates: those that were set.
         passed: whether all gates were met; None without a gate.
+        promoted: the run whose place it took then.
     """
 
     run: str
@@ -175,3 +176,4 @@ class Evaluation:
     comparison: Comparison | None = None
     gates: list[Gate] = field(default_factory=list)
     passed: bool | None = None
+    promoted: str | None = None

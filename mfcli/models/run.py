@@ -79,7 +79,7 @@ def open_run(
 
     def read(record: Record) -> TrainedRun:
         record.hold()
-        prepared = Prepared(record.kept(DATA, artifacts.data.config))
+        prepared = Prepared(record.kept(DATA, artifacts.data.config), whole=record.config.get("refit") is not None)
         model = record.read_as(MODEL, FactorModel.from_bytes)
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
         if rank_by == "lower-bound":

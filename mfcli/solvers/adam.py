@@ -32,8 +32,11 @@ from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fitted import row_model, validate
 from mfcli.solvers.row_features import RowFeatures, attributes, by_side, row_features
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.start import Start
+from mfcli.solvers.warm import folded_in
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
+WARM = 0.25  # of the highest learning rate: where a warm start begins
 LINK_L2 = 100.0  # L2 of the links over the whole training part, in units of --l2 and --bias-l2
 
 NO_FEATURES: Sides[RowFeatures | None] = Sides(None, None)
@@ -195,11 +198,20 @@ class Adam(Solver):
         self.schedule = self._schedule()
         self.squared_errors = torch.zeros(len(self.batches), device=device)  # of each batch of the epoch, summed
 
+    def begin(self, start: Start) -> None:
+        rows = folded_in(start, self.config, self.data.train, self.module.mean, self.compute)
+        module, train = self.module, self.data.train
+        counts, features = Sides(train.user_counts(), train.item_counts()), module.features
+        _begin(module.users.weight, rows.users, counts.users, features.users, module.user_link)
+        _begin(module.items.weight, rows.items, counts.items, features.items, module.item_link)
+
     def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
         if self.config.schedule == "constant":
             return torch.optim.lr_scheduler.ConstantLR(self.optimizer, factor=1.0)
-        # Smith and Topin, "Super-convergence", 2018.
         steps = max(self.epochs * len(self.batches), 2)
+        if self.config.warm_start:  # the fall alone: a rise would undo what is known
+            return torch.optim.lr_scheduler.LinearLR(self.optimizer, WARM, 0.0, total_iters=steps)
+        # Smith and Topin, "Super-convergence", 2018.
         return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, self.rate, total_steps=steps)
 
     @classmethod
@@ -323,6 +335,16 @@ def _rows(table: Tensor, counts: Int32s, features: RowFeatures | None, link: Ten
     """(n, d) rows of one side. Of those without ratings only what their features say: else they are as they began."""
     own = torch.where(torch.from_numpy(counts > 0)[:, None].to(table.device), table, 0)
     return own if features is None or link is None else own + features.times(link.detach())
+
+
+@torch.no_grad()
+def _begin(table: Tensor, rows: Tensor, counts: Int32s, features: RowFeatures | None, link: Tensor | None) -> None:
+    """Make a side's rows these (n, d): by the link that leaves about the least L2, and for the rest their own."""
+    own = rows
+    if features is not None and link is not None:
+        link.copy_(features.regression(rows, LINK_L2 / float(np.sqrt(counts[counts > 0]).mean())))
+        own = rows - features.times(link)
+    table.copy_(own)
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -23,6 +23,8 @@ from mfcli.solvers.fitted import row_model, validate
 from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.rows import l2_prior
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.start import Start
+from mfcli.solvers.warm import folded_in
 
 
 class Als(Solver):
@@ -35,8 +37,8 @@ class Als(Solver):
         self.epochs = config.epochs
         self.bias_l2 = config.bias_l2 if config.biases else None
         train, device = data.train, compute.device
-        mean = train.summary.mean if config.biases else 0.0
-        self.blocks = cut_sides(train, config.factors + int(config.biases), less(mean), compute)
+        self.mean = train.summary.mean if config.biases else 0.0
+        self.blocks = cut_sides(train, config.factors + int(config.biases), less(self.mean), compute)
         self.prior = l2_prior(config.factors, config.l2, self.bias_l2, device)
         seed = mixed_seed(config.seed, -1)
         self.items = initial_rows(train.n_items, config.factors, config.biases, seed, device)
@@ -46,6 +48,9 @@ class Als(Solver):
     @classmethod
     def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
         return own_rows(counts, config.factors + int(config.biases), compute)
+
+    def begin(self, start: Start) -> None:
+        self.users, self.items = folded_in(start, self.config, self.data.train, self.mean, self.compute)
 
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:

@@ -15,6 +15,7 @@ from mfcli.data.ratings import Chosen, Float32s, Int32s, Sides, TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
 from mfcli.solvers.compute import Compute
+from mfcli.solvers.start import Start
 from mfcli.typed import typed
 
 Tick = Callable[[int, int, Callable[[], tuple[float, float]]], None]
@@ -158,6 +159,10 @@ class Solver(ABC):
             counts: training ratings of every user and item.
         """
         return lambda ratings, _: Sides(np.ones(len(ratings), bool), np.ones(len(ratings), bool))
+
+    @abstractmethod
+    def begin(self, start: Start) -> None:
+        """Before the first epoch: begin with these vectors."""
 
     @abstractmethod
     def run_epoch(self, tick: Tick) -> Epoch:

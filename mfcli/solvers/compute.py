@@ -75,6 +75,10 @@ class Compute:
             raise UsageError(f"{int(kinds)} of {self.world} processes have a CUDA device: say --device cpu")
         return replace(self, device=picked, threads=threads)
 
+    def alone(self) -> "Compute":
+        """The same place for work that every process does whole."""
+        return Compute(self.device, self.threads)
+
     def place(self, array: npt.NDArray[Any]) -> Tensor:
         """The array as a tensor on the device."""
         return torch.from_numpy(array).to(self.device)

@@ -53,6 +53,7 @@ class Fit:
         largest: absolute value of the largest rating.
 
     Attributes:
+        epochs: how many it does at the most: all that the solver has, or fewer.
         history: a record an epoch, as in history.jsonl.
         best: the best model so far, where the solver's last is not the one to keep.
     """
@@ -60,6 +61,7 @@ class Fit:
     def __init__(self, solver: Solver, patience: int, largest: float) -> None:
         self.solver, self.patience, self.largest = solver, patience, largest
         self.method = solver.method
+        self.epochs = solver.epochs
         self.history: list[dict[str, Any]] = []
         self.best = Best()
 
@@ -72,7 +74,7 @@ class Fit:
     def finished(self) -> bool:
         """Whether all epochs are done, more would change nothing, or early stopping says so."""
         done = len(self.history)
-        if done == self.solver.epochs or (done and self.history[-1]["converged"]):
+        if done == self.epochs or (done and self.history[-1]["converged"]):
             return True
         return self.best.model is not None and 0 < self.patience <= done - self.best.epoch
 
@@ -148,14 +150,16 @@ class Fit:
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
-        history = State({}, {"epochs": self.history})
+        history = State({}, {"epochs": self.history, "of": self.epochs})
         return State.joined(history=history, best=self.best.state(), solver=self.solver.state())
 
     def load_state(self, state: State) -> None:
         """Go on from that state. Raises ValueError, or what a solver may raise, if it is none of this solver."""
-        self.history = checked_epochs(state.part("history").values["epochs"], f"train_{self.method.train_measure.key}")
+        told = state.part("history").values
+        self.history = checked_epochs(told["epochs"], f"train_{self.method.train_measure.key}")
+        self.epochs = typed(int, told["of"], "the number of epochs")
         self.best = Best.from_state(state.part("best"))
-        if self.best.epoch > len(self.history) or len(self.history) > self.solver.epochs:
+        if self.best.epoch > len(self.history) or not len(self.history) <= self.epochs <= self.solver.epochs:
             raise ValueError("there are more epochs than can be")
         state.part("solver").check_like(self.solver.state())
         self.solver.load_state(state.part("solver"))

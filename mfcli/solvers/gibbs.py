@@ -40,6 +40,8 @@ from mfcli.solvers.posterior import Posterior
 from mfcli.solvers.row_features import attributes, by_side, row_features
 from mfcli.solvers.rows import Prior, Solutions, l2_prior
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.start import Start
+from mfcli.solvers.warm import folded_in
 
 ROUNDS = 4  # of alternating least squares, the first of the burn-in
 L2, BIAS_L2 = 1.0, 0.3  # of those rounds
@@ -128,6 +130,7 @@ class Gibbs(Solver):
         self.linking = Sides(users, items)
         self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
         self.alpha = 1.0
+        self.rounds = 0 if config.warm_start else ROUNDS
         self.sweep = 0
         self.posterior = Posterior(train, config.factors, config.biases, mixed_seed(config.seed, -2), device)
         # Over the samples, the sums of their predictions of the validation part.
@@ -143,11 +146,19 @@ class Gibbs(Solver):
         linking = self.linking[side]
         return Sample(rows, torch.ones(n, device=device), None if linking is None else linking.none_yet(rows.shape[1]))
 
+    def begin(self, start: Start) -> None:
+        rows = folded_in(start, replace(self.config, l2=L2, bias_l2=BIAS_L2), self.data.train, self.mean, self.compute)
+        noise = start.model.noise
+        self.last = Sides(replace(self.last.users, rows=rows.users), replace(self.last.items, rows=rows.items))
+        if noise is not None:
+            typical = Sides(*(float(side[known].mean()) for side, known in zip(noise, start.known, strict=True)))
+            self.alpha = 1 / (typical.users * typical.items)
+
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:
             # Nothing is kept before all of a sweep is done: one that a tick breaks off is simply done again.
             current = Round(self.blocks, self.config.biases, workers, tick)
-            starting = self.sweep < min(ROUNDS, self.config.burn_in)
+            starting = self.sweep < min(self.rounds, self.config.burn_in)
             items = self._least_squares(current) if starting else self._sample(current)
             self.sweep += 1
             if self.sweep > self.config.burn_in:
@@ -258,7 +269,7 @@ class Gibbs(Solver):
         if linking is None or link is None:
             return NewcomerPrior.of_users(users[rated], noise)
         rows = self.compute.place(users)
-        found = linking.regression(rows, link.precision)
+        found = linking.features.regression(rows, link.precision)
         left = (rows - linking.features.times(found.float())).cpu().numpy()
         prior = NewcomerPrior.of_users(left[rated], noise)
         shares = model.counts.items / model.counts.items.sum()

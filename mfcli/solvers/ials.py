@@ -34,6 +34,7 @@ from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.rows import DiagonalPrior
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.start import Start
 
 LISTS = 2000  # of users of the validation part, looked at after a round, at the most
 LENGTH = 10  # of such a list
@@ -74,6 +75,9 @@ class Ials(Solver):
         """(rows,) λ_row of a side."""
         counts = self.compute.place(blocks.counts)
         return (self.config.l2 * (counts + self.config.unclicked * n_others)).float()
+
+    def begin(self, start: Start) -> None:
+        self.users, self.items = start.rows(self.config.factors, self.compute.device)  # the first round folds in
 
     def run_epoch(self, tick: Tick) -> Epoch:
         with self.compute.one_core_each() as workers:

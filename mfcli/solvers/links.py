@@ -71,21 +71,6 @@ class Linking:
         """Z - FB of the (n, d) rows with ratings; the others are draws that say nothing of their own."""
         return (rows - link.shifts).index_select(0, self.rated)
 
-    def regression(self, rows: Tensor, penalty: float) -> Tensor:
-        """(f, d) float64 link of a ridge regression, with an intercept, of the rows that have ratings.
-
-        Args:
-            rows: (n, d).
-            penalty: of the squared link.
-        """
-        features, rated = self.features, self.features.rated[:, None]
-        mean = rows.index_select(0, self.rated).mean(0)
-        typical = torch.from_numpy(features.typical()[:, None]).to(features.gram)
-        gram = features.gram - len(self.rated) * typical @ typical.T
-        moment = features.transposed_times((rows - mean) * rated).double()
-        link: Tensor = torch.linalg.solve(gram + penalty * torch.eye(len(gram)).to(gram), moment)
-        return link
-
     def sample(self, rows: Tensor, prior: Prior, last: Link, rng: np.random.Generator) -> Link:
         """Draw B given the rows, m, Λ and the last λ, then λ given B.
 

@@ -21,8 +21,10 @@ def read(
         config, compute: as the solver will be built with.
         files: keeps those open that are read again.
     """
+    if config.refit is not None:
+        prepared = replace(prepared, whole=True)
     validation = prepared.part("val") if prepared.has("val") else None
-    if compute.world == 1:
+    if compute.world == 1 or prepared.whole:
         return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
     counts = prepared.train_counts()
     file = TrainFile(files.enter_context(prepared.record.opened("train.parquet")), prepared, config.uses_time)

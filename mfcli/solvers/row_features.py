@@ -112,6 +112,21 @@ class RowFeatures:
         mean: Float64s = (sums.double() / self.rated.sum()).cpu().numpy()
         return mean
 
+    def regression(self, rows: Tensor, penalty: float) -> Tensor:
+        """(f, d) float64 link of a ridge regression, with an intercept, of the rows that have ratings.
+
+        Args:
+            rows: (n, d).
+            penalty: of the squared link.
+        """
+        rated = torch.nonzero(self.rated)[:, 0]
+        mean = rows.index_select(0, rated).mean(0)
+        typical = torch.from_numpy(self.typical()[:, None]).to(self.gram)
+        gram = self.gram - len(rated) * typical @ typical.T
+        moment = self.transposed_times((rows - mean) * self.rated[:, None]).double()
+        link: Tensor = torch.linalg.solve(gram + penalty * torch.eye(len(gram)).to(gram), moment)
+        return link
+
     def tell(self, prior: NewcomerPrior, link: Float64s) -> NewcomerPrior:
         """The prior of newcomers whose features add to their mean what this (f, d) link says."""
         return replace(prior, link=link, basis=self.basis, typical=self.typical())

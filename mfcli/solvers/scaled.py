@@ -9,6 +9,7 @@ import numpy as np
 from mfcli.data.ratings import Ratings, SharedRatings
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Solver, State, Tick
+from mfcli.solvers.start import Start
 
 
 def scale_of(train: Ratings | SharedRatings) -> float:
@@ -23,6 +24,9 @@ class Scaled(Solver):
     def __init__(self, solver: Solver, scale: float) -> None:
         self.solver, self.scale = solver, scale
         self.method, self.epochs = solver.method, solver.epochs
+
+    def begin(self, start: Start) -> None:
+        self.solver.begin(start.scaled(1 / self.scale))
 
     def run_epoch(self, tick: Tick) -> Epoch:
         def tick_in_points(done: int, total: int, rmse: Callable[[], tuple[float, float]]) -> None:

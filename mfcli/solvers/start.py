@@ -1,0 +1,68 @@
+"""Where a warm start begins: the vectors of an earlier run, by the users and the items that there are now."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mfcli.data.ratings import Float32s, Int64s, Sides
+from mfcli.models.model import PAIRS, FactorModel
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to begin with.
+
+    Attributes:
+        model: of an earlier run, with the users and the items that there are now; zeros for those that are new.
+        known: (n_users,) and (n_items,) bool, who had training ratings then.
+    """
+
+    model: FactorModel
+    known: Sides[npt.NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, model: FactorModel, places: Sides[Int64s]) -> "Start":
+        """From a run's model, and the (n_users,) and (n_items,) rows that the present ones have there, -1 for none."""
+        pairs: dict[str, Any] = {name: getattr(model, name) for name in PAIRS}
+        moved: dict[str, Any] = {
+            name: pair and Sides(*(_moved(side, at) for side, at in zip(pair, places, strict=True)))
+            for name, pair in pairs.items()
+        }
+        users, items = (counts > 0 for counts in moved["counts"])
+        return cls(replace(model, **moved, days=None, newcomer=None), Sides(users, items))
+
+    def scaled(self, scale: float) -> "Start":
+        """The same in another unit, as :meth:`FactorModel.scaled` has it."""
+        return replace(self, model=self.model.scaled(scale))
+
+    def rows(self, factors: int, device: torch.device) -> Sides[Tensor]:
+        """(n_users, d) and (n_items, d) rows of so many factors, and a bias if the model has biases."""
+        sides: Sides[Float32s] = leading(self.model.factors, factors)
+        if self.model.biases is not None:
+            sides = Sides(*(np.column_stack(pair) for pair in zip(sides, self.model.biases, strict=True)))
+        return Sides(*(torch.from_numpy(np.ascontiguousarray(side, np.float32)).to(device) for side in sides))
+
+
+def leading(factors: Sides[Float32s], width: int) -> Sides[Float32s]:
+    """The factors of users and of items whose products are nearest to those of these, with ``width`` columns."""
+    users, items = factors
+    if users.shape[1] == width:
+        return factors
+    (of_users, left), (of_items, right) = np.linalg.qr(users), np.linalg.qr(items)
+    before, sizes, after = np.linalg.svd(left @ right.T)
+    roots = np.sqrt(sizes[:width])
+    found = Sides(of_users @ (before[:, :width] * roots), of_items @ (after[:width].T * roots))
+    missing = width - found.users.shape[1]
+    users, items = (np.pad(side, ((0, 0), (0, missing))) for side in found)
+    return Sides(users, items)
+
+
+def _moved(side: npt.NDArray[Any], places: Int64s) -> npt.NDArray[Any]:
+    """The rows at these places, zeros at -1."""
+    rows = side[places]
+    rows[places < 0] = 0
+    return rows
