@@ -194,6 +194,9 @@ def test_what_is_odd_is_counted(planted: Path, tmp_path: Path) -> None:
     doubts.clear()
     read_new_items(file, data, doubts.append)
     assert doubts == [f"{file}: it has no column genres, colour, of which features were made"]
+    file.write_text("what,called\n400,New\n")
+    with pytest.raises(DataError, match="name them with a header itemId,title,genres"):
+        read_new_items(file, data, doubts.append)
     file.write_text("item,title\n5,Old\n")
     with pytest.raises(DataError, match="no item in it is new"):
         read_new_items(file, data, doubts.append)

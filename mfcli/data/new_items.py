@@ -1,12 +1,14 @@
 """Reading items that nobody has rated yet: what is known of them, in the words of the features that the data have."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfcli.data.attributes import Attribute
+from mfcli.data.columns import ITEMS
 from mfcli.data.files import find_source, short
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import Doubt
@@ -16,6 +18,8 @@ from mfcli.data.table import INTEGER
 from mfcli.data.titles import ITEMS_FILES, read_own_items
 from mfcli.data.years import years
 from mfcli.errors import DataError, UsageError
+
+WANTED = replace(ITEMS, option="a header", metavar="itemId,title,genres")
 
 
 def read_new_items(path: Path, prepared: Prepared, doubt: Doubt) -> Any:
@@ -36,7 +40,7 @@ def read_new_items(path: Path, prepared: Prepared, doubt: Doubt) -> Any:
         raise UsageError(
             "--items-new: the data hold no features of items to predict by; `mfcli prepare` makes them of an items file"
         )
-    sheet = read_own_items(find_source(path, ITEMS_FILES))
+    sheet = read_own_items(find_source(path, ITEMS_FILES), wanted=WANTED)
     ids = _new(list(sheet.rows), prepared, str(path), doubt)
     columns = _columns(sheet, features.attributes, str(path), doubt)
     described: list[list[str]] = [[] for _ in ids]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mfcli.data.catalog import DAT, ML100K, Layout
-from mfcli.data.columns import ITEMS, find_places, plain_name
+from mfcli.data.columns import ITEMS, Wanted, find_places, plain_name
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form, find_text
 from mfcli.data.frames import read_all
@@ -64,18 +64,20 @@ def read_items(source: Source, layout: Layout) -> Sheet:
         raise DataError(f"{source.name}: {one_line(error)}") from None
 
 
-def read_own_items(source: Source, how: Reading | None = None) -> Sheet:
+def read_own_items(source: Source, how: Reading | None = None, wanted: Wanted = ITEMS) -> Sheet:
     """Anybody's items: columns id, title[, genres] by name or by number, and any others. Raises DataError, UsageError.
+
+    ``wanted`` says what errors name as the remedy.
 
     Two files without a header are known too: a '::' file is taken as ml-1m's movies.dat, and u.item as ml-100k's.
     """
     how = how or Reading()
     if source.kind != "text":
         table = read_all(source)
-        places = find_places(table.column_names, how.columns, ITEMS, source.name)
+        places = find_places(table.column_names, how.columns, wanted, source.name)
         return _items(rows_of_frame(table), table.column_names, places)
     how = replace(how, encoding=guess_encoding(source, how.encoding))
-    text, lines = find_text(source, how, ITEMS)
+    text, lines = find_text(source, how, wanted)
     if how.columns is None and text.separator == DAT.separator:
         return read_items(source, DAT)
     first = next(line for _, line in lines if line.strip())
@@ -85,7 +87,7 @@ def read_own_items(source: Source, how: Reading | None = None) -> Sheet:
         and (Path(source.name).name == ML100K.items or len(first.split("|")) == 5 + len(ML100K_GENRES))
     ):
         return read_items(source, ML100K)
-    form = find_form(source, how, ITEMS)
+    form = find_form(source, how, wanted)
     try:
         return _items(_own_rows(form), form.header, form.places, commas=_is_imdbs(form))
     except UNREADABLE as error:
