@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,21 @@ from torch.distributed import TCPStore
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
-from mfcli.data.ratings import TrainingData
+from mfcli.config.train import TrainConfig
+from mfcli.data import shared
+from mfcli.data.prepared import Prepared
+from mfcli.data.ratings import Sides, TrainingData
 from mfcli.errors import DataError, Stopped
 from mfcli.models import ranking
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers import blocks
 from mfcli.solvers.base import Epoch, Solver, State
+from mfcli.solvers.create import own
 from mfcli.solvers.group import joined
 from mfcli.solvers.halves import Tally
 from tests.conftest import Result, Runner, clean_environment
-from tests.planted import ratings_of
+from tests.planted import CPU, ratings_of
 from tests.test_solver_contract import DATA, OPTIONS, VALIDATION, built, run, until_stopped
 
 WORLDS = (3, 2)
@@ -163,6 +167,28 @@ def assert_alike(one: FactorModel, other: FactorModel) -> None:
     np.testing.assert_allclose(predicted, other.predict(*pairs), atol=2e-3)
     errors = [rmse(VALIDATION.ratings, model.predict(*pairs)) for model in (one, other)]
     assert errors[0] == pytest.approx(errors[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_process_reads_its_own_ratings_alone(name: str, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece at a time; all processes together read every rating for its user, and but for adam for its item."""
+    monkeypatch.setattr(shared, "AT_ONCE", 500)
+    for table in (blocks.SLOTS, blocks.SLOTS_OF_STEPS):
+        monkeypatch.setitem(table, "cpu", SMALL_BLOCKS)
+    prepared = Prepared(Artifacts(finished).data.record())
+    whole, read = prepared.part("train"), Sides(0, 0)
+    for rank in range(3):
+        chosen = own(TrainConfig(solver=name), prepared.train_counts(), replace(CPU, rank=rank, world=3))  # type: ignore[arg-type]
+        with prepared.record.opened("train.parquet") as content:
+            file = shared.TrainFile(content, prepared, times=True)
+            mine, told = file.read(chosen), file.told()
+        for found, mask in zip(mine, chosen(whole, 0), strict=True):
+            for column in ("users", "items", "ratings", "timestamps"):
+                np.testing.assert_array_equal(getattr(found, column), getattr(whole.take(mask), column))
+        read = Sides(*(count + len(found) for count, found in zip(read, mine, strict=True)))
+        assert max(map(len, mine)) < len(whole) / 2
+        assert told == (whole.summary, whole.median())
+    assert read == (len(whole), 0 if name == "adam" else len(whole))
 
 
 # ── a command ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import numpy as np
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Chosen, Float32s, Ratings, Sides, Summary
 
-AT_ONCE = 2**20  # ratings read at a time
+AT_ONCE = 2**17  # ratings read at a time
 
 
 @dataclass(frozen=True)

@@ -123,11 +123,6 @@ class Blocks:
         """(blocks,) int64 ratings in each block of all processes."""
         return self.plan.sizes
 
-    @property
-    def mine(self) -> Tensor:
-        """(b,) int64 numbers of this process's blocks."""
-        return self.numbers[self.compute.rank]
-
     def complete(self, *values: Tensor) -> None:
         """Fill in what other ranks have computed for their rows, of some (n_rows, ...) values."""
         for one in values:

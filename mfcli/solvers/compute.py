@@ -67,7 +67,7 @@ class Compute:
         """
         with self.together():
             picked = pick_device(device, None if self.world == 1 else place().local)
-        if picked.type == "cuda":
+        if picked.index is not None:
             torch.cuda.set_device(picked)
         kinds = torch.tensor([picked.type == "cuda"], dtype=torch.int64)
         self.sum(kinds)
