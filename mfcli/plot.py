@@ -19,6 +19,9 @@ from mfcli.figures.curves import History
 from mfcli.figures.facts import evaluation_section, made_section, training_section
 from mfcli.figures.item_map import item_map
 from mfcli.figures.page import Picture, Section, page
+from mfcli.figures.search import FILE as SEARCH
+from mfcli.figures.search import read_trials
+from mfcli.figures.search import search as draw_search
 from mfcli.figures.segments import segments as draw_segments
 from mfcli.figures.style import Draw, svg_for_page, write_figure
 from mfcli.judging.record import FILE as EVALUATION
@@ -78,6 +81,9 @@ def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
         "learning-curves": lambda ax: curves.learning_curves(ax, history),
         "item-map": lambda ax: item_map(ax, trained.model, _titles(trained)),
     }
+    if SEARCH in trained.record.files:
+        trials = read_trials(trained.record.read(SEARCH).decode(), history.validation_measure)
+        learning["search"] = lambda ax: draw_search(ax, trials, history.validation_measure)
     if trained.model.of_clicks:
         return learning
     actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)

@@ -30,6 +30,7 @@ from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
 from mfcli.solvers.reading import completed, read
 from mfcli.solvers.start import Start
+from mfcli.solvers.trials import TABLE, Journal, find_settings, table
 from mfcli.stage_file import STAGE_FILE
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -112,12 +113,17 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             if compute.first:
                 stack.enter_context(stage.lock(config.lock_timeout))
         begun = lender = None
+        journal = Journal.of(stage.path)
         there, wanted = compute.told([os.path.lexists(path), config.recorded()])
         with compute.together():
             _check_options(config, wanted)
             if config.resume and there:
                 begun = _begun(path, config)
                 config = config.again(begun.part("run").values["config"])
+            elif config.resume and journal.begun:
+                config = journal.config(config)
+            if config.search and compute.world > 1:
+                raise UsageError("--search works in one process: train what it finds in several")
             asked = config
             if begun is None and config.lender is not None:
                 lender = open_run(artifacts, config.lender)
@@ -138,7 +144,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
                 raise ArtifactError(f"{path} belongs to other data: train without --resume")
         if there and not config.resume:
             progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
-        if config.resume and not there:
+        if config.resume and not there and not journal.begun:
             with compute.together():
                 finished = _finished(asked, stage, prepared.fingerprint)
             if finished is not None:
@@ -147,6 +153,10 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             config = replace(config, resume=False)
         check_fits(config.solver, prepared.feedback, data.train)
+        if begun is None and config.search:
+            config = _searched(config, journal, stage, prepared, data, compute, progress)
+        elif begun is None and compute.first:
+            journal.path.unlink(missing_ok=True)  # it is not to go on
         with contextlib.ExitStack() as drafting, torch_threads(compute.cores):
             draft: Draft | None = None
             with compute.together():
@@ -160,12 +170,34 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             if lender is not None:
                 run.take(lender, prepared)
             done = run.go(draft)
+            if draft is not None and journal.begun:
+                _, trials = journal.read()
+                (draft.path / TABLE).write_text(table(trials, run.solver.method.validation_measure), "utf-8")
             if stage.exists():
                 progress.note(_replaced(stage))
         if compute.first:
             with atomic_file(stage.path / TIMING) as file:
                 file.write(to_json({"seconds": run.seconds, "device": str(compute.device)}).encode())
     return done
+
+
+def _searched(
+    config: TrainConfig,
+    journal: Journal,
+    stage: Stage,
+    prepared: Prepared,
+    data: TrainingData,
+    compute: Compute,
+    progress: Progress,
+) -> TrainConfig:
+    """The config with the settings that a search finds."""
+    prepared.part("val")  # raises if there is none, with the command that makes it
+    try:
+        with torch_threads(compute.cores):
+            return find_settings(config, journal, {"data": prepared.fingerprint}, data, compute, progress)
+    except Stopped as stop:
+        message = f"stopped while searching; `{stage.command} --resume` goes on from there"
+        raise Stopped(stop.exit_code - 128, message) from None
 
 
 def _replaced(stage: Stage) -> str:

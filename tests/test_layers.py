@@ -24,7 +24,7 @@ LAYERS = (
     {"cli"},
 )
 """From the bottom to the top, files or folders of mfcli/. What stands side by side knows nothing of each other."""
-ROOMS_OF = {"torch": {"solvers", "train"}, "matplotlib": {"figures", "plot"}}
+ROOMS_OF = {"torch": {"solvers", "train"}, "optuna": {"solvers"}, "matplotlib": {"figures", "plot"}}
 """Heavy libraries, and the only rooms that import them."""
 
 

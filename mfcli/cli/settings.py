@@ -64,7 +64,9 @@ def settings_toml(config: Config) -> str:
 
 
 def _in_use(config: Config) -> list[Option]:
-    return [option for option in config.options() if config.uses(option)]
+    """The options that have a use beside the others, and those given all the same (beside --resume)."""
+    defaults = config.defaults()
+    return [one for one in config.options() if config.uses(one) or getattr(config, one.name) != defaults[one.name]]
 
 
 def _toml(value: Any) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from mfcli.config.common import SEEDS, Config
@@ -44,6 +45,7 @@ class TrainConfig(Config):
             *("biases", "patience", "tolerance", "burn_in", "samples", "batch", "lr", "schedule", "loss"),
             *("l2", "bias_l2", "unclicked", "init_std"),
         ),
+        "Search": ("search", "space"),
         "Machine and seed": MACHINE,
     }
 
@@ -181,6 +183,25 @@ class TrainConfig(Config):
             recorded=False,
         ),
     ] = False
+    search: Annotated[
+        int,
+        Opt(
+            "Try so many settings, and train with those that predict the validation part best (needs Optuna, which "
+            "mfcli's extra 'search' installs). 0: train with the settings as they are.",
+            range="[0, 100000]",
+            metavar="N",
+            recorded=False,
+        ),
+    ] = 0
+    space: Annotated[
+        Path | None,
+        Opt(
+            "What --search chooses, a TOML file: l2 = {low = 0.1, high = 10, log = true} or loss = "
+            "{choices = ['mse', 'rmse']}. Default: factors and L2 (ials: --unclicked too) that are not given.",
+            metavar="FILE",
+            recorded=False,
+        ),
+    ] = None
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | OF_SOLVERS.get(self.solver, {}) | PRESETS.get(self.preset or "", {})
@@ -224,6 +245,10 @@ class TrainConfig(Config):
             raise UsageError(f"--device: '{self.device}' is not one of auto, cpu, cuda, cuda:N")
         if self.refit == self.run:
             raise UsageError(f"--refit {self.refit}: name the new run by --run, or nothing is left to compare with")
+        if self.search and self.lender is not None:
+            raise UsageError("--search chooses settings, and those of --refit and --warm-start are the other run's")
+        if self.space is not None and not self.search:
+            raise UsageError("--space goes with --search N")
 
     def _check_side(self) -> None:
         """Either auto or none alone, or kinds that the solver can use."""
