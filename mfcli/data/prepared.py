@@ -140,9 +140,18 @@ class Prepared:
     def has(self, part: str) -> bool:
         return part == "train" if self.whole else f"{part}.parquet" in self.record.files
 
-    @functools.cache  # noqa: B019 - lives as long as its Prepared, of which a process has one
+    @functools.cached_property
+    def _parts(self) -> dict[str, Ratings]:
+        """Those that were read."""
+        return {}
+
     def part(self, name: str) -> Ratings:
         """The ratings of ``train``, ``val`` or ``test``. Raises ArtifactError."""
+        if name not in self._parts:
+            self._parts[name] = self._read_part(name)
+        return self._parts[name]
+
+    def _read_part(self, name: str) -> Ratings:
         if self.whole and not self.has(name):
             raise ArtifactError(
                 "nothing is held out of a run that was refitted: evaluate the one that it was refitted from"
@@ -196,9 +205,12 @@ class Prepared:
             return table
         return table.set_column(table.column_names.index("train_ratings"), "train_ratings", table["ratings"])
 
-    @functools.cache  # noqa: B019 - as above
     def features(self) -> Sides[Features | None]:
         """What is known of the users and of the items beside ratings. Raises ArtifactError."""
+        return self._both_features
+
+    @functools.cached_property
+    def _both_features(self) -> Sides[Features | None]:
         return Sides(self._features("users"), self._features("items"))
 
     def _features(self, name: str) -> Features | None:

@@ -162,7 +162,7 @@ class Ratings:
 
     def median(self) -> float:
         """Of the ratings."""
-        return float(np.median(self.ratings))
+        return float(np.median(self.ratings.astype(np.float64)))
 
     @property
     def counts(self) -> "Sides[Int32s]":

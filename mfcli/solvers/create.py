@@ -9,6 +9,9 @@ from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.scaled import Scaled, scale_of
 
+SQUARABLE = (1e-15, 1e15)
+"""Standard deviations of ratings whose squares, and what is made of them, float32 can hold."""
+
 
 def create(config: TrainConfig, data: TrainingData, compute: Compute) -> Solver:
     """The solver of these options, ready for its first epoch, whatever unit the ratings have."""
@@ -67,4 +70,9 @@ def check_fits(solver: str, feedback: str, train: Ratings | SharedRatings) -> No
         raise DataError(
             f"all {len(train):,} training ratings are {train.summary.mean:g}, so there is nothing to predict: "
             "run `mfcli prepare` with --as-clicks, and train with --solver ials"
+        )
+    if solver == "gibbs" and not SQUARABLE[0] <= train.summary.std <= SQUARABLE[1]:
+        raise DataError(
+            f"the ratings are from {train.summary.minimum:g} to {train.summary.maximum:g}, and gibbs keeps their "
+            "variances, which are too large or too small to write down: use another unit, or train with --solver als"
         )

@@ -137,6 +137,8 @@ class RowFeatures:
 
     def explained(self, link: Tensor, rows: Tensor) -> dict[str, float]:
         """Share of the variance of (n, d) rows that each kind of features makes up with this (f, d) link."""
+        if len(rows) == 1:  # which does not vary
+            return dict.fromkeys(self.columns, 0.0)
         whole = float(rows.var(0).sum())
         parts = {kind: float(self.times(link, columns).var(0).sum()) for kind, columns in self.columns.items()}
         return {kind: part / whole if whole else 0.0 for kind, part in parts.items()}
