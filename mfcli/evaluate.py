@@ -1,7 +1,7 @@
 """``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
 
 import errno
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,11 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         ArtifactError: run or data are absent, damaged or not of each other, or not to be compared.
         UsageError: the run cannot rank so, or has no such figure for a gate.
     """
-    progress = progress or Progress()
+    return _evaluate(config, progress or Progress())[0]
+
+
+def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, Evaluated | None]:
+    """The result of :func:`evaluate`, and what its evaluation.json holds; None if nothing is held out."""
     artifacts = Artifacts(config.dir)
     if config.min_ndcg is not None and not config.top:
         config = replace(config, top=(TOP,))
@@ -57,7 +61,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
             f"run '{config.one_run}' learnt from all {trained.prepared.feedback}: nothing is held out to judge it by"
         )
         result = Evaluation(config.one_run, config.part, trained.prepared.feedback, 0, None)
-        return _promoted(config, artifacts, trained, result, progress)
+        return _promoted(config, artifacts, trained, result, progress), None
     if trained.model.of_clicks and not config.top:
         config = replace(config, top=(TOP,))
         trained = open_run(artifacts, config.one_run, config.rank_by)
@@ -99,7 +103,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
         now = replace(trained, record=artifacts.run(done.promoted).record())
         with now.locked(config.lock_timeout):
             write_evaluation(now.record.stage.path / FILE, done, made_from, sums)
-    return done
+    return done, Evaluated(asdict(done), made_from, sums)
 
 
 def _promoted(
@@ -132,10 +136,9 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
         evaluated = _evaluated(config, record)
         if evaluated is None:
             try:
-                evaluate(replace(config, run=(name,), all=False), progress)
+                evaluated = _evaluate(replace(config, run=(name,), all=False), progress)[1]
             except ArtifactError as error:
                 progress.warn(f"run '{name}': {error}")
-            evaluated = _evaluated(config, record)
         part = None if evaluated is None else evaluated.inputs["part"]
         first = first or part
         lines.append(line(record, None if evaluated is None else evaluated.result, part not in (None, first)))

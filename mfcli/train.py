@@ -177,7 +177,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
                 progress.note(_replaced(stage))
         if compute.first:
             with atomic_file(stage.path / TIMING) as file:
-                file.write(to_json({"seconds": run.seconds, "device": str(compute.device)}).encode())
+                file.write(to_json({"seconds": run.seconds}).encode())
     return done
 
 

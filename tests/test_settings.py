@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfcli.cli.settings import read_settings, settings_toml
@@ -61,6 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("settings") / "options.toml"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=configs())
 def test_a_config_takes_back_what_was_printed_of_it(file: Path, config: Config) -> None:
     file.write_text(settings_toml(config), encoding="utf-8", newline="")

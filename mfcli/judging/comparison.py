@@ -42,8 +42,9 @@ def compare(
     differences = []
     for figure in figures:
         found = sums.less(other, figure)
-        of_both = sums.of(figure).value, other.of(figure).value
-        differences.append(Difference(figure, *of_both, found.value, found.interval, found.p))
+        differences.append(
+            Difference(figure, sums.value(figure), other.value(figure), found.value, found.interval, found.p)
+        )
     return Comparison(name, differences)
 
 

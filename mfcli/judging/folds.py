@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.artifacts import Artifacts, Record
-from mfcli.atomic import atomic_file, to_json
+from mfcli.atomic import atomic_file, open_regular, to_json
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
@@ -34,6 +34,7 @@ from mfcli.signals import SafePoints
 from mfcli.solvers.compute import Compute, pick_device, torch_threads
 from mfcli.solvers.create import check_fits
 from mfcli.solvers.fit import Fit
+from mfcli.typed import typed
 
 FILE = "cross-validation.json"
 SECONDS = "seconds"
@@ -123,11 +124,12 @@ class Folds:
     def done(self, record: Record) -> dict[int, Figures]:
         """The results of the folds that are done, by their number; none where they are not of just this."""
         try:
-            written = json.loads((record.stage.path / FILE).read_bytes())
+            with open_regular(record.stage.path / FILE) as file:
+                written = json.load(file)
             if written["made_from"] != self.made_from(record):
                 return {}
-            return {int(fold): dict(figures) for fold, figures in written["done"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {int(fold): figures for fold, figures in typed(dict[str, Figures], written["done"]).items()}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
     def keep(self, record: Record, done: dict[int, Figures]) -> None:
