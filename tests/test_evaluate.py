@@ -170,6 +170,9 @@ def test_where_nothing_is_held_out_evaluate_says_so_and_all_else_works(artifacts
     assert len(part(artifacts, "train")) == 3000
     assert mfcli("train", "--epochs", 1, "--factors", 2).returncode == 0
     done = mfcli("evaluate")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "nothing is held out" in done.stderr
+    done = mfcli("evaluate", "--max-rmse", 1)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
     assert "nothing is held out" in done.stderr
     for command in ("evaluate --part train", "plot --part train", "recommend --user 1"):

@@ -44,7 +44,7 @@ def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_figure(arti
     prepare(PrepareConfig(dir=artifacts, split="none"))
     train(TrainConfig(dir=artifacts, run="all", solver="als", epochs=1))
     done = mfcli("evaluate", "--all")
-    assert "warning: run 'all': nothing is held out" in done.stderr
+    assert "run 'all' learnt from all ratings: nothing is held out" in done.stderr
     lines = [line.split() for line in done.stdout.splitlines()[3:]]
     assert [line[:2] for line in lines] == [["default", "adam"], ["latest", "*"], ["all", "als"], ["*", "judged"]]
     runs = evaluate_all(EvaluateConfig(dir=artifacts)).runs
