@@ -7,6 +7,7 @@ import copy
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import socket
@@ -132,9 +133,10 @@ def other_values(document: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_plausible(value: Any, instead: Any) -> bool:
     """Whether nobody can know that it is not the right one: a text for a text, a number for a number."""
-    if isinstance(value, float) and isinstance(instead, float):
-        return 1e-9 < value < 1e9
-    return type(value) is type(instead) and (value == instead or isinstance(value, str | bool | int))
+    if isinstance(value, str | bool) or isinstance(instead, bool):
+        return type(value) is type(instead)
+    numbers = isinstance(value, int | float) and isinstance(instead, int | float)
+    return value == instead or (numbers and value is not HUGE and math.isfinite(value))
 
 
 def other_records(content: bytes) -> Iterator[Content]:
