@@ -93,7 +93,7 @@ def commands(file: str) -> list[tuple[object, ...]]:
 
 
 def cases(attacked: Path, choice: random.Random, of_each: int) -> Iterator[Case]:
-    """For every file a damage, or some of each kind, each with a command; figures, which take long, are seldom drawn."""
+    """For every file a damage, or some of each kind, each with a command; figures are seldom drawn."""
     root = attacked / "artifacts"
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".png"):
         file = path.relative_to(root).as_posix()
