@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 from mfcli.artifacts import Artifacts, Record
-from mfcli.atomic import output_file
+from mfcli.atomic import atomic_file, output_file
 from mfcli.config.plot import PlotConfig
 from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import ArtifactError, UsageError
@@ -154,7 +154,7 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
     record, data = trained.record, trained.prepared.record
     text = page(
         f"Run '{config.run}' on {data.results['dataset']}",
-        f"Solver {record.config['solver']}, {record.results['factors']} factors.",
+        f"Solver {record.config.get('solver')}, {record.results['factors']} factors.",
         [
             evaluation_section(_evaluation(trained), f"mfcli evaluate --run {config.run}"),
             Section("Figures", [Picture(*svg_for_page(draw)) for draw in draws.values()]),
@@ -162,7 +162,8 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
             made_section(record, data, matplotlib.__version__),
         ],
     )
-    with output_file(folder / "report.html") as file:
+    written = atomic_file if config.output is None else output_file
+    with written(folder / "report.html") as file:
         file.write(text.encode())
     return {"report": folder / "report.html"}
 

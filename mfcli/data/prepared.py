@@ -75,20 +75,25 @@ class Facts:
     """What the other commands need of what ``prepare`` records of its result.
 
     Attributes:
-        dataset, users, items, ratings, mean, minimum, maximum, histogram, feedback, user_ids, item_ids, oracle_rmse: as
-            ``PreparedSummary`` has them.
+        dataset, users, items, ratings, train, val, test, density, mean, minimum, maximum, histogram, user_ids,
+            item_ids, test_ratings_unseen, feedback, oracle_rmse: as ``PreparedSummary`` has them.
     """
 
     dataset: str
     users: int
     items: int
     ratings: int
+    train: int
+    val: int
+    test: int
+    density: float
     mean: float
     minimum: float
     maximum: float
     histogram: dict[str, int]
     user_ids: Literal["integer", "string"]
     item_ids: Literal["integer", "string"]
+    test_ratings_unseen: int
     feedback: Feedback = "ratings"
     oracle_rmse: float | None = None
 

@@ -19,6 +19,10 @@ class Learnt:
     averages_samples: bool
     train_measure: Key
     validation_measure: Key
+    epochs: int
+    best_epoch: int
+    factors: int
+    explained: dict[str, float]
     train_rmse: float | None = None
     train_loss: float | None = None
     validation_rmse: float | None = None
