@@ -16,6 +16,7 @@ from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, UsageError
+from mfcli.judging.moved import learnt
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.history import Learnt
@@ -24,7 +25,7 @@ from mfcli.models.run import TIMING, TrainedRun, open_run
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
-from mfcli.solvers.compute import Compute, torch_threads
+from mfcli.solvers.compute import Compute, one_blas_thread, torch_threads
 from mfcli.solvers.create import check_fits
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
@@ -128,6 +129,11 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             if begun is None and config.lender is not None:
                 lender = open_run(artifacts, config.lender)
                 config = config.with_options_of(lender.record.config)
+                if lender.prepared.whole and config.refit is None:
+                    raise UsageError(
+                        f"--warm-start {config.lender}: that run learnt from all ratings, those held out too; "
+                        "begin with the one that it was refitted from"
+                    )
         compute = compute.on(config.device, config.threads)
         with compute.together():
             prepared, data = artifacts.data.consistent(lambda record: read(Prepared(record), config, compute, stack))
@@ -305,10 +311,19 @@ class _Run:
             self.progress.note(f"refitting run '{name}' to all {len(self.train):,} {prepared.feedback}")
         if self.config.warm_start is not None:
             places = prepared.rows_among(lender.prepared)
-            self.solver.begin(Start.of(lender.model, places))
+            with torch_threads(1), one_blas_thread():  # the same bytes on any number of cores
+                self.solver.begin(Start.of(lender.model, places))
             users, items = ((side < 0).sum() for side in places)
             new = f"{users:,} users and {items:,} items are new"
             self.progress.note(f"beginning with the vectors of run '{name}'; {new}")
+        if self.config.refit is None and prepared.has("test"):
+            test = prepared.part("test")
+            known = learnt(test, prepared, lender)
+            if known:
+                self.progress.warn(
+                    f"run '{name}' learnt from {known:,} of the {len(test):,} ratings held out now, which will flatter "
+                    "this one; `mfcli prepare` with --test-users-share or --split latest keeps them apart as data grow"
+                )
 
     def go(self, draft: Draft | None) -> Trained:
         """Run the epochs that are left and put the model into the draft, which rank 0 has."""

@@ -144,6 +144,7 @@ def test_a_warm_start_begins_with_the_vectors_that_are_known_by_their_ids(
     assert mfcli("prepare", "--ratings", "more.csv", "-q").returncode == 0
     done = mfcli("train", "--warm-start", "before", "--run", "after", "--json")
     assert done.returncode == 0, done.stderr
+    assert re.search(r"run 'before' learnt from \d+ of the 600 ratings held out now, which will flatter", done.stderr)
     told = re.search(r"beginning with the vectors of run 'before'; (\d+) users and 0 items are new", done.stderr)
     assert told
     assert int(told[1]) == len({line.split(",")[0] for line in fresh if line.startswith("new")})
@@ -265,6 +266,9 @@ def test_of_a_refitted_run_nothing_is_held_out(artifacts: Path, mfcli: Runner) -
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
         assert message in done.stderr
     assert mfcli("evaluate", "--run", "served", "--part", "train", "-q").returncode == 0
+    done = mfcli("train", "--run", "new", "--warm-start", "served")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--warm-start served: that run learnt from all ratings" in done.stderr
 
 
 def test_the_life_of_a_model(finished: Path, process: Runner, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ class TrainConfig(Config):
                 raise UsageError(f"{flag}: {how} goes on from run '{self.lender}', where it is {lender[name]}")
         few = {name: min(value, lender[name]) for name, value in WARM[lender["solver"]].items()}
         # A run that began warm is refitted so, from its own vectors.
-        own = {"warm_start": lender["warm_start"] and self.refit}
+        own = {"refit": None, "warm_start": lender["warm_start"] and self.refit}
         found = self.again({**lender, **own, **({} if self.refit else few), **given})
         found._check_together()
         return found

@@ -25,21 +25,20 @@ def folded_in(
         mean: what the solver takes from them.
         compute: where rows are to lie. Each process does all, the same.
     """
-    rows, biased, alone = start.rows(config.factors, compute.device), start.model.biases is not None, compute.alone()
+    rows, alone = start.rows(config.factors, compute.device), compute.alone()
+    biased = start.model.biases is not None
     if biased:
         rows.users[:, -1] += (start.model.mean - mean) * torch.from_numpy(start.known.users).to(rows.users)
-    prior, ratings = (
-        l2_prior(config.factors, config.l2, config.bias_l2 if biased else None, compute.device),
-        train.whole(),
-    )
+    prior = l2_prior(config.factors, config.l2, config.bias_l2 if biased else None, compute.device)
+    ratings = train.whole()
     known = Sides(start.known.users[ratings.users], start.known.items[ratings.items])
     new = Sides(ratings.take(~known.users & known.items), ratings.take(known.users & ~known.items))
     users, items = (cut_sides(side, rows.users.shape[1], less(mean), alone) for side in new)
     with alone.one_core_each() as workers:
         current = Round(Sides(users.users, items.items), biased, workers, lambda *_: None)
-        found = Sides(
-            current.half(users.users, rows.items, prior).rows, current.half(items.items, rows.users, prior).rows
-        )
+        of_users = current.half(users.users, rows.items, prior).rows
+        of_items = current.half(items.items, rows.users, prior).rows
+    found = Sides(of_users, of_items)
     return Sides(*(_filled(*sides) for sides in zip(rows, found, start.known, strict=True)))
 
 
