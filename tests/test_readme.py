@@ -212,3 +212,12 @@ def test_every_option_it_names_exists(command: str) -> None:
     text = run_mfcli(command, "--help", env={"COLUMNS": "200"}).stdout
     for name, flag in options_named():
         assert name != command or flag in text
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    promises = README.split("## What we promise")[1].split("\n## ")[0]
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][2:]
+    for row in rows:
+        named = re.findall(r"`(tests/\w+\.py)`", row)
+        assert named, row
+        assert all((ROOT / name).is_file() for name in named), row
