@@ -15,6 +15,7 @@ from mfcli.data.ratings import Float32s, Ratings
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration
+from mfcli.figures.comparison import Compared, comparison
 from mfcli.figures.curves import History
 from mfcli.figures.facts import evaluation_section, made_section, training_section
 from mfcli.figures.item_map import item_map
@@ -55,6 +56,7 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
     draws = _figures(config, trained)
     if config.compare:
         draws["compare"] = _comparison(config, artifacts, trained)
+        draws |= _errors_compared(config, artifacts, trained)
     if config.output is not None:
         if config.output.exists() and not config.output.is_dir():
             raise UsageError(f"--output {config.output}: not a folder")
@@ -127,6 +129,26 @@ def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -
             raise UsageError(f"--compare {history.run}: one run learnt from clicks, the other from ratings")
     others = {history.run for history, data in several if data != first[1]}
     return lambda ax: curves.compare_runs(ax, histories, others)
+
+
+def _errors_compared(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -> dict[str, Draw]:
+    """The errors of the runs that learnt from the same data and predict ratings, if there are others."""
+    if trained.model.of_clicks:
+        return {}
+    part = trained.prepared.part(config.part)
+    names = [name for name in dict.fromkeys(config.compare) if name != config.run]
+    others = [
+        other for name in names if _inputs(other := open_run(artifacts, name))["data"] == _inputs(trained)["data"]
+    ]
+    first, *errors = (
+        one.model.predict(part.users, part.items, part.timestamps).astype(np.float64) - part.ratings
+        for one in (trained, *others)
+    )
+    groups = Groups.of(part.users)
+    runs = [Compared.of(config.run, first, groups, None)]
+    for other, one in zip(others, errors, strict=True):
+        runs.append(Compared.of(other.record.stage.path.name, one, groups, first))
+    return {"compare-errors": lambda ax: comparison(ax, runs, config.part)} if others else {}
 
 
 def _learnt(run: str, record: Record) -> tuple[History, str | None]:

@@ -1,6 +1,7 @@
 """The figures that look into a model: whether it knows how sure it is, and the map of its items."""
 
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -12,8 +13,10 @@ from matplotlib.text import Annotation
 
 from mfcli.data.ratings import Sides
 from mfcli.figures.calibration import calibration
+from mfcli.figures.comparison import Compared, comparison
 from mfcli.figures.item_map import LABELS, components, item_map
 from mfcli.figures.style import drawable, write_figure
+from mfcli.models.bootstrap import Groups
 from mfcli.models.model import FactorModel
 
 RNG = np.random.default_rng(0)
@@ -56,6 +59,34 @@ def test_the_surest_stand_left_and_bars_are_two_standard_errors(ax: Axes) -> Non
 def test_few_ratings_make_one_group(ax: Axes, n: int) -> None:
     calibration(ax, np.ones(n), np.ones(n), np.ones(n), "test")
     assert len(ax.get_lines()[0].get_xdata()) == 1
+
+
+# ── runs compared ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_runs_stand_below_each_other_with_what_they_are_more_or_less(ax: Axes) -> None:
+    first = RNG.normal(size=4000)
+    users = np.repeat(np.arange(400), 10)
+    runs = [
+        Compared.of("first", first, Groups.of(users), None),
+        Compared.of("worse", first * 1.1, Groups.of(users), first),
+        Compared.of("alike", np.roll(first, 10), Groups.of(users), first),
+    ]
+    comparison(ax, runs, "test")
+    rmses = [np.sqrt(np.mean(errors**2)) for errors in (first, first * 1.1, first)]
+    assert [line.get_xdata()[0] for line in ax.get_lines()[:3]] == pytest.approx(rmses)
+    assert [line.get_ydata()[0] for line in ax.get_lines()[:3]] == [0, 1, 2]
+    for bar, rmse in zip(ax.collections, rmses, strict=True):
+        low, high = bar.get_segments()[0][:, 0]
+        assert low < rmse < high
+    names = [label.get_text().split("\n") for label in ax.get_yticklabels()]
+    assert names[0] == ["first"]
+    assert names[1][:2] == ["worse", f"{rmses[1] - rmses[0]:+.4f}"]
+    low, high = json.loads(names[1][2].replace("+", ""))
+    assert 0 < low < rmses[1] - rmses[0] < high, "worse beyond luck, though the intervals of the two overlap"
+    low, high = json.loads(names[2][2].replace("+", ""))
+    assert low < 0 < high
+    assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first on top"
 
 
 # ── the map of items ─────────────────────────────────────────────────────────────────────────────────────────────────

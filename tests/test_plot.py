@@ -107,7 +107,7 @@ def test_runs_can_be_compared(artifacts: Path) -> None:
 
     train(TrainConfig(dir=artifacts, run="one", factors=2, epochs=1))
     result = plot(PlotConfig(dir=artifacts, compare=("one", "default", "one"), dpi=40))
-    assert sorted(result.files) == ["compare", *FIGURES]
+    assert sorted(result.files) == ["compare", "compare-errors", *FIGURES]
     assert result.files["compare"].read_bytes().startswith(MAGIC["png"])
     assert sorted(plot(PlotConfig(dir=artifacts, run="one", dpi=40)).files) == sorted(FIGURES)
 
