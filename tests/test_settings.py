@@ -23,7 +23,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def values(option: Option) -> st.SearchStrategy[Any]:
-    """What an option takes."""
+    """What an option can be given; None cannot be said."""
     one: st.SearchStrategy[Any] = TEXTS
     if option.choices:
         one = st.sampled_from(option.choices)
@@ -38,8 +38,7 @@ def values(option: Option) -> st.SearchStrategy[Any]:
         one = numbers.filter(lambda number: number in interval)
     elif option.kind is Path:
         one = TEXTS.map(Path)
-    one = st.lists(one, max_size=3).map(tuple) if option.several else one
-    return st.none() | one if option.optional else one
+    return st.lists(one, max_size=3).map(tuple) if option.several else one
 
 
 @st.composite
