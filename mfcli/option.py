@@ -211,28 +211,39 @@ class Options:
         decider: the option whose value decides for which others there is a use (``Opt.only``).
         panels: heading in ``--help`` -> the options below it. The others stand at the top.
         explicit: names of the options that were given; the others have their defaults. No option itself.
+        ambient: names of those that a variable of several commands gave. Where such an option has no use, it keeps its
+            default: the variable is meant for other commands. No option itself.
     """
 
     command: ClassVar[str] = ""
     decider: ClassVar[str] = ""
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     explicit: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
+    ambient: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def __new__(cls, **given: Any) -> Self:
         """Remember what is given: the dataclass's ``__init__`` cannot tell it from a default."""
         self = super().__new__(cls)
-        object.__setattr__(self, "explicit", frozenset(given))
+        object.__setattr__(self, "explicit", frozenset(given) - {"ambient"})
         return self
 
     def __post_init__(self) -> None:
         """Check, take the defaults that depend on other options, check again. Raises UsageError."""
         for option in self.options():
             option.check(getattr(self, option.name))
+        self._take_defaults()
+        unused = {name for name in self.ambient if not self.uses(self.option(name))}
+        if unused:
+            object.__setattr__(self, "explicit", self.explicit - unused)
+            self._take_defaults()
+        self._check_use()
+        self.check()
+
+    def _take_defaults(self) -> None:
+        """Give every option its default that was not given."""
         for name, value in self.defaults().items():
             if name not in self.explicit:
                 object.__setattr__(self, name, value)
-        self._check_use()
-        self.check()
 
     def check(self) -> None:
         """Raise UsageError where options contradict each other. For subclasses."""
@@ -271,18 +282,24 @@ class Options:
         return None
 
     def _check_use(self) -> None:
-        """Raise UsageError if an option is set that has no meaning beside the decider's value."""
+        """Raise UsageError if an option is set that has no use beside the others."""
         defaults = self.defaults()
         for option in self.options():
-            if self.uses(option) or getattr(self, option.name) == defaults[option.name]:
-                continue
-            decider, decided = self.option(self.decider), getattr(self, self.decider)
-            flag = "" if decider.opt.argument else f"{decider.flag} "
-            raise UsageError(f"{option.flag} is for {flag}{listed(option.opt.only)}, not for {decided}")
+            reason = self.why_unused(option)
+            if reason is not None and getattr(self, option.name) != defaults[option.name]:
+                raise UsageError(reason)
 
     def uses(self, option: Option) -> bool:
-        """Whether the option has a meaning beside the decider's value."""
-        return not option.opt.only or getattr(self, self.decider) in option.opt.only
+        """Whether the option has a use beside the others."""
+        return self.why_unused(option) is None
+
+    def why_unused(self, option: Option) -> str | None:
+        """Why the option has no use beside the others, as an error says it; None if it has one. For subclasses, too."""
+        if not option.opt.only or getattr(self, self.decider) in option.opt.only:
+            return None
+        decider, decided = self.option(self.decider), getattr(self, self.decider)
+        flag = "" if decider.opt.argument else f"{decider.flag} "
+        return f"{option.flag} is for {flag}{listed(option.opt.only)}, not for {decided}"
 
     def recorded(self) -> dict[str, Any]:
         """The options that made a result, as JSON (and TOML) can hold them."""
@@ -290,9 +307,15 @@ class Options:
         return {option.name: option.plain(getattr(self, option.name)) for option in kept}
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """The config that a JSON or TOML table describes. Raises UsageError on unknown keys and bad values."""
-        return cls(**{name: cls.option(name).from_plain(value) for name, value in values.items()})
+    def from_mapping(cls, values: Mapping[str, Any], ambient: Iterable[str] = ()) -> Self:
+        """The config that a JSON or TOML table describes. Raises UsageError on unknown keys and bad values.
+
+        Args:
+            values: option -> value.
+            ambient: the options that a variable of several commands gave.
+        """
+        options = {name: cls.option(name).from_plain(value) for name, value in values.items()}
+        return cls(**options, ambient=frozenset(ambient))
 
     def again(self, recorded: Mapping[str, Any]) -> Self:
         """The config that made a result with these recorded options: they, and what else this config says."""

@@ -317,6 +317,22 @@ def test_a_config_knows_which_options_were_given(parse: Parse, tmp_path: Path, m
     assert "explicit" not in config.recorded()
 
 
+def test_a_variable_of_several_commands_is_no_error_where_it_has_no_use(
+    parse: Parse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFCLI_SEED", "7")
+    monkeypatch.setenv("MFCLI_RUN", "candidate")
+    latest = parse(PrepareConfig, "--split", "latest", "--validation-fraction", "0")
+    assert (latest.seed, "seed" in latest.explicit) == (1234, False)
+    assert parse(PrepareConfig).seed == parse(TrainConfig).seed == 7
+    assert parse(EvaluateConfig, "--all").run == ("default",)
+    assert parse(EvaluateConfig).run == ("candidate",)
+    with pytest.raises(UsageError, match="--seed changes nothing with --split latest: leave it out"):
+        parse(PrepareConfig, "--split", "latest", "--seed", "7")
+    with pytest.raises(UsageError, match="--all and --run exclude each other"):
+        parse(EvaluateConfig, "--all", "--run", "candidate")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recorded_config_makes_the_same_config_again(kind: type[Config]) -> None:
     config = kind(**NEEDED.get(kind, {}))

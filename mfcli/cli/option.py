@@ -64,7 +64,7 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
             quiet = given["quiet"] or not first
             output = Output(given["json"] and first, quiet, Terminal(quiet))
             from_file = read_settings(given["config"], kind) if given["config"] else {}
-            config = kind.from_mapping(from_file | _given(ctx, kind))
+            config = kind.from_mapping(from_file | _given(ctx, kind), _ambient(ctx, kind))
             _warn_of_unknown_variables(output.terminal)
             if given["print_config"] and first:
                 sys.stdout.write(json_text(settings(config)) if output.json else settings_toml(config))
@@ -184,6 +184,12 @@ def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
             if option.kind is int:
                 given[option.name] = [_whole(part) for part in given[option.name]]
     return given
+
+
+def _ambient(ctx: typer.Context, kind: type[Config]) -> list[str]:
+    """The options that a variable of several commands says, and no flag."""
+    sources = {option.name: ctx.get_parameter_source(option.name) for option in kind.options() if option.opt.shared}
+    return [name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"]
 
 
 def _whole(text: str) -> int | str:

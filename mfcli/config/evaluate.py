@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from mfcli.config.common import RANK_BY, Config, Part, RankBy
 from mfcli.errors import UsageError
-from mfcli.option import Opt
+from mfcli.option import Opt, Option
 
 GATES = "Gates: exit with 7 if one is not met"
 TOP = 10
@@ -108,7 +108,7 @@ class EvaluateConfig(Config):
 
     def check(self) -> None:
         if self.all:
-            self._check_alone("--all", ("run", "segments", "against", *self.panels[GATES]))
+            self._check_alone("--all", ("segments", "against", *self.panels[GATES]))
         if self.cross_validate is not None:
             self._check_alone("--cross-validate", ("all", "part", "segments", "against", *self.panels[GATES]))
         if not self.run or (len(self.run) > 1 and self.cross_validate is None):
@@ -123,6 +123,12 @@ class EvaluateConfig(Config):
             raise UsageError(f"--promote {self.promote}: that is the run itself; name another by --run")
         if self.min_ndcg is not None and self.top and not self.top[0]:
             raise UsageError("--min-ndcg needs lists: --top 0 makes none")
+
+    def why_unused(self, option: Option) -> str | None:
+        """Also why --all has no use for --run."""
+        if self.all and option.name == "run":
+            return "--all and --run exclude each other"
+        return super().why_unused(option)
 
     def _check_alone(self, flag: str, names: Sequence[str]) -> None:
         """Raise UsageError if one of these options is given beside that flag."""

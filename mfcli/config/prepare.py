@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from mfcli.config.common import SEEDS, Config, Feedback
 from mfcli.errors import UsageError
-from mfcli.option import NAME, Opt
+from mfcli.option import NAME, Opt, Option
 
 READING = (
     *("columns", "item_columns", "separator", "no_header", "encoding", "quoting", "comment", "decimal"),
@@ -213,23 +213,27 @@ class PrepareConfig(Config):
             raise UsageError("--folds and --fold belong together")
         if self.folds is not None and self.fold is not None and self.fold > self.folds:
             raise UsageError(f"--fold {self.fold}: there are {self.folds} folds")
+        if len(self._ways) > 1:
+            raise UsageError(f"{' and '.join(self._ways)} exclude each other")
+
+    @property
+    def _ways(self) -> list[str]:
+        """The ways to choose the test part that are given, as flags; the random split if none is."""
         ways = {
             "--test": self.test is not None,
             "--folds": self.folds is not None,
             "--test-users-share": self.test_users_share is not None,
             f"--split {self.split}": self.split != "random",
         }
-        chosen = [way for way, given in ways.items() if given] or ["--split random"]
-        if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(chosen)} exclude each other")
-        self._check_used_by(chosen[0])
+        return [way for way, given in ways.items() if given] or ["--split random"]
 
-    def _check_used_by(self, way: str) -> None:
-        """Raise UsageError if an option is set that the way of choosing the test part has no use for."""
+    def why_unused(self, option: Option) -> str | None:
+        """Also why the way of choosing the test part has no use for it."""
+        way = self._ways[0]
         by_share = way in ("--split random", "--split latest", "--split time")
         at_random = way in ("--split random", "--folds") or (
             way in ("--split leave-last", "--split none", "--test") and self.validation_fraction > 0
         )
-        for name, used in (("test_fraction", by_share), ("seed", at_random)):
-            if not used and getattr(self, name) != self.option(name).default:
-                raise UsageError(f"{self.option(name).flag} changes nothing with {way}: leave it out")
+        if not {"test_fraction": by_share, "seed": at_random}.get(option.name, True):
+            return f"{option.flag} changes nothing with {way}: leave it out"
+        return super().why_unused(option)
