@@ -20,7 +20,7 @@ ROWS = {
 
 SIDE_ROWS = {
     "ml-latest-small": ("adam", "gibbs", "gibbs:side=exposure+items", "myfm_blocks"),
-    "ml-1m": ("adam", "gibbs", "myfm_blocks:factors=16"),
+    "ml-1m": ("adam", "gibbs", "myfm_blocks:factors=32"),
 }
 """The same of those that take side information. myFM is not told of days."""
 HEADS = ["solver", "version, settings", "fit, s", "peak MB (before the fit)", "test RMSE"]
