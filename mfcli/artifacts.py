@@ -136,7 +136,7 @@ class Record:
     def read(self, name: str) -> bytes:
         """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
         if self.keeper is not None:
-            return self.keeper.read((self.stage.path / name).relative_to(self.keeper.stage.path).as_posix())
+            return self.keeper.read(self._kept_as(name))
         with self.reading(name) as path:
             content = _content(self._held.get(name, path))
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
@@ -152,14 +152,19 @@ class Record:
     def opened(self, name: str) -> IO[bytes]:
         """A file open for reading, after comparing it with its checksum a piece at a time. Raises ArtifactError."""
         if self.keeper is not None:
-            return self.keeper.opened((self.stage.path / name).relative_to(self.keeper.stage.path).as_posix())
+            return self.keeper.opened(self._kept_as(name))
         with self.reading(name) as path:
             file = os.fdopen(os.dup(self._held[name]), "rb") if name in self._held else open_regular(path)
-            file.seek(0)
+        file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != self.files.get(name):
             file.close()
             raise self.damaged(f"{path} is not what {STAGE_FILE} says")
         return file
+
+    def _kept_as(self, name: str) -> str:
+        """What the keeper calls a file of this copy."""
+        assert self.keeper is not None
+        return (self.stage.path / name).relative_to(self.keeper.stage.path).as_posix()
 
     def check(self) -> None:
         """Compare every file with its checksum, without holding it in memory. Raises ArtifactError."""
