@@ -121,7 +121,11 @@ def _obey_permissions() -> None:
 def test_a_read_only_folder_can_be_served_from_but_not_written_to(read_only: Path, process: Runner) -> None:
     served = process("recommend", "--user", 1, "--format", "csv", preexec_fn=_obey_permissions)
     assert served.returncode == 0, served.stderr
-    for command in (("prepare", "-q"), ("evaluate",), ("recommend", "--user", 1, "--save")):
+    judged = process("evaluate", preexec_fn=_obey_permissions)
+    assert judged.returncode == 0
+    assert "run 'default'" in judged.stdout
+    assert "the result is not kept in" in judged.stderr
+    for command in (("prepare", "-q"), ("recommend", "--user", 1, "--save")):
         done = process(*command, preexec_fn=_obey_permissions)
         assert (done.returncode, done.stdout) == (3, "")
         assert "Permission denied" in done.stderr
