@@ -19,7 +19,6 @@ from mfcli.judging.roster import Roster, finished, line
 from mfcli.judging.trial import Trial
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
-from mfcli.models.bootstrap import Estimate, estimate, root_mean
 from mfcli.models.lists import Judged
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.scorers import Chance, Popularity
@@ -179,7 +178,7 @@ def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Floa
     """How good the predicted ratings are: the fields of an Evaluation that say so."""
     of_mean, of_biases = trial.errors(mean_model(train)), trial.errors(bias_model(train))
     known = trained.model.known(trial.part.users, trial.part.items)
-    rmse, mean_rmse, bias_rmse = (_rmse(trial, one) for one in (errors, of_mean, of_biases))
+    rmse, mean_rmse, bias_rmse = map(trial.groups.rmse, (errors, of_mean, of_biases))
     return {
         "rmse": rmse.value,
         "mae": float(np.abs(errors).mean()),
@@ -197,16 +196,10 @@ def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Floa
     }
 
 
-def _rmse(trial: Trial, errors: Float64s, where: npt.NDArray[np.bool_] | None = None) -> Estimate:
-    """RMSE of these errors, with its interval; of those in the mask alone."""
-    groups = trial.groups
-    return estimate(np.stack([groups.totals(where=where), groups.totals(np.square(errors), where)], 1), root_mean)
-
-
 def _some(trial: Trial, which: npt.NDArray[np.bool_], errors: Float64s, of_biases: Float64s) -> Some | None:
     if not which.any():
         return None
-    rmse, bias_rmse = _rmse(trial, errors, which), _rmse(trial, of_biases, which)
+    rmse, bias_rmse = (trial.groups.rmse(one, which) for one in (errors, of_biases))
     return Some(int(which.sum()), rmse.value, bias_rmse.value, rmse.interval, bias_rmse.interval)
 
 

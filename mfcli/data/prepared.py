@@ -16,7 +16,7 @@ from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
-from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides, in_one
+from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides
 from mfcli.data.seen import FILE as SEEN
 from mfcli.data.seen import read_seen, write_seen
 from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
@@ -172,7 +172,7 @@ class Prepared:
             )
         names = [one for one in PARTS if f"{one}.parquet" in self.record.files] if self.whole else [name]
         parts = [self.record.read_as(f"{one}.parquet", self._ratings) for one in names]
-        return parts[0] if len(parts) == 1 else in_one(parts)
+        return parts[0] if len(parts) == 1 else Ratings.joined(parts)
 
     def _ratings(self, content: bytes) -> Ratings:
         ratings = Ratings.from_arrow(read_table(content, RATINGS), self.n_users, self.n_items)

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -296,13 +296,6 @@ class SharedRatings:
 
         summary, typical = self.summary.divided(scale), self.typical / scale
         return replace(self, summary=summary, typical=typical, read=read, whole=lambda: self.whole().divided(scale))
-
-
-def in_one(parts: Sequence[Ratings]) -> Ratings:
-    """The ratings of all parts, of the same users and items, one part after the other."""
-    names = [name for name in Ratings.columns if getattr(parts[0], name) is not None]
-    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return replace(parts[0], **columns)
 
 
 @dataclass(frozen=True)

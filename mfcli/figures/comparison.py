@@ -29,12 +29,11 @@ class Compared:
     @classmethod
     def of(cls, run: str, errors: Floats, groups: Groups, first: Floats | None) -> Self:
         """From (n,) errors of its predictions, and those of the first run of the same ratings."""
-        counts, sums = groups.totals(), groups.totals(np.square(errors))
-        rmse = estimate(np.stack([counts, sums], 1), root_mean)
+        rmse = groups.rmse(errors)
         if first is None:
             return cls(run, rmse, None)
-        columns = np.stack([counts, sums, groups.totals(np.square(first))], 1)
-        return cls(run, rmse, estimate(columns, difference(root_mean)))
+        columns = [groups.totals(), *(groups.totals(np.square(one)) for one in (errors, first))]
+        return cls(run, rmse, estimate(np.stack(columns, 1), difference(root_mean)))
 
     @property
     def name(self) -> str:

@@ -1,7 +1,6 @@
 """A run as it is seen from other data than its own: its rows are those of the other data."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -22,13 +21,8 @@ def moved(trained: TrainedRun, to: Prepared) -> TrainedRun:
 
 def _model(model: FactorModel, rows: Sides[Int64s]) -> FactorModel:
     """The model of these rows of users and of items; -1 is its last one, the stranger."""
-    pairs: dict[str, Any] = {
-        name: Sides(*(side[of] for side, of in zip(pair, rows, strict=True)))
-        for name in ("factors", "counts", "biases", "noise", "variances")
-        if (pair := getattr(model, name)) is not None
-    }
-    days = None if model.days is None else model.days.of_users(rows.users)
-    return replace(model, **pairs, days=days)
+    moved = model.changed(lambda of_users: of_users[rows.users], lambda of_items: of_items[rows.items])
+    return replace(moved, days=None if model.days is None else model.days.of_users(rows.users))
 
 
 def _exposure(exposure: Exposure, rows: Sides[Int64s]) -> Exposure:

@@ -57,6 +57,11 @@ class Groups:
         totals: Float64s = np.bincount(groups, values, self.number).astype(np.float64)
         return totals
 
+    def rmse(self, errors: Float64s, where: npt.NDArray[np.bool_] | None = None) -> "Estimate":
+        """Root mean square of (n,) errors, with its interval; of those in the mask alone."""
+        columns = [self.totals(where=where), self.totals(np.square(errors), where)]
+        return estimate(np.stack(columns, 1), root_mean)
+
 
 @dataclass(frozen=True)
 class Estimate:

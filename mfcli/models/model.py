@@ -57,6 +57,8 @@ SCALARS = {
 Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
 """Standard deviations for rows of users and of items, as :meth:`FactorModel.deviations` and ``uncertainties`` give."""
 
+Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
 Dots = TypeVar("Dots", Float32s, Float64s)
 
 
@@ -151,9 +153,15 @@ class FactorModel:
 
     def of_items(self, rows: Int32s) -> "FactorModel":
         """The model with these (m,) rows of items alone."""
+        return self.changed(lambda of_users: of_users, lambda of_items: of_items[rows])
+
+    def changed(self, users: Change, items: Change) -> "FactorModel":
+        """The model with what these functions make of each array, (n, ...), of the users and of the items."""
         pairs: dict[str, Any] = {name: getattr(self, name) for name in PAIRS}
-        taken: dict[str, Any] = {name: pair and Sides(pair.users, pair.items[rows]) for name, pair in pairs.items()}
-        return replace(self, **taken)
+        made: dict[str, Any] = {
+            name: pair and Sides(users(pair.users), items(pair.items)) for name, pair in pairs.items()
+        }
+        return replace(self, **made)
 
     def _completed(self, dots: Dots, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Dots:
         """Predictions of products p·q, in their place: with the biases; without biases the mean for who is unknown.

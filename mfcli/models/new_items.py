@@ -10,7 +10,7 @@ from mfcli.data.ratings import Sides
 from mfcli.errors import UsageError
 from mfcli.models.expected import Expected, fill
 from mfcli.models.exposure import Exposure
-from mfcli.models.model import PAIRS, FactorModel
+from mfcli.models.model import FactorModel
 from mfcli.models.run import TrainedRun
 
 EXPOSED = 0.5
@@ -41,14 +41,11 @@ def with_new_items(trained: TrainedRun, items: Any) -> TrainedRun:
 
 def _longer(model: FactorModel, more: int) -> FactorModel:
     """The model with so many items more, all zeros."""
-    pairs: dict[str, Any] = {name: getattr(model, name) for name in PAIRS}
-    longer: dict[str, Any] = {
-        name: pair and Sides(pair.users, _with_zeros(pair.items, more)) for name, pair in pairs.items()
-    }
+    longer = model.changed(lambda of_users: of_users, lambda of_items: _with_zeros(of_items, more))
     newcomer = model.newcomer
     if newcomer is not None and newcomer.basis is not None:
         newcomer = replace(newcomer, basis=_with_zeros(newcomer.basis, more))
-    return replace(model, **longer, newcomer=newcomer)
+    return replace(longer, newcomer=newcomer)
 
 
 def _exposed(exposure: Exposure, model: FactorModel, features: Any) -> Exposure:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.data.ratings import Float32s, Float64s, Int64s, Ratings
-from mfcli.models.bootstrap import Groups, Interval, estimate, root_mean
+from mfcli.models.bootstrap import Groups, Interval
 
 COUNTS = (0, 1, 5, 20, 100, 500, 2500)  # training ratings from which a user or an item is in the next segment
 VALUES = 10  # different ratings up to which each is a segment, and bins of them where they are more
@@ -65,7 +65,7 @@ def segments(
     scaled = None if deviations is None else np.abs(errors) / deviations
     for by, name, mask in _masks(part, train, genres):
         if mask.any():
-            rmse = estimate(np.stack([groups.totals(where=mask), groups.totals(np.square(errors), mask)], 1), root_mean)
+            rmse = groups.rmse(errors, mask)
             within = [None if scaled is None else float((scaled[mask] <= width).mean()) for width in (1, 2)]
             mean_error = float(errors[mask].mean())
             found.append(Segment(by, name, int(mask.sum()), rmse.value, rmse.interval, mean_error, *within))

@@ -17,7 +17,7 @@ from mfcli.errors import ArtifactError, DivergedError, UsageError
 from mfcli.models.measures import Measure
 from mfcli.solvers.base import Tick
 from mfcli.solvers.compute import Compute
-from mfcli.solvers.create import create, solver_class
+from mfcli.solvers.create import solver_class
 from mfcli.solvers.fit import Fit
 
 UNPRUNED = 5  # trials that are run to the end before any is broken off
@@ -121,7 +121,7 @@ class Search:
 
     def _epochs(self, config: TrainConfig, tick: Tick) -> Iterator[tuple[float, float]]:
         """What every epoch came to on the validation part, and what the model to keep until then did."""
-        fit = Fit(create(config, self.data, self.compute), config.patience, self.data.train.summary.largest)
+        fit = Fit.of(config, self.data, self.compute)
         while not fit.finished:
             epoch = fit.run_epoch(tick)
             assert epoch.validation is not None

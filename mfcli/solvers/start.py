@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mfcli.data.ratings import Float32s, Int64s, Sides
-from mfcli.models.model import PAIRS, FactorModel
+from mfcli.models.model import FactorModel
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,10 @@ class Start:
     @classmethod
     def of(cls, model: FactorModel, places: Sides[Int64s]) -> "Start":
         """From a run's model, and the (n_users,) and (n_items,) rows that the present ones have there, -1 for none."""
-        pairs: dict[str, Any] = {name: getattr(model, name) for name in PAIRS}
-        moved: dict[str, Any] = {
-            name: pair and Sides(*(_moved(side, at) for side, at in zip(pair, places, strict=True)))
-            for name, pair in pairs.items()
-        }
-        users, items = (counts > 0 for counts in moved["counts"])
-        return cls(replace(model, **moved, days=None, newcomer=None), Sides(users, items))
+        moved = model.changed(
+            lambda of_users: _moved(of_users, places.users), lambda of_items: _moved(of_items, places.items)
+        )
+        return cls(replace(moved, days=None, newcomer=None), Sides(*(counts > 0 for counts in moved.counts)))
 
     def scaled(self, scale: float) -> "Start":
         """The same in another unit, as :meth:`FactorModel.scaled` has it."""
