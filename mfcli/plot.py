@@ -20,7 +20,6 @@ from mfcli.figures.curves import History
 from mfcli.figures.facts import evaluation_section, made_section, training_section
 from mfcli.figures.item_map import item_map
 from mfcli.figures.page import Picture, Section, page
-from mfcli.figures.search import FILE as SEARCH
 from mfcli.figures.search import read_trials
 from mfcli.figures.search import search as draw_search
 from mfcli.figures.segments import segments as draw_segments
@@ -28,10 +27,11 @@ from mfcli.figures.style import Draw, svg_for_page, write_figure
 from mfcli.judging.record import FILE as EVALUATION
 from mfcli.judging.record import read_evaluation
 from mfcli.models.bootstrap import Groups
+from mfcli.models.history import FILE as HISTORY
 from mfcli.models.history import Learnt, read_epochs
 from mfcli.models.measures import MEASURES
 from mfcli.models.metrics import rmse
-from mfcli.models.run import TrainedRun, open_run
+from mfcli.models.run import SEARCH, TrainedRun, open_run
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
 
@@ -155,7 +155,7 @@ def _learnt(run: str, record: Record) -> tuple[History, str | None]:
     """How a run learnt, and the fingerprint of the data that it learnt from."""
     learnt = record.told(Learnt)
     train, validation = MEASURES[learnt.train_measure], MEASURES[learnt.validation_measure]
-    epochs = record.read_as("history.jsonl", lambda content: read_epochs(content, f"train_{train.key}"))
+    epochs = record.read_as(HISTORY, lambda content: read_epochs(content, f"train_{train.key}"))
     history = History(run, learnt.epoch_name, learnt.averages_samples, train, validation, epochs)
     return history, record.inputs.get("data")
 

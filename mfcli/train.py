@@ -19,9 +19,10 @@ from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped, Usage
 from mfcli.judging.moved import learnt
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
+from mfcli.models.history import FILE as HISTORY
 from mfcli.models.history import Learnt
 from mfcli.models.model import FILE as MODEL
-from mfcli.models.run import TIMING, TrainedRun, open_run
+from mfcli.models.run import SEARCH, TIMING, TrainedRun, open_run
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
@@ -31,7 +32,7 @@ from mfcli.solvers.fit import Fit
 from mfcli.solvers.group import joined
 from mfcli.solvers.reading import completed, read
 from mfcli.solvers.start import Start
-from mfcli.solvers.trials import TABLE, Journal, find_settings, table
+from mfcli.solvers.trials import Journal, find_settings, table
 from mfcli.stage_file import STAGE_FILE
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
@@ -178,7 +179,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             done = run.go(draft)
             if draft is not None and journal.begun:
                 _, trials = journal.read()
-                (draft.path / TABLE).write_text(table(trials, run.solver.method.validation_measure), "utf-8")
+                (draft.path / SEARCH).write_text(table(trials, run.solver.method.validation_measure), "utf-8")
             if stage.exists():
                 progress.note(_replaced(stage))
         if compute.first:
@@ -431,7 +432,7 @@ class _Run:
         }
         (draft.path / MODEL).write_bytes(model.to_bytes())
         (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
-        with (draft.path / "history.jsonl").open("w", encoding="utf-8") as file:
+        with (draft.path / HISTORY).open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.fit.history)
         draft.results.update(results)
         return results, exposure_seconds

@@ -11,8 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend
 from mfcli.models.measures import Measure
 
-FILE = "search.csv"
-
 
 @dataclass(frozen=True)
 class Tried:

@@ -7,6 +7,7 @@ from typing import Any
 from mfcli.models.measures import MEASURES, Key
 from mfcli.typed import typed
 
+FILE = "history.jsonl"
 LARGEST = 1e100  # number of a history; no training comes near, and figures cannot show much more
 EPOCH = dict[str, bool | float | str | list[float] | None]
 

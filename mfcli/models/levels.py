@@ -41,7 +41,8 @@ class Levels:
         values, counts = np.unique(train.ratings, return_counts=True)
         if len(values) > MOST:
             raise UsageError(
-                f"there are {len(values):,} different ratings, more than {MOST}: no level has a probability"
+                f"there are {len(values):,} different ratings, more than {MOST}: none has a probability; "
+                "--with-std tells how sure predictions are"
             )
         some = train.take(np.linspace(0, len(train) - 1, min(len(train), ENOUGH)).astype(np.int64))
         pairs = some.users, some.items, some.timestamps

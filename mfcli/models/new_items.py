@@ -29,7 +29,9 @@ def with_new_items(trained: TrainedRun, items: Any) -> TrainedRun:
         UsageError: the model predicts nothing of unrated items.
     """
     if trained.model.biases is None and not trained.model.of_clicks:
-        raise UsageError("--items-new: a model without biases predicts the mean of every item that nobody rated")
+        raise UsageError(
+            "--items-new: a model without biases predicts the mean of every item that nobody rated: train one with --biases"
+        )
     prepared = replace(trained.prepared, new_items=items)
     known = prepared.features().items
     assert known is not None, "read_new_items has refused data without features of items"

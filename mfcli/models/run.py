@@ -22,6 +22,9 @@ from mfcli.models.scorers import scorer
 TIMING = "timing.json"
 """What training took, beside the model: a second training of the same takes another time, and makes the same bytes."""
 
+SEARCH = "search.csv"
+"""The trials of the search that found its settings, a line each; none where none was made."""
+
 
 @dataclass(frozen=True)
 class TrainedRun:

@@ -19,8 +19,6 @@ from mfcli.signals import SafePoints
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.search import Search, Trial
 
-TABLE = "search.csv"
-
 
 @dataclass(frozen=True)
 class Journal:
