@@ -114,7 +114,7 @@ def _one(option: Option, told: Any) -> Span | Choices:
 
 def _read(file: Path) -> Table:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--space {file}: {error.strerror}") from None
     except ValueError as error:

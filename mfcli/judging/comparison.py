@@ -38,9 +38,8 @@ def compare(
         name, other = f"run '{against}'", _of_run(against, artifacts, trained, trial, rank_by)
     figures = sums.in_common(other)
     if not figures:
-        raise UsageError(
-            f"{name} and run '{trained.record.stage.path.name}' have no figure in common: evaluate both with the same --top"
-        )
+        run = trained.record.stage.path.name
+        raise UsageError(f"{name} and run '{run}' have no figure in common: evaluate both with the same --top")
     differences = []
     for figure in figures:
         found = sums.less(other, figure)
@@ -65,7 +64,8 @@ def _of_run(name: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, 
     other = open_run(artifacts, name, rank_by if trial.sizes else None)
     if other.model.of_clicks != trained.model.of_clicks:
         raise UsageError(
-            f"run '{name}' learnt from {'clicks' if other.model.of_clicks else 'ratings'}, the other did not: compare runs of one kind"
+            f"run '{name}' learnt from {'clicks' if other.model.of_clicks else 'ratings'}, the other did not: "
+            "compare runs of one kind"
         )
     if other.prepared.fingerprint != trained.prepared.fingerprint or other.prepared.whole:
         known = learnt(trial.part, trained.prepared, other)

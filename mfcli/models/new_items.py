@@ -30,7 +30,8 @@ def with_new_items(trained: TrainedRun, items: Any) -> TrainedRun:
     """
     if trained.model.biases is None and not trained.model.of_clicks:
         raise UsageError(
-            "--items-new: a model without biases predicts the mean of every item that nobody rated: train one with --biases"
+            "--items-new: a model without biases predicts the mean of every item that nobody rated: "
+            "train one with --biases"
         )
     prepared = replace(trained.prepared, new_items=items)
     known = prepared.features().items

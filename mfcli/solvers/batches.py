@@ -34,7 +34,7 @@ class RatingsDataset(Dataset[Example]):
 
 
 def own_share(compute: Compute) -> Chosen:
-    """Of several processes each wants every so-manieth rating, whosever it is."""
+    """Which ratings a process wants: those whose place, divided by the number of processes, leaves its rank."""
 
     def chosen(ratings: Ratings, begin: int) -> Sides[npt.NDArray[np.bool_]]:
         mine = np.arange(begin, begin + len(ratings)) % compute.world == compute.rank

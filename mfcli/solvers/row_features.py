@@ -27,13 +27,13 @@ class RowFeatures:
 
     Attributes:
         columns: kind of side information -> its columns: ``exposure``, and ``users`` or ``items``.
-        dense: (n, e) the first of them.
-        sparse: (n, f - e) the others.
+        dense: (n, e) float32, the first of them.
+        sparse: (n, f - e) float32, the others.
         transposed: (f - e, n) the same.
         attributes: the same as a (n, f - e) ``scipy.sparse.csr_matrix``.
-        rated: (n,) whether a row has ratings.
+        rated: (n,) bool, whether a row has ratings.
         gram: (f, f) float64 FᵀF of these rows.
-        basis: (n_items, e) what the first columns of a user are made of, as :class:`CoRatings` has it.
+        basis: (n_items, e) float32, what the first columns of a user are made of, as :class:`CoRatings` has it.
     """
 
     columns: dict[str, slice]
