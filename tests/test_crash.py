@@ -41,10 +41,10 @@ def _die_at(moment: int) -> None:
 
 
 def _command(folder: Path, moment: int, arguments: tuple[str, ...]) -> None:
-    import mfcli.train
+    import mfcli.training
     from mfcli.cli.app import run
 
-    mfcli.train.SAVE_EVERY = 0.0
+    mfcli.training.SAVE_EVERY = 0.0
     os.chdir(folder)
     _die_at(moment)
     sys.exit(run(list(arguments)))

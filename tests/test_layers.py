@@ -20,11 +20,12 @@ LAYERS = (
     {"models"},
     {"solvers", "figures", "serving"},
     {"judging"},
+    {"training"},
     {"download", "prepare", "train", "evaluate", "plot", "recommend", "api"},
     {"cli"},
 )
 """From the bottom to the top, files or folders of mfcli/. What stands side by side knows nothing of each other."""
-ROOMS_OF = {"torch": {"solvers", "train"}, "optuna": {"solvers"}, "matplotlib": {"figures", "plot"}}
+ROOMS_OF = {"torch": {"solvers"}, "optuna": {"solvers"}, "matplotlib": {"figures", "plot"}}
 """Heavy libraries, and the only rooms that import them."""
 
 

@@ -69,7 +69,7 @@ def test_a_run_holds_its_data_without_using_disk(artifacts: Path, mfcli: Runner)
 def test_data_prepared_while_a_run_trains_do_not_become_its_own(
     artifacts: Path, mfcli: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mfcli.train as stage
+    import mfcli.training as stage
     from mfcli.config.prepare import PrepareConfig
     from mfcli.prepare import prepare
 

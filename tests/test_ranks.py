@@ -196,14 +196,14 @@ def test_a_process_reads_its_own_ratings_alone(name: str, finished: Path, monkey
 
 def command(rank: int, world: int, port: int, folder: Path, dies: int | None, arguments: tuple[str, ...]) -> None:
     """``mfcli`` as one of several; rank ``dies`` kills itself with SIGKILL in the middle of the third round."""
-    import mfcli.train
+    import mfcli.training
     from mfcli.cli.app import run as run_command
 
     as_rank(rank, world, port)
     os.chdir(folder)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{name}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    blocks.SLOTS["cpu"], mfcli.train.SAVE_EVERY = 2**9, 0.0
+    blocks.SLOTS["cpu"], mfcli.training.SAVE_EVERY = 2**9, 0.0
     ranking.SCORES_AT_ONCE = 800  # blocks of ten users
     if rank == dies:
         add, rounds = Tally.add, []

@@ -54,23 +54,23 @@ def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_figure(arti
 def test_seconds_add_up_over_the_processes_of_a_run(
     artifacts: Path, mfcli: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfcli import train as module
+    from mfcli import training as module
 
     class Stop(Exception):
         pass
 
-    saved = module._Run._save
+    saved = module.TrainingRun._save
 
-    def stop(self: module._Run) -> None:
+    def stop(self: module.TrainingRun) -> None:
         self.earlier += 1000
         saved(self)
         raise Stop
 
     monkeypatch.setattr(module, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(module._Run, "_save", stop)
+    monkeypatch.setattr(module.TrainingRun, "_save", stop)
     with pytest.raises(Stop):
         train(TrainConfig(dir=artifacts, run="cut", epochs=2, factors=2))
-    monkeypatch.setattr(module._Run, "_save", saved)
+    monkeypatch.setattr(module.TrainingRun, "_save", saved)
     train(TrainConfig(dir=artifacts, run="cut", resume=True))
     assert 1000 < json.loads((artifacts / "runs/cut/timing.json").read_text())["seconds"] < 1060
 

@@ -22,7 +22,8 @@ from mfcli.option import Interval
 from mfcli.progress import Progress
 from mfcli.solvers.search import Trial
 from mfcli.solvers.trials import Journal, table
-from mfcli.train import Trained, train
+from mfcli.train import train
+from mfcli.training import Trained
 from tests.conftest import Runner
 
 SMALL: dict[str, Any] = {"solver": "als", "epochs": 4, "threads": 1}

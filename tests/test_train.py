@@ -208,7 +208,7 @@ def test_resuming_a_finished_run_does_nothing_and_says_so(artifacts: Path) -> No
 
 
 def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfcli.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("mfcli.training.SAVE_EVERY", 0.0)
     seen: list[int | None] = []
     path = artifacts / "runs" / "new" / "checkpoint.safetensors"
 
@@ -335,7 +335,7 @@ class DivergesInEpoch2(Adam):
 def test_divergence_in_a_later_epoch_removes_the_checkpoint(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the checkpoint of epoch 1 the run would only diverge again."""
     before = files(artifacts)
-    monkeypatch.setattr("mfcli.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("mfcli.training.SAVE_EVERY", 0.0)
     monkeypatch.setattr("mfcli.solvers.fit.create", DivergesInEpoch2)
     with pytest.raises(DivergedError, match=r"epoch 2 .*the previous model is untouched"):
         train(TrainConfig(dir=artifacts, factors=4, epochs=4))

@@ -93,7 +93,7 @@ def run_victim(folder: Path, arguments: tuple[object, ...], fate: Fate | None = 
 
 
 def _victim(folder: Path, arguments: tuple[str, ...], fate: Fate | None, seconds: int, said: Path) -> None:
-    import mfcli.train
+    import mfcli.training
     from mfcli.cli.app import run
     from mfcli.signals import die_on_stop
 
@@ -102,7 +102,7 @@ def _victim(folder: Path, arguments: tuple[str, ...], fate: Fate | None, seconds
         os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT), number)
     for name in [name for name in os.environ if name.startswith("MFCLI_")]:
         del os.environ[name]
-    mfcli.train.SAVE_EVERY = 0.0
+    mfcli.training.SAVE_EVERY = 0.0
     os.chdir(folder)
     signal.alarm(seconds)
     if fate is not None:

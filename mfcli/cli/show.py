@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.models.segments import Segment
     from mfcli.plot import Plotted
     from mfcli.prepare import PreparedSummary
-    from mfcli.train import Trained
+    from mfcli.training import Trained
 
 BAR = 30  # characters of the longest bar of a histogram
 
