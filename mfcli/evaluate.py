@@ -54,7 +54,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
     ):
         progress.note(f"there is no run '{config.promote}' yet that run '{config.one_run}' could be worse than")
         config = replace(config, no_worse_than=None, tolerance=config.option("tolerance").default)
-    trained = open_run(artifacts, config.one_run, config.rank_by if any(config.top) else None, progress.note)
+    trained = open_run(artifacts, config.one_run, config.rank_by if config.sizes else None, progress.note)
     if config.part == "test" and not trained.prepared.has("test") and not config.demands:
         progress.note(
             f"run '{config.one_run}' learnt from all {trained.prepared.feedback}: nothing is held out to judge it by"
@@ -155,7 +155,7 @@ def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
         {one["n"] for one in ranking["lists"]} if ranking.get("rank_by", config.rank_by) == config.rank_by else set()
     )
     fits = evaluated.inputs["model"] == record.fingerprint and evaluated.result["part"] == config.part
-    return evaluated if fits and lists >= {size for size in config.top if size} else None
+    return evaluated if fits and lists >= set(config.sizes) else None
 
 
 def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> "CrossValidation":
@@ -170,8 +170,7 @@ def _trial(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ra
     relevant_from = config.relevant
     if relevant_from is None and not trained.model.of_clicks:
         relevant_from = float(np.nextafter(trained.model.mean, np.inf))
-    sizes = sorted({size for size in config.top if size})
-    return Trial(part, train, sizes, relevant_from, hide=config.part != "train")
+    return Trial(part, train, config.sizes, relevant_from, hide=config.part != "train")
 
 
 def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Float64s) -> dict[str, Any]:

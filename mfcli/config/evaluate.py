@@ -143,6 +143,11 @@ class EvaluateConfig(Config):
         return self.run[0]
 
     @property
+    def sizes(self) -> list[int]:
+        """Lengths of the lists that --top asks for, ascending."""
+        return sorted({size for size in self.top if size})
+
+    @property
     def demands(self) -> bool:
         """Whether something is asked for that needs ratings to judge by, beyond telling what there is."""
         return any(one is not None for one in (self.max_rmse, self.max_mae, self.min_ndcg, self.rival))

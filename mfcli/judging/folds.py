@@ -104,7 +104,7 @@ class Folds:
         assert config.cross_validate is not None
         self.number, self.config, self.artifacts = config.cross_validate, config, artifacts
         self.prepared, self.ratings = artifacts.data.consistent(_read)
-        self.sizes = sorted({size for size in config.top if size})
+        self.sizes = config.sizes
         if self.prepared.feedback == "clicks" and not config.top:
             self.sizes = [TOP]
         self.validation_fraction = float(self.prepared.record.config["validation_fraction"])

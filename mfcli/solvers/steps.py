@@ -1,7 +1,7 @@
 """One step of the rows of a block towards their solutions, where solving for them in every round does not pay.
 
 The equations are those of :mod:`mfcli.solvers.rows`, A z = h, with a Λ that is a diagonal. The step is that of steepest
-descent with Λ as preconditioner, as long as lowers the objective the most:
+descent with Λ as preconditioner, of the length that lowers the objective the most:
 
     z' = z + t g,    g = Λ⁻¹(h - A z),    t = (h - A z)·g / g·A g
 
