@@ -25,12 +25,13 @@ WARM: dict[str, dict[str, Any]] = {
     "gibbs": {"burn_in": 1, "samples": 28},
     "ials": {"epochs": 4},
 }
-"""What a warm start needs of each solver, where not so much is given and the run that it begins with had more."""
+"""The most that a warm start does by each solver, where nothing is given; the run that it begins with may have less."""
 
 SHAPE = ("solver", "factors", "biases")
 """What must be as it was where vectors are taken over."""
 
 MACHINE = ("device", "threads", "seed")
+"""What may be another beside --refit: where it is computed, and from which draws."""
 
 
 @dataclass(frozen=True, kw_only=True)

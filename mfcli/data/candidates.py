@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def find_candidates(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int32s | None:
-    """Rows of the items that pass all filters, ascending; None if there is no filter.
+    """(m,) int32 rows of the items that pass all filters, ascending; None if there is no filter.
 
     Args:
         config: says which filters there are.

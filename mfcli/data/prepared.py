@@ -38,7 +38,7 @@ def write(
     Args:
         folder: where.
         parts: of the ratings; an empty one has no file.
-        ids: original ids of the users and of the items, by row.
+        ids: (n_users,) and (n_items,) original ids of the users and of the items, by row, int64 or texts.
         names: ``title`` and ``genres`` of the items, by row; empty where there are none.
         years: of the items.
         described: the features of the users and of the items.
@@ -224,7 +224,7 @@ class Prepared:
             return Features.from_table(table)
 
     def rows_among(self, other: "Prepared") -> Sides[Int64s]:
-        """For every row the row of the same user, and of the same item, among other data; -1 for none."""
+        """(n_users,) and (n_items,): for every row that of the same user or item among other data; -1 for none."""
 
         def rows(side: str) -> Int64s:
             return find_ids(getattr(other, side)["id"], [str(one) for one in getattr(self, side)["id"].to_pylist()])

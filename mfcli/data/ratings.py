@@ -48,7 +48,7 @@ class ItemLists(NamedTuple):
         return cls(starts, items[order])
 
     def for_user(self, user: int | np.int64) -> Int32s:
-        """The items of one user."""
+        """(k,) int32: the items of one user."""
         return self.items[self.starts[user] : self.starts[user + 1]]
 
     def among(self, rows: Int32s) -> "ItemLists":
@@ -166,7 +166,7 @@ class Ratings:
 
     @property
     def counts(self) -> "Sides[Int32s]":
-        """Ratings of every user and of every item."""
+        """(n_users,) and (n_items,) int32: ratings of every user and of every item."""
         return Sides(self.user_counts(), self.item_counts())
 
     @property

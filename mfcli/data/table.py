@@ -28,10 +28,11 @@ def plain_id(text: str) -> str:
 
 
 def code_ids(texts: list[str]) -> tuple[Ids, Int32s | None]:
-    """Ids that texts stand for.
+    """Ids that n texts stand for.
 
     Returns:
-        Distinct ids, and the place of each text's id among them; None where the places are 0, 1, 2, ...
+        (d,) distinct ids, int64 or texts, and (n,) int32 places of the texts' ids among them; None where the
+        places are 0, 1, 2, ...
     """
     plain = [plain_id(text) for text in texts]
     numbers = all(INTEGER.fullmatch(text) and int(text) in INT64 for text in plain)

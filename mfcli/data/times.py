@@ -46,7 +46,7 @@ class NoTimes(Exception):
 
 
 def to_seconds(column: Any) -> Int64s:
-    """Seconds since 1970, of a pyarrow column of numbers, texts, dates or times. Raises NoTimes.
+    """(n,) int64 seconds since 1970, of a pyarrow column of n numbers, texts, dates or times. Raises NoTimes.
 
     Numbers are seconds, or what else their size says: milliseconds, microseconds, nanoseconds, YYYYMMDD.
     """

@@ -54,7 +54,7 @@ def _groups(actual: npt.NDArray[Any]) -> tuple[list[float], npt.NDArray[np.intp]
 
 
 def predicted_against_actual(ax: Axes, actual: npt.NDArray[Any], predicted: npt.NDArray[Any], part: str) -> None:
-    """For each actual rating the spread of what was predicted."""
+    """For each actual rating the spread of what was predicted; both are (n,)."""
     values, which, binned = _groups(actual)
     places = _rating_axis(ax, values, binned, "actual rating")
     # Not ax.boxplot, which imports pyplot and asks for a display.
@@ -70,7 +70,7 @@ def predicted_against_actual(ax: Axes, actual: npt.NDArray[Any], predicted: npt.
 
 
 def error_by_rating(ax: Axes, actual: npt.NDArray[Any], predicted: npt.NDArray[Any], part: str) -> None:
-    """For each actual rating the RMSE, and by how much predictions are too high or too low on average."""
+    """For each actual rating the RMSE, and by how much predictions, likewise (n,), are too high or too low."""
     values, which, binned = _groups(actual)
     places = _rating_axis(ax, values, binned, "actual rating")
     errors = predicted.astype(np.float64) - actual

@@ -41,7 +41,7 @@ class Judge:
 
     @property
     def users(self) -> Int64s:
-        """Rows of the users with a relevant item."""
+        """(u,) int64 rows of the users with a relevant item."""
         return np.flatnonzero(self.relevant.user_counts())
 
     def figures(

@@ -201,7 +201,7 @@ class FactorModel:
         return deviations
 
     def uncertainties(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float32s | None:
-        """Standard deviations of the predictions themselves, without the noise; else as :meth:`deviations`."""
+        """float32 standard deviations of the predictions themselves, without the noise; else as :meth:`deviations`."""
         if self.variances is None:
             return None
         deviations: Float32s = np.sqrt(self.variances.users[users] * self.variances.items[items])

@@ -105,14 +105,14 @@ class Lists:
         return columns
 
     def dealt(self, users: Int64s, here: Place) -> Int64s:
-        """Those of the users for whom the process of that place is to answer."""
+        """Those of the (n,) users for whom the process of that place is to answer."""
         n_items = self.trained.model.n_items if self.candidates is None else len(self.candidates)
         blocks = np.arange(len(users)) // users_at_once(n_items)
         mine: Int64s = users[blocks % here.world == here.rank]
         return mine
 
     def of_users(self, users: Int64s) -> Iterator[Block]:
-        """The lists of these rows of users. What they need of the data is read at once."""
+        """The lists of these (n,) rows of users. What they need of the data is read at once."""
         model, prepared = self.trained.model, self.trained.prepared
         ids = prepared.users["id"].to_pylist()
         hidden = None if self.config.include_seen else prepared.seen(users)

@@ -51,7 +51,7 @@ class Plan:
     """How the rows of a side are cut into blocks, and which rank has which: the same in every process.
 
     Attributes:
-        counts: (n_rows,) ratings of each row.
+        counts: (n_rows,) int32 ratings of each row.
         pieces: int64 rows of every block, shortest rows first.
         sizes: (blocks,) int64 ratings in each.
         numbers: for every rank the int64 numbers of its blocks.
@@ -85,7 +85,7 @@ class Plan:
         return cls(counts, pieces, sizes, compute.deal(costs))
 
     def rows(self, rank: int) -> Int64s:
-        """The rows of one rank."""
+        """(m,) int64 rows of one rank."""
         return np.concatenate([np.zeros(0, np.int64), *(self.pieces[number] for number in self.numbers[rank])])
 
     def mask(self, rank: int) -> npt.NDArray[np.bool_]:

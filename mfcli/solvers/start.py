@@ -45,7 +45,10 @@ class Start:
 
 
 def leading(factors: Sides[Float32s], width: int) -> Sides[Float32s]:
-    """The factors of users and of items whose products are nearest to those of these, with ``width`` columns."""
+    """The (n_users, width) and (n_items, width) factors whose products are nearest to those of these (n, k) ones.
+
+    By the truncated singular value decomposition of the products (Eckart and Young, Psychometrika 1936).
+    """
     users, items = factors
     if users.shape[1] == width:
         return factors
