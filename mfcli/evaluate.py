@@ -167,9 +167,7 @@ def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> 
 
 def _trial(config: EvaluateConfig, trained: TrainedRun, train: Ratings, part: Ratings) -> Trial:
     """What the run is to do: predict the part, and make the lists that are asked for."""
-    relevant_from = config.relevant
-    if relevant_from is None and not trained.model.of_clicks:
-        relevant_from = float(np.nextafter(trained.model.mean, np.inf))
+    relevant_from = config.relevant_from(None if trained.model.of_clicks else trained.model.mean)
     return Trial(part, train, config.sizes, relevant_from, hide=config.part != "train")
 
 

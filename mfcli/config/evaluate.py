@@ -1,5 +1,6 @@
 """Options of ``mfcli evaluate``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -146,6 +147,14 @@ class EvaluateConfig(Config):
     def sizes(self) -> list[int]:
         """Lengths of the lists that --top asks for, ascending."""
         return sorted({size for size in self.top if size})
+
+    def relevant_from(self, mean: float | None) -> float | None:
+        """Rating from which an item is relevant: above the training mean unless --relevant says; None if all are.
+
+        Args:
+            mean: of the training ratings; None of clicks.
+        """
+        return math.nextafter(mean, math.inf) if self.relevant is None and mean is not None else self.relevant
 
     @property
     def demands(self) -> bool:

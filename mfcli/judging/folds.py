@@ -181,10 +181,8 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
     """The runs with their figures on one fold, one after the other."""
     train, val, test = folds.parts(fold)
     data = TrainingData(train, val if len(val) else None, folds.prepared.features())
-    relevant_from = folds.config.relevant
-    if relevant_from is None and folds.prepared.feedback == "ratings":
-        relevant_from = float(np.nextafter(train.ratings.mean(dtype=np.float64), np.inf))
-    trial = Trial(test, train, folds.sizes, relevant_from)
+    mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
+    trial = Trial(test, train, folds.sizes, folds.config.relevant_from(mean))
     exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
     for record in records:
         name = record.stage.path.name
