@@ -37,7 +37,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
 
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other, or not to be compared.
-        UsageError: the run cannot rank so, or has no such figure for a gate.
+        UsageError: the run cannot rank so, or has no such measure for a gate.
     """
     return _evaluate(config, progress or Progress())[0]
 
@@ -235,7 +235,7 @@ def _ranking(
     scorers = (trained.scorer(config.rank_by), Popularity(judge.popularity), Chance(trial.part.n_items))
     with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
         run, popular, random = (trial.judged(one, advance) for one in scorers)
-    lists = [Lists(n, run[n].figures, popular[n].figures, random[n].figures) for n in trial.sizes]
+    lists = [Lists(n, run[n].measures, popular[n].measures, random[n].measures) for n in trial.sizes]
     for one in lists:
         if one.run["NDCG"] < one.popular["NDCG"]:
             progress.warn(

@@ -4,9 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-Measures = dict[str, float]
-"""Numbers by the names that are shown, in the order in which they are shown."""
-
 
 @dataclass(frozen=True)
 class EpochLine:
@@ -14,7 +11,7 @@ class EpochLine:
 
     Attributes:
         epoch, epochs: its number, from 1, and how many there may be.
-        measures: what the epoch is judged by.
+        measures: what the epoch is judged by: values by their names, in the order in which they are shown.
         mark: what is special about it, in a word: ``best`` so far, or of which phase before the first that counts.
         ratings_per_second: its speed.
         seconds: since the first epoch of this process began.
@@ -23,7 +20,7 @@ class EpochLine:
 
     epoch: int
     epochs: int
-    measures: Measures
+    measures: dict[str, float]
     mark: str
     ratings_per_second: float
     seconds: float
@@ -59,7 +56,7 @@ class Progress:
 class TrainingProgress:
     """What a training run says. This one says nothing."""
 
-    def batch(self, done: int, total: int, measures: Callable[[], Measures]) -> None:
+    def batch(self, done: int, total: int, measures: Callable[[], dict[str, float]]) -> None:
         """A batch is done. ``measures()``, called only when something is drawn, says how good the model is now."""
 
     def epoch(self, line: EpochLine) -> None:

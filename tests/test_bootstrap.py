@@ -61,12 +61,12 @@ def test_users_in_groups_tell_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_slopes_are_the_derivatives() -> None:
     totals = np.array([50.0, 40.0, 35.0])
-    for figure in (mean, root_mean, difference(mean), difference(root_mean)):
-        width = 2 if figure in (mean, root_mean) else 3
-        _, slope = figure(totals[:width])
+    for measure in (mean, root_mean, difference(mean), difference(root_mean)):
+        width = 2 if measure in (mean, root_mean) else 3
+        _, slope = measure(totals[:width])
         for place in range(width):
             step = np.eye(width)[place] * 1e-5
-            up, down = (figure(totals[:width] + way * step)[0] for way in (1, -1))
+            up, down = (measure(totals[:width] + way * step)[0] for way in (1, -1))
             assert slope[place] == pytest.approx((up - down) / 2e-5, rel=1e-6)
 
 

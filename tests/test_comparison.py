@@ -39,7 +39,7 @@ def test_differences_are_those_of_the_two_and_chance_is_told_from_more(two: Path
     one, other = (evaluate(EvaluateConfig(dir=two, run=(run,), top=(5,))) for run in ("default", "worse"))
     assert found is not None
     assert found.against == "run 'worse'"
-    by_name = {difference.figure: difference for difference in found.differences}
+    by_name = {difference.measure: difference for difference in found.differences}
     assert list(by_name)[:3] == ["RMSE", "MAE", "precision@5"]
     assert by_name["RMSE"].difference == pytest.approx(one.rmse - other.rmse)
     assert by_name["MAE"].against == pytest.approx(other.mae)
@@ -60,7 +60,7 @@ def test_a_file_of_an_evaluation_says_the_same_as_the_run(two: Path, tmp_path: P
     assert of_run.comparison is not None
     assert of_file.comparison is not None
     for one, other in zip(of_run.comparison.differences, of_file.comparison.differences, strict=True):
-        assert (one.figure, one.difference) == (other.figure, pytest.approx(other.difference, abs=1e-8))
+        assert (one.measure, one.difference) == (other.measure, pytest.approx(other.difference, abs=1e-8))
         assert one.p == pytest.approx(other.p, abs=1e-3)
     done = mfcli("evaluate", "--dir", two, "--against", "base.json")
     header = ["run", "'default'", "base.json", "difference", "95", "%", "p"]
@@ -106,7 +106,7 @@ def test_gates_exit_7_and_say_by_how_much(two: Path, mfcli: Runner, options: str
     assert (message in done.stderr, len(errors)) == (True, code == 7)
 
 
-def test_figures_are_compared_only_where_they_mean_the_same() -> None:
+def test_measures_are_compared_only_where_they_mean_the_same() -> None:
     two_lists, three_lists = (
         Sums({"ratings": np.ones(2), "lists": np.array([1.0, lists])}, {"RMSE": np.ones(2), "NDCG@5": np.ones(2)})
         for lists in (1.0, 2.0)

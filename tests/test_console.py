@@ -18,7 +18,8 @@ import pytest
 from mfcli.cli import progress
 from mfcli.cli.console import pairs
 from mfcli.cli.progress import Terminal, clock, epoch_text
-from mfcli.progress import EpochLine, Measures
+from mfcli.models.measures import Measures
+from mfcli.progress import EpochLine
 from mfcli.terminal import table_text
 from tests.conftest import clean_environment
 
@@ -228,7 +229,7 @@ def test_the_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def test_a_table_reads_no_markup_and_cuts_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_reads_no_markup_and_cuts_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("[red]x[/red] :smile: [/]", 123456789.25), ("y" * 300, 2)]
     monkeypatch.delenv("COLUMNS", raising=False)
     assert "[red]x[/red] :smile: [/]" in table_text("[t]", ("a", "b"), rows, numeric=(1,), terminal=False)

@@ -219,8 +219,8 @@ def test_a_changing_set_is_checked_against_the_md5_beside_it(mfcli: Runner, tmp_
     folder = tmp_path / "artifacts/raw/ml-latest-small"
     assert (folder / "ratings.csv").read_text() == RATINGS
     assert (folder / "movies.csv").read_text() == MOVIES
-    figures = json.loads((folder / "stage.json").read_text())["results"]
-    assert figures == {"address": f"{server.address}/ml-latest-small.zip", "md5": MD5.decode().split()[0]}
+    results = json.loads((folder / "stage.json").read_text())["results"]
+    assert results == {"address": f"{server.address}/ml-latest-small.zip", "md5": MD5.decode().split()[0]}
     assert left_behind(tmp_path) == []
 
 

@@ -181,7 +181,7 @@ def test_a_device_is_refused() -> None:
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def figures(folder: Path) -> tuple[list[float], list[float]]:
+def prepared_ratings(folder: Path) -> tuple[list[float], list[float]]:
     tables = [pq.read_table(folder / f"artifacts/data/{part}.parquet") for part in ("train", "test")]
     train, test = (table["rating"].to_pylist() for table in tables)
     return train, test
@@ -201,7 +201,7 @@ def test_standard_input_a_file_and_its_parts_give_the_same(mfcli: Runner, proces
         done = process(*command, input=(tmp_path / "all.csv").read_text()) if files == ["-"] else mfcli(*command)
         assert done.returncode == 0, done.stderr
         assert f"read 42 ratings in {45 if len(files) == 3 or files == ['parts'] else 43} lines of" in done.stderr
-        found.append(figures(tmp_path))
+        found.append(prepared_ratings(tmp_path))
     assert found[0] == found[1] == found[2] == found[3]
 
 

@@ -34,7 +34,7 @@ def two(artifacts: Path) -> EvaluateConfig:
     return EvaluateConfig(dir=artifacts, run=("als", "default"), cross_validate=3)
 
 
-def test_every_rating_is_tested_once_and_the_figures_are_those_of_fits_by_hand(two: EvaluateConfig) -> None:
+def test_every_rating_is_tested_once_and_the_measures_are_those_of_fits_by_hand(two: EvaluateConfig) -> None:
     done = cross_validate(two)
     assert [(one.run, one.solver) for one in done.runs] == [("als", "als"), ("default", "adam")]
     folds = Folds(two, Artifacts(two.dir))
@@ -51,12 +51,14 @@ def test_every_rating_is_tested_once_and_the_figures_are_those_of_fits_by_hand(t
                 fit.run_epoch(lambda *_: None)
             predicted = fit.kept()[0].predict(one.test.users, one.test.items, one.test.timestamps)
             by_hand.append(rmse(one.test.ratings, predicted))
-        assert run.figures["RMSE"].folds == pytest.approx(by_hand, rel=1e-6)
-        assert run.figures["RMSE"].mean == pytest.approx(np.mean(by_hand))
-        assert run.figures["RMSE"].sd == pytest.approx(np.std(by_hand, ddof=1))
+        assert run.measures["RMSE"].folds == pytest.approx(by_hand, rel=1e-6)
+        assert run.measures["RMSE"].mean == pytest.approx(np.mean(by_hand))
+        assert run.measures["RMSE"].sd == pytest.approx(np.std(by_hand, ddof=1))
     difference = done.differences[0]
-    assert difference.figure == "RMSE of 'default'"
-    assert difference.difference == pytest.approx(done.runs[1].figures["RMSE"].mean - done.runs[0].figures["RMSE"].mean)
+    assert difference.measure == "RMSE of 'default'"
+    assert difference.difference == pytest.approx(
+        done.runs[1].measures["RMSE"].mean - done.runs[0].measures["RMSE"].mean
+    )
 
 
 def test_folds_are_the_same_however_the_data_were_cut(artifacts: Path) -> None:
@@ -110,8 +112,8 @@ def test_clicks_are_judged_by_lists(artifacts: Path) -> None:
     prepare(PrepareConfig(dir=artifacts, as_clicks=True))
     train(TrainConfig(dir=artifacts, solver="ials", factors=3, epochs=2))
     (run,) = cross_validate(EvaluateConfig(dir=artifacts, cross_validate=2)).runs
-    assert "RMSE" not in run.figures
-    assert 0 < run.figures["NDCG@10"].mean < 1
+    assert "RMSE" not in run.measures
+    assert 0 < run.measures["NDCG@10"].mean < 1
     assert Prepared(Artifacts(artifacts).data.record()).feedback == "clicks"
 
 

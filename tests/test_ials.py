@@ -145,7 +145,7 @@ def test_validation_is_the_ndcg_of_lists_without_the_training_clicks() -> None:
         found.append(gains.sum() / (1 / np.log2(np.arange(min(10, len(wanted))) + 2)).sum())
     judge = validation_judge(TrainingData(train, validation), 1, CPU)
     assert judge is not None
-    ndcg = judge.figures(model, [10])[10]["NDCG"]
+    ndcg = judge.measures(model, [10])[10]["NDCG"]
     assert ndcg == pytest.approx(np.mean(found))
     assert ndcg > 0.3
     assert validation_judge(TrainingData(train), 1, CPU) is None

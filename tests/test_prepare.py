@@ -370,14 +370,14 @@ def test_ids_and_ratings_come_back_from_the_files(
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_command_prints_its_figures_as_one_json_document(mfcli: Runner, tmp_path: Path) -> None:
+def test_the_command_prints_its_results_as_one_json_document(mfcli: Runner, tmp_path: Path) -> None:
     done = mfcli("prepare", "--ratings", put(tmp_path, TWELVE), "--json")
     assert done.returncode == 0
     assert done.stderr == (
         "read 12 ratings in 13 lines of ratings.csv: user = user, item = item, rating = rating, timestamp = timestamp\n"
     )
-    figures = json.loads(done.stdout)
-    assert (figures["ratings"], figures["train"], figures["val"], figures["test"]) == (12, 8, 1, 3)
+    results = json.loads(done.stdout)
+    assert (results["ratings"], results["train"], results["val"], results["test"]) == (12, 8, 1, 3)
 
 
 @pytest.mark.parametrize(

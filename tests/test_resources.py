@@ -99,7 +99,7 @@ def test_a_full_disk(finished: Path, tmp_path: Path, command: str, times: int) -
             again(finished, command, root)
 
 
-def test_evaluate_shows_its_figures_where_it_may_not_keep_them(finished: Path, tmp_path: Path) -> None:
+def test_evaluate_shows_its_result_where_it_may_not_keep_them(finished: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(finished, tmp_path / "artifacts"))
     shown = run_victim(tmp_path, ("evaluate", "--json"))
     before = (root / "runs/default/evaluation.json").read_bytes()

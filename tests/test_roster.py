@@ -38,7 +38,7 @@ def test_every_run_has_a_line_and_is_evaluated_if_it_was_not(artifacts: Path, mf
     assert mfcli("evaluate", "--all", "-d", "nowhere").returncode == 3
 
 
-def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_figure(artifacts: Path, mfcli: Runner) -> None:
+def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_measure(artifacts: Path, mfcli: Runner) -> None:
     prepare(PrepareConfig(dir=artifacts, split="latest"))
     train(TrainConfig(dir=artifacts, run="latest", solver="als", epochs=1))
     prepare(PrepareConfig(dir=artifacts, split="none"))

@@ -160,8 +160,8 @@ def test_nothing_is_left_to_learn_beside_the_oracle(as_large_as_ml_1m: Synthetic
 )
 def test_the_oracle_is_as_good_as_the_noise_lets_it_be(tmp_path: Path, noise: float, least: float, most: float) -> None:
     """Without noise the oracle knows even the rounding; half a star of it is 0.5 / √12 = 0.144."""
-    figures = synthetic.write(config(noise=noise, ratings=20_000), tmp_path)
-    assert least <= figures["oracle_rmse"] <= most
+    results = synthetic.write(config(noise=noise, ratings=20_000), tmp_path)
+    assert least <= results["oracle_rmse"] <= most
 
 
 @pytest.mark.parametrize(("rank", "agree"), [(0, True), (2, False)])

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mfcli.progress import EpochLine, Measures, Progress, TrainingProgress
+from mfcli.models.measures import Measures
+from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.terminal import is_terminal, visible
 
 if TYPE_CHECKING:

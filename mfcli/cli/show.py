@@ -148,7 +148,7 @@ def _comparison(done: "Evaluation") -> str:
         return ""
     rows = [
         (
-            *(one.figure, f"{one.run:.4f}", f"{one.against:.4f}", f"{one.difference:+.4f}"),
+            *(one.measure, f"{one.run:.4f}", f"{one.against:.4f}", f"{one.difference:+.4f}"),
             *(_interval(one.interval), "" if one.p is None else _p(one.p)),
         )
         for one in done.comparison.differences
@@ -175,12 +175,12 @@ def _ranking(found: "Ranking | None") -> str:
     text = f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they {relevant}.\n"
     for lists in found.lists:
         columns = (lists.run, lists.popular, lists.random)
-        rows = [(name.replace("_", " "), *(_figure(figures[name]) for figures in columns)) for name in lists.run]
+        rows = [(name.replace("_", " "), *(_measure(measures[name]) for measures in columns)) for name in lists.run]
         text += "\n" + table(f"top {lists.n}", ("", found.rank_by, "popular", "random"), rows, numeric=(1, 2, 3))
     return text
 
 
-def _figure(value: float) -> str:
+def _measure(value: float) -> str:
     return f"{value:.4f}" if value < 10 else f"{value:,.1f}"
 
 
@@ -202,12 +202,14 @@ def roster(done: "Roster") -> str:
 
 
 def on_folds(done: "CrossValidation") -> str:
-    names = [name for name in done.runs[0].figures if name in ("RMSE", "MAE") or name.startswith("NDCG@")]
+    from mfcli.models.measures import shown
+
+    names = shown(done.runs[0].measures)
     rows = []
     for one in done.runs:
-        spreads = [one.figures[name] for name in names]
+        spreads = [one.measures[name] for name in names]
         numbers = [text for spread in spreads for text in (f"{spread.mean:.4f}", f"{spread.sd:.4f}")]
-        rows.append([one.run, one.solver, one.settings, *numbers, f"{one.figures['seconds'].mean:,.1f}"])
+        rows.append([one.run, one.solver, one.settings, *numbers, f"{one.measures['seconds'].mean:,.1f}"])
     header = ["run", "solver", "settings", *(text for name in names for text in (name, "sd")), "seconds"]
     title = f"{done.folds} folds of {done.ratings:,} {done.feedback}: means and standard deviations over folds"
     places = range(3, len(header))
@@ -215,9 +217,9 @@ def on_folds(done: "CrossValidation") -> str:
     if not done.differences:
         return text
     rows = [
-        [one.figure, f"{one.difference:+.4f}", _interval(one.interval), "" if one.p is None else _p(one.p)]
+        [one.measure, f"{one.difference:+.4f}", _interval(one.interval), "" if one.p is None else _p(one.p)]
         for one in done.differences
-        if one.figure.split()[0] in names
+        if one.measure.split()[0] in names
     ]
     title = f"Differences from run '{done.runs[0].run}', fold by fold"
     return text + "\n" + table(title, ("", "difference", "95 %", "p"), rows, numeric=(1, 2, 3))

@@ -60,7 +60,7 @@ def _comparison(told: Mapping[str, Any]) -> list[Table]:
         return []
     rows = [
         (
-            one["figure"],
+            one["measure"],
             _number(one["run"]),
             _number(one["against"]),
             _with_interval(one, "difference", "interval", "+"),

@@ -17,7 +17,7 @@ from mfcli.option import NAME
 def compare(
     against: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, sums: Sums, rank_by: RankBy
 ) -> Comparison:
-    """The run's figures less those of another, by user.
+    """The run's measures less those of another, by user.
 
     Args:
         against: a run of the directory, or the file of an evaluation on the same part.
@@ -29,22 +29,22 @@ def compare(
 
     Raises:
         ArtifactError: the other cannot be read, or the part is not one that it can be judged by.
-        UsageError: there is no figure that both have.
+        UsageError: there is no measure that both have.
     """
     is_name = NAME.fullmatch(against) is not None
     if not is_name or (Path(against).is_file() and not artifacts.run(against).exists()):
         name, other = against, _of_file(Path(against), trial)
     else:
         name, other = f"run '{against}'", _of_run(against, artifacts, trained, trial, rank_by)
-    figures = sums.in_common(other)
-    if not figures:
+    measures = sums.in_common(other)
+    if not measures:
         run = trained.record.stage.path.name
-        raise UsageError(f"{name} and run '{run}' have no figure in common: evaluate both with the same --top")
+        raise UsageError(f"{name} and run '{run}' have no measure in common: evaluate both with the same --top")
     differences = []
-    for figure in figures:
-        found = sums.less(other, figure)
+    for measure in measures:
+        found = sums.less(other, measure)
         differences.append(
-            Difference(figure, sums.value(figure), other.value(figure), found.value, found.interval, found.p)
+            Difference(measure, sums.value(measure), other.value(measure), found.value, found.interval, found.p)
         )
     return Comparison(name, differences)
 

@@ -26,6 +26,7 @@ from mfcli.judging.roster import in_short
 from mfcli.judging.trial import Trial
 from mfcli.models.bootstrap import LEVEL
 from mfcli.models.exposure import Exposure, learn
+from mfcli.models.measures import Measures, shown
 from mfcli.models.model import FactorModel
 from mfcli.models.run import require_uncertainty
 from mfcli.models.scorers import scorer
@@ -39,17 +40,14 @@ from mfcli.typed import typed
 FILE = "cross-validation.json"
 SECONDS = "seconds"
 
-Figures = dict[str, float]
-"""What a fold came to: RMSE, MAE, those of lists such as NDCG@10, and the seconds that fitting took."""
-
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure on all folds.
+    """A measure on all folds.
 
     Attributes:
         mean, sd: over the folds.
-        folds: the figure on each.
+        folds: the measure on each.
     """
 
     mean: float
@@ -63,13 +61,13 @@ class OnFolds:
 
     Attributes:
         run, solver, settings: its name, its solver, and what is not at its default.
-        figures: by their names, as :data:`Figures` has them.
+        measures: by their names: RMSE, MAE, those of lists such as NDCG@10, and the ``seconds`` that fitting took.
     """
 
     run: str
     solver: str
     settings: str
-    figures: dict[str, Spread]
+    measures: dict[str, Spread]
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class CrossValidation:
         feedback: ``ratings`` or ``clicks``.
         ratings: how many there are in all folds together.
         runs: as they were named.
-        differences: of the figures of each run but the first from those of the first: means over folds, with the
+        differences: of the measures of each run but the first from those of the first: means over folds, with the
             interval and the p of the corrected t-test.
     """
 
@@ -121,18 +119,18 @@ class Folds:
         cut = {"folds": self.number, "seed": self.seed, "validation_fraction": self.validation_fraction}
         return {"data": self.prepared.fingerprint, **cut, "settings": record.config, **lists}
 
-    def done(self, record: Record) -> dict[int, Figures]:
+    def done(self, record: Record) -> dict[int, Measures]:
         """The results of the folds that are done, by their number; none where they are not of just this."""
         try:
             with open_regular(record.stage.path / FILE) as file:
                 written = json.load(file)
             if written["made_from"] != self.made_from(record):
                 return {}
-            return {int(fold): figures for fold, figures in typed(dict[str, Figures], written["done"]).items()}
+            return {int(fold): measures for fold, measures in typed(dict[str, Measures], written["done"]).items()}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
-    def keep(self, record: Record, done: dict[int, Figures]) -> None:
+    def keep(self, record: Record, done: dict[int, Measures]) -> None:
         """Write the results of the folds that are done into the run, so that the next call goes on behind them."""
         with record.stage.lock(self.config.lock_timeout), atomic_file(record.stage.path / FILE) as file:
             file.write(to_json({"made_from": self.made_from(record), "done": done}).encode())
@@ -168,17 +166,17 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
     for fold in range(1, folds.number + 1):
         missing = [record for record in records if fold not in done[record.stage.path.name]]
         if missing:
-            for record, figures in _tried(folds, fold, missing, progress):
+            for record, measures in _tried(folds, fold, missing, progress):
                 of_run = done[record.stage.path.name]
-                of_run[fold] = figures
+                of_run[fold] = measures
                 folds.keep(record, of_run)
     runs = [_on_folds(record, [done[record.stage.path.name][1 + k] for k in range(folds.number)]) for record in records]
     differences = [one for run in runs[1:] for one in _differences(run, runs[0])]
     return CrossValidation(folds.number, folds.prepared.feedback, len(folds.ratings), runs, differences)
 
 
-def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Figures]]:
-    """The runs with their figures on one fold, one after the other."""
+def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Measures]]:
+    """The runs with their measures on one fold, one after the other."""
     train, val, test = folds.parts(fold)
     data = TrainingData(train, val if len(val) else None, folds.prepared.features())
     mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
@@ -192,10 +190,10 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
         begin = time.perf_counter()
         model = _fitted(config, data, where, progress)
         seconds = time.perf_counter() - begin
-        figures = _figures(trial, model, name, folds.config, exposure)
-        told = ", ".join(f"{one} {figures[one]:.4f}" for one in _told(figures))
+        measures = _measures(trial, model, name, folds.config, exposure)
+        told = ", ".join(f"{one} {measures[one]:.4f}" for one in shown(measures))
         progress.note(f"{where}: {told}, {seconds:.1f} s")
-        yield record, {**figures, SECONDS: seconds}
+        yield record, {**measures, SECONDS: seconds}
 
 
 def _fitted(config: TrainConfig, data: TrainingData, where: str, progress: Progress) -> FactorModel:
@@ -216,38 +214,35 @@ def _fitted(config: TrainConfig, data: TrainingData, where: str, progress: Progr
         return fit.kept()[0]
 
 
-def _figures(trial: Trial, model: FactorModel, name: str, config: EvaluateConfig, exposure: Exposure | None) -> Figures:
+def _measures(
+    trial: Trial, model: FactorModel, name: str, config: EvaluateConfig, exposure: Exposure | None
+) -> Measures:
     """What the model comes to on the fold."""
     if trial.sizes and config.rank_by == "lower-bound":
         require_uncertainty(model, name, "--rank-by lower-bound")
     judged = trial.judged(scorer(config.rank_by, model, exposure, model.uncertainties)) if trial.sizes else {}
     sums = trial.sums(None if model.of_clicks else trial.errors(model), judged)
-    return {figure: sums.value(figure) for figure in sums.totals}
+    return {measure: sums.value(measure) for measure in sums.totals}
 
 
-def _told(figures: Figures) -> list[str]:
-    """The figures that people are shown; a file has them all."""
-    return [name for name in figures if name in ("RMSE", "MAE") or name.startswith("NDCG@")]
-
-
-def _on_folds(record: Record, results: Sequence[Figures]) -> OnFolds:
-    figures = {name: [float(one[name]) for one in results] for name in results[0]}
+def _on_folds(record: Record, results: Sequence[Measures]) -> OnFolds:
+    measures = {name: [float(one[name]) for one in results] for name in results[0]}
     return OnFolds(
         run=record.stage.path.name,
         solver=str(record.config["solver"]),
         settings=in_short(record.config),
-        figures={
+        measures={
             name: Spread(float(np.mean(values)), float(np.std(values, ddof=1)), values)
-            for name, values in figures.items()
+            for name, values in measures.items()
         },
     )
 
 
 def _differences(run: OnFolds, first: OnFolds) -> Iterator[Difference]:
-    """The run's figures less those of the first."""
-    for name, spread in run.figures.items():
-        if name != SECONDS and name in first.figures:
-            other = first.figures[name]
+    """The run's measures less those of the first."""
+    for name, spread in run.measures.items():
+        if name != SECONDS and name in first.measures:
+            other = first.measures[name]
             interval, p = corrected(np.subtract(spread.folds, other.folds))
             difference = spread.mean - other.mean
             yield Difference(f"{name} of '{run.run}'", spread.mean, other.mean, difference, interval, p)

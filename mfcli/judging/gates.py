@@ -7,7 +7,7 @@ from mfcli.judging.sums import Sums, rises
 
 
 def gates(config: EvaluateConfig, sums: Sums, comparison: Comparison | None) -> list[Gate]:
-    """Every gate that is set. Raises UsageError for one on a figure that the run does not have.
+    """Every gate that is set. Raises UsageError for one on a measure that the run does not have.
 
     Args:
         config: the bounds.
@@ -18,11 +18,11 @@ def gates(config: EvaluateConfig, sums: Sums, comparison: Comparison | None) -> 
     if config.min_ndcg is not None:
         bounds["--min-ndcg"] = (f"NDCG@{config.top[0]}", config.min_ndcg)
     found = []
-    for option, (figure, bound) in bounds.items():
+    for option, (measure, bound) in bounds.items():
         if bound is not None:
-            if figure not in sums.totals:
+            if measure not in sums.totals:
                 raise UsageError(f"{option}: run '{config.one_run}' learnt from clicks, and predicts no ratings")
-            found.append(_gate(f"{option} {bound:g}", figure, sums.of(figure).value, bound))
+            found.append(_gate(f"{option} {bound:g}", measure, sums.of(measure).value, bound))
     if config.no_worse_than is not None:
         assert comparison is not None, "evaluate compares with the run that a gate names"
         found.append(no_worse(comparison, config.tolerance))
@@ -31,18 +31,18 @@ def gates(config: EvaluateConfig, sums: Sums, comparison: Comparison | None) -> 
 
 def no_worse(comparison: Comparison, tolerance: float) -> Gate:
     """Whether a run is no worse than the other, but for the tolerance: by RMSE, of clicks by the first NDCG."""
-    one = next(one for one in comparison.differences if one.figure == "RMSE" or one.figure.startswith("NDCG"))
-    bound = one.against - tolerance if rises(one.figure) else one.against + tolerance
+    one = next(one for one in comparison.differences if one.measure == "RMSE" or one.measure.startswith("NDCG"))
+    bound = one.against - tolerance if rises(one.measure) else one.against + tolerance
     bound_of = f"that of {comparison.against} ({one.against:.4f}) and --tolerance {tolerance:g}"
-    return _gate(bound_of, one.figure, one.run, bound)
+    return _gate(bound_of, one.measure, one.run, bound)
 
 
-def _gate(bound_of: str, figure: str, value: float, bound: float) -> Gate:
-    beyond = bound - value if rises(figure) else value - bound
-    return Gate(bound_of, figure, value, bound, beyond <= 0, max(0.0, beyond))
+def _gate(bound_of: str, measure: str, value: float, bound: float) -> Gate:
+    beyond = bound - value if rises(measure) else value - bound
+    return Gate(bound_of, measure, value, bound, beyond <= 0, max(0.0, beyond))
 
 
 def failure(gate: Gate, part: str) -> str:
     """What to say of a gate that is not met."""
-    side = "below" if rises(gate.figure) else "above"
-    return f"{gate.figure} {gate.value:.4f} on {part} is {side} {gate.bound_of}, by {gate.excess:.2g}"
+    side = "below" if rises(gate.measure) else "above"
+    return f"{gate.measure} {gate.value:.4f} on {part} is {side} {gate.bound_of}, by {gate.excess:.2g}"

@@ -21,7 +21,7 @@ class Evaluated:
     Attributes:
         result: the fields of an Evaluation.
         inputs: fingerprints of the ``model`` and the ``data``, and the digest of the ``part``.
-        sums: what the run's figures are made of.
+        sums: what the run's measures are made of.
     """
 
     result: dict[str, Any]

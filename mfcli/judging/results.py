@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from mfcli.models.bootstrap import Interval
-from mfcli.models.lists import Figures
+from mfcli.models.measures import Measures
 from mfcli.models.segments import Segment
 
 
@@ -13,14 +13,14 @@ class Lists:
 
     Attributes:
         n: items in each list.
-        run, popular, random: figures by their names: the means over users of precision, recall, NDCG, MAP, MRR and
+        run, popular, random: measures by their names: the means over users of precision, recall, NDCG, MAP, MRR and
             hit_rate; coverage, Gini and mean_popularity of all lists together.
     """
 
     n: int
-    run: Figures
-    popular: Figures
-    random: Figures
+    run: Measures
+    popular: Measures
+    random: Measures
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class Some:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of two runs on the same part.
+    """A measure of two runs on the same part, or on the same folds.
 
     Attributes:
-        figure: RMSE, MAE, or one of lists, such as NDCG@10.
-        run, against: the figure of each.
+        measure: RMSE, MAE, or one of lists, such as NDCG@10.
+        run, against: its value for each.
         difference: of the run's less the other's.
         interval: of the difference, by user.
         p: how often chance alone would bring a difference as large.
     """
 
-    figure: str
+    measure: str
     run: float
     against: float
     difference: float
@@ -103,7 +103,7 @@ class Comparison:
 
     Attributes:
         against: the other run, or the file of its evaluation.
-        differences: of every figure that both have.
+        differences: of every measure that both have.
     """
 
     against: str
@@ -112,11 +112,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Gate:
-    """A bound that a figure of the run must not be beyond.
+    """A bound that a measure of the run must not be beyond.
 
     Attributes:
         bound_of: what set it: an option and its value, in words.
-        figure: RMSE, MAE or NDCG@N.
+        measure: RMSE, MAE or NDCG@N.
         value: the run's.
         bound: the last value that passes.
         passed: whether it is met.
@@ -124,7 +124,7 @@ class Gate:
     """
 
     bound_of: str
-    figure: str
+    measure: str
     value: float
     bound: float
     passed: bool

@@ -1,4 +1,4 @@
-"""What the figures of a run are made of, by groups of users: enough for intervals, and to compare it with another."""
+"""What the measures of a run are made of, by groups of users: enough for intervals, and to compare it with another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.data.ratings import Float64s
-from mfcli.models.bootstrap import Estimate, Figure, difference, estimate, mean, root_mean
+from mfcli.models.bootstrap import Estimate, OfTotals, difference, estimate, mean, root_mean
 
 RATINGS, LISTS = "ratings", "lists"
 DIGITS = 9  # of a total in a file
@@ -19,7 +19,7 @@ class Sums:
 
     Attributes:
         counts: how many ``ratings`` and ``lists`` there are: (g,) float64. Lists only where they were asked for.
-        totals: by the figure's name, RMSE, MAE or one like NDCG@10, what it is the mean of, or the root of the mean:
+        totals: by the measure's name, RMSE, MAE or one like NDCG@10, what it is the mean of, or the root of the mean:
             (g,) float64.
     """
 
@@ -31,21 +31,21 @@ class Sums:
             raise ValueError("sums of different groups")
 
     def value(self, name: str) -> float:
-        """The figure of that name; 0 if there is nothing that it is of."""
+        """The measure of that name; 0 if there is nothing that it is of."""
         counts, totals = self.counts[_counted(name)].sum(), self.totals[name].sum()
-        return float(_figure(name)(np.array([counts, totals]))[0]) if counts else 0.0
+        return float(_of_totals(name)(np.array([counts, totals]))[0]) if counts else 0.0
 
     def of(self, name: str) -> Estimate:
-        """The figure of that name, with its interval."""
-        return estimate(np.stack([self.counts[_counted(name)], self.totals[name]], 1), _figure(name))
+        """The measure of that name, with its interval."""
+        return estimate(np.stack([self.counts[_counted(name)], self.totals[name]], 1), _of_totals(name))
 
     def less(self, other: "Sums", name: str) -> Estimate:
-        """The figure of that name less that of another run on the same part."""
+        """The measure of that name less that of another run on the same part."""
         columns = np.stack([self.counts[_counted(name)], self.totals[name], other.totals[name]], 1)
-        return estimate(columns, difference(_figure(name)))
+        return estimate(columns, difference(_of_totals(name)))
 
     def in_common(self, other: "Sums") -> list[str]:
-        """The figures that both have and that mean the same: their lists are for as many users of each group."""
+        """The measures that both have and that mean the same: their lists are for as many users of each group."""
         alike = {name for name in self.counts.keys() & other.counts.keys() if self._as_many(other, name)}
         return [name for name in self.totals if name in other.totals and _counted(name) in alike]
 
@@ -72,7 +72,7 @@ class Sums:
 
 
 def rises(name: str) -> bool:
-    """Whether more of the figure is better."""
+    """Whether more of the measure is better."""
     return "@" in name
 
 
@@ -80,5 +80,5 @@ def _counted(name: str) -> str:
     return LISTS if rises(name) else RATINGS
 
 
-def _figure(name: str) -> Figure:
+def _of_totals(name: str) -> OfTotals:
     return root_mean if name == "RMSE" else mean

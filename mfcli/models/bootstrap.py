@@ -1,10 +1,10 @@
-"""How far a figure of ratings would move had other users come: the bootstrap by user.
+"""How far a measure of ratings would move had other users come: the bootstrap by user.
 
 A user's ratings have much in common, so that users are drawn with replacement, each with all their ratings (cluster
-bootstrap: Field and Welsh, Journal of the Royal Statistical Society B 2007). Every figure here is a function of totals
+bootstrap: Field and Welsh, Journal of the Royal Statistical Society B 2007). Every measure here is a function of totals
 over users, such as the root of a sum of squares over a count. Intervals are those of the studentized bootstrap
 (Efron, 1982; Hall, Annals of Statistics 1988), which holds its promise with few and unequal users where plain quantiles
-of the resampled figure are too narrow. Standard errors are those of the linearized figure.
+of the resampled measure are too narrow. Standard errors are those of the linearized measure.
 
 Where users are many, they are put into groups, which are drawn as if they were users: users are independent, so groups
 are too, and that many tell as much.
@@ -26,8 +26,8 @@ LEVEL = 0.95
 SEED = 1234
 
 Interval = tuple[float, float]
-Figure = Callable[[Float64s], tuple[Float64s, Float64s]]
-"""Of (..., c) totals the figure, (...), and its derivative by each, (..., c). Of twice the totals it is the same."""
+OfTotals = Callable[[Float64s], tuple[Float64s, Float64s]]
+"""Of (..., c) totals the measure, (...), and its derivative by each, (..., c). Of twice the totals it is the same."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Groups:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and how sure it is.
+    """A measure and how sure it is.
 
     Attributes:
-        value: the figure.
+        value: the measure.
         interval: that holds the true one in 95 of 100 cases; None where one group alone tells of it.
-        p: how often a figure as far from 0 would come by chance if the true one were 0; None where interval is.
+        p: how often a measure as far from 0 would come by chance if the true one were 0; None where interval is.
     """
 
     value: float
@@ -78,16 +78,16 @@ class Estimate:
     p: float | None
 
 
-def estimate(columns: Float64s, figure: Figure) -> Estimate:
-    """A figure of the totals of some columns, with its interval.
+def estimate(columns: Float64s, measure: OfTotals) -> Estimate:
+    """A measure of the totals of some columns, with its interval.
 
     Args:
         columns: (groups, c): what each group adds to the totals. The first is how many entries it has, 1 at least in
             all.
-        figure: of the totals.
+        measure: of the totals.
     """
     groups = len(columns)
-    value, slope = figure(columns.sum(0))
+    value, slope = measure(columns.sum(0))
     error = np.sqrt(np.square(columns @ slope).sum() * groups / max(1, groups - 1))
     if (columns[:, 0] > 0).sum() < 2:
         return Estimate(float(value), None, None)
@@ -96,7 +96,7 @@ def estimate(columns: Float64s, figure: Figure) -> Estimate:
     left, right = np.triu_indices(columns.shape[1])
     weights = _weights(groups)
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample may have no entry; it is not used
-        values, slopes = figure(weights @ columns)
+        values, slopes = measure(weights @ columns)
         # Each resample's own standard error, from its sums of products of two columns.
         products = weights @ (columns[:, left] * columns[:, right])
         twice = np.where(left == right, 1.0, 2.0)
@@ -110,7 +110,7 @@ def estimate(columns: Float64s, figure: Figure) -> Estimate:
 
 @functools.lru_cache(maxsize=2)
 def _weights(groups: int) -> Float64s:
-    """(RESAMPLES, groups): how often each group is in each resample. The same for every figure."""
+    """(RESAMPLES, groups): how often each group is in each resample. The same for every measure."""
     draws = np.random.default_rng(SEED).multinomial(groups, np.full(groups, 1 / groups), RESAMPLES)
     weights: Float64s = draws.astype(np.float64)
     return weights
@@ -130,11 +130,11 @@ def root_mean(totals: Float64s) -> tuple[Float64s, Float64s]:
     return root, slope / (2 * np.maximum(root, np.finfo(np.float64).tiny))[..., None]
 
 
-def difference(figure: Figure) -> Figure:
-    """The figure of the second column less that of the third: of (..., 3) counts and two sums of the same entries."""
+def difference(measure: OfTotals) -> OfTotals:
+    """The measure of the second column less that of the third: of (..., 3) counts and two sums of the same entries."""
 
     def found(totals: Float64s) -> tuple[Float64s, Float64s]:
-        (one, of_one), (other, of_other) = figure(totals[..., [0, 1]]), figure(totals[..., [0, 2]])
+        (one, of_one), (other, of_other) = measure(totals[..., [0, 1]]), measure(totals[..., [0, 2]])
         return one - other, np.stack([of_one[..., 0] - of_other[..., 0], of_one[..., 1], -of_other[..., 1]], -1)
 
     return found

@@ -7,9 +7,8 @@ import numpy as np
 
 from mfcli.data.ratings import Float64s, Int32s, Int64s, ItemLists, Ratings
 from mfcli.models import metrics
+from mfcli.models.measures import Measures
 from mfcli.models.ranking import Scorer, rank
-
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -18,11 +17,11 @@ class Judged:
 
     Attributes:
         of_users: (users, metrics) of the list of each of :attr:`Judge.users`, in the order of ``metrics.OF_LISTS``.
-        figures: by their names the means over users, and the metrics of all lists together.
+        measures: by their names the means over users, and the metrics of all lists together.
     """
 
     of_users: Float64s
-    figures: Figures
+    measures: Measures
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,11 @@ class Judge:
         """(u,) int64 rows of the users with a relevant item."""
         return np.flatnonzero(self.relevant.user_counts())
 
-    def figures(
+    def measures(
         self, scorer: Scorer, sizes: Sequence[int], advance: Callable[[float], None] = lambda _: None
-    ) -> dict[int, Figures]:
-        """The figures of :meth:`judged`."""
-        return {size: one.figures for size, one in self.judged(scorer, sizes, advance).items()}
+    ) -> dict[int, Measures]:
+        """The measures of :meth:`judged`."""
+        return {size: one.measures for size, one in self.judged(scorer, sizes, advance).items()}
 
     def judged(
         self, scorer: Scorer, sizes: Sequence[int], advance: Callable[[float], None] = lambda _: None
@@ -77,10 +76,10 @@ class Judge:
                 counts[size] += np.bincount(ranked.items[:, :size][filled[:, :size]], minlength=n_items)
             done = block.stop
             advance(len(ranked.users))
-        return {size: Judged(of_users[size], self._figures(of_users[size], counts[size])) for size in sizes}
+        return {size: Judged(of_users[size], self._measures(of_users[size], counts[size])) for size in sizes}
 
-    def _figures(self, of_users: Float64s, counts: Int64s) -> Figures:
-        """The figures by their names, which are 0 where there is no list."""
+    def _measures(self, of_users: Float64s, counts: Int64s) -> Measures:
+        """The measures by their names, which are 0 where there is no list."""
         means = of_users.mean(0) if len(of_users) else np.zeros(len(metrics.OF_LISTS))
         together = (0.0, 0.0, 0.0)
         if counts.any():

@@ -1,7 +1,11 @@
-"""What an epoch is judged by, and what people and files call it."""
+"""What a model is judged by, and what people and files call it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+Measures = dict[str, float]
+"""Values of measures by the names that people read, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,8 @@ RMSE = Measure("RMSE", "rmse")
 LOSS = Measure("loss", "loss")
 NDCG = Measure("NDCG@10", "ndcg", rises=True)
 MEASURES = {one.key: one for one in (RMSE, LOSS, NDCG)}
+
+
+def shown(names: Iterable[str]) -> list[str]:
+    """The names of those measures that people are shown of a cross-validation; a file has them all."""
+    return [name for name in names if name in ("RMSE", "MAE") or name.startswith("NDCG@")]

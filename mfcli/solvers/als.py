@@ -16,18 +16,18 @@ from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.base import Epoch, Method, Tick
 from mfcli.solvers.blocks import Blocks, cut_sides, less, own_rows
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import row_model, validate
-from mfcli.solvers.halves import Round, initial_rows
+from mfcli.solvers.halves import Alternating, Round, initial_rows
 from mfcli.solvers.rows import l2_prior
 from mfcli.solvers.seeds import mixed_seed
 from mfcli.solvers.start import Start
 from mfcli.solvers.warm import folded_in
 
 
-class Als(Solver):
+class Als(Alternating):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
     method = Method("round", averages_samples=False, remedy="raise --l2, or use fewer --factors")
@@ -76,11 +76,3 @@ class Als(Solver):
     def model(self) -> FactorModel:
         newcomer = NewcomerPrior.of_penalties(self.config.factors, self.config.l2, self.bias_l2)
         return row_model(self.data.train, Sides(self.users, self.items), self.config.biases, newcomer)
-
-    def state(self) -> State:
-        arrays = {"users": self.users.cpu().numpy(), "items": self.items.cpu().numpy()}
-        return State(arrays, {"objective": self.objective})
-
-    def load_state(self, state: State) -> None:
-        self.users, self.items = (self.compute.place(state.arrays[name]) for name in ("users", "items"))
-        self.objective = state.values["objective"]

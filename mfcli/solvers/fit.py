@@ -10,8 +10,8 @@ from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.history import checked_epochs
+from mfcli.models.measures import Measures
 from mfcli.models.model import FactorModel
-from mfcli.progress import Measures
 from mfcli.solvers.base import Epoch, Solver, State, Tick
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create

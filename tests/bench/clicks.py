@@ -60,7 +60,7 @@ def fit(job: dict[str, Any], train: Ratings, test: Ratings) -> dict[str, Any]:
     judge = Judge(test, train.by_user(), train.item_counts())
     settings = [f"{key} {value}" for key, value in job["settings"].items()]
     about = ", ".join([f"{package} {version(package)}", *settings])
-    return {"about": about, "seconds": seconds, "ndcg": judge.figures(scorer, [10])[10]["NDCG"]}
+    return {"about": about, "seconds": seconds, "ndcg": judge.measures(scorer, [10])[10]["NDCG"]}
 
 
 def _ours(job: dict[str, Any], train: Ratings) -> Callable[[], Scorer]:
