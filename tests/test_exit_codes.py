@@ -1,6 +1,7 @@
 """Every exit code of the table, reached by a real process; an error is one line on standard error and nothing else."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,9 +134,10 @@ def test_7_is_a_gate_not_met(artifacts: Path, process: Runner) -> None:
 def undisturbed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The model of a training that nobody stops."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = run_mfcli(*LONG, "--dir", finished, "--run", "undisturbed", cwd=folder)
+    artifacts = Path(shutil.copytree(finished, folder / "artifacts"))
+    done = run_mfcli(*LONG, "--run", "undisturbed", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return (finished / "runs/undisturbed/model.safetensors").read_bytes()
+    return (artifacts / "runs/undisturbed/model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -26,7 +26,7 @@ def prepared_of(titles: dict[Any, str]) -> Any:
     return SimpleNamespace(
         feedback="ratings",
         items=pa.table(columns),
-        record=SimpleNamespace(results={"minimum": 0.5, "maximum": 5.0}),
+        facts=SimpleNamespace(minimum=0.5, maximum=5.0),
         n_items=len(titles),
     )
 
