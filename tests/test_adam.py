@@ -288,9 +288,8 @@ def test_a_batch_may_be_larger_than_the_data() -> None:
 
 def test_the_default_batch_grows_with_the_data_and_the_learning_rate_with_the_batch() -> None:
     config = TrainConfig(dir=Path("unused"))
-    sizes = [config.batch_for(n) for n in (100, 500_000, 2_048_000, 25_000_000)]
-    assert sizes == [2048, 5000, 8192, 25_000]
-    assert [config.rate_for(size) for size in (32, 2048, 8192, 25_000)] == pytest.approx(
-        [0.02, 0.02, 0.0606, 0.0606], abs=1e-4
-    )
+    sizes = [config.batch_for(n) for n in (100, 20_000, 100_000, 500_000, 2_048_000, 25_000_000)]
+    assert sizes == [32, 666, 2048, 5000, 8192, 25_000]
+    rates = [config.rate_for(size) for size in (128, 2048, 8192, 25_000)]
+    assert rates == pytest.approx([0.01, 0.02, 0.0606, 0.0606], abs=1e-4)
     assert TrainConfig(lr=0.5).rate_for(8192) == 0.5

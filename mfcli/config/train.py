@@ -10,8 +10,8 @@ from mfcli.config.common import SEEDS, Config
 from mfcli.errors import UsageError
 from mfcli.option import Opt
 
-SMALL_BATCH, LARGE_BATCH = 2048, 8192
-"""Bounds of a hundredth of the training part, which a mini-batch is by default."""
+BATCH, LARGE_BATCH = 2048, 8192
+"""A mini-batch by default: a thirtieth of the training part up to the first, a hundredth up to the second."""
 
 OF_SOLVERS: dict[str, dict[str, Any]] = {
     "als": {"epochs": 15},
@@ -93,8 +93,8 @@ class TrainConfig(Config):
     batch: Annotated[
         int,
         Opt(
-            f"Ratings in a mini-batch; 0: a hundredth of the training part, at least {SMALL_BATCH}, at most "
-            f"{LARGE_BATCH} or a thousandth of it.",
+            f"Ratings in a mini-batch; 0: a thirtieth of the training part, at most {BATCH}; or a hundredth, at most "
+            f"{LARGE_BATCH}; or a thousandth: the most of these.",
             short="-b",
             range="[0, 16777216]",
             only=("adam",),
@@ -103,8 +103,8 @@ class TrainConfig(Config):
     lr: Annotated[
         float | None,
         Opt(
-            f"Learning rate, at the schedule's peak. Default: 0.02 for a batch of {SMALL_BATCH}, up to 0.06 for "
-            "larger ones.",
+            f"Learning rate, at the schedule's peak. Default: 0.02 for a batch of {BATCH}, less for smaller ones, "
+            "up to 0.06 for larger ones.",
             short="-l",
             range="(0, inf)",
             only=("adam",),
@@ -277,14 +277,15 @@ class TrainConfig(Config):
 
     def batch_for(self, ratings: int) -> int:
         """Ratings in a mini-batch of a training part of that size."""
-        return self.batch or max(SMALL_BATCH, min(ratings // 100, LARGE_BATCH), ratings // 1000)
+        return self.batch or max(min(ratings // 30, BATCH), min(ratings // 100, LARGE_BATCH), ratings // 1000, 32)
 
     def rate_for(self, batch: int) -> float:
         """The schedule's highest learning rate for mini-batches of that size.
 
         The larger the batch, the fewer the steps and the less their noise. Above 0.06 Adam began to go astray.
         """
-        return self.lr or 0.02 * min(max(batch / SMALL_BATCH, 1), 4) ** 0.8
+        size = batch / BATCH
+        return self.lr or 0.02 * (min(size, 4) ** 0.8 if size > 1 else size**0.25)
 
 
 SIDE_KINDS: dict[str, tuple[str, ...]] = {
