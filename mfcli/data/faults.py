@@ -34,8 +34,6 @@ def text_fault(form: Form, missing: tuple[str, ...] = (), otherwise: str = "a va
                 return DataError(f"{name}, line {number}: {fault}{_hint(row, form, seen)}")
             seen = True
     except UNREADABLE as error:
-        if "worker thread" in str(error):  # the file is not to blame
-            raise MemoryError(str(error)) from None
         return DataError(f"{name}, line {number + 1} or soon after: {one_line(error)}")
     except DataError as error:
         return error

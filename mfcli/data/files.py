@@ -295,7 +295,12 @@ def _parts(folder: Path, usual: tuple[str, ...]) -> list[Source]:
 
 
 def one_line(error: BaseException) -> str:
-    """What the system or a library says, without the name of the file, which our messages begin with."""
+    """What the system or a library says, without the name of the file, which our messages begin with.
+
+    Raises MemoryError where the file is not to blame, but that there is no thread to be had.
+    """
+    if "launch worker thread" in str(error):
+        raise MemoryError(str(error))
     return visible(" ".join(str(getattr(error, "strerror", None) or error).split())) or type(error).__name__
 
 
