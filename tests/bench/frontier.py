@@ -58,15 +58,15 @@ def draw(lines: dict[str, list[tuple[str, dict[str, Any]]]], path: Path, split: 
         axes.annotate(
             label,
             (seconds[-1], errors[-1]),
-            (5, 0),
+            (5, 0 if ours else 1),
             textcoords="offset points",
-            va="center",
+            va="center" if ours else "bottom",
             color=line.get_color() if ours else "0.35",
             fontsize=9,
         )
     axes.set(xscale="log", xlabel="seconds to fit (log scale)", ylabel="test RMSE")
     axes.set_title(f"{DATA}, {split}: time to a given error", fontsize=10)
-    axes.margins(x=0.12)
+    axes.margins(x=0.16)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
