@@ -54,13 +54,14 @@ def draw(lines: dict[str, list[tuple[str, dict[str, Any]]]], path: Path, split: 
         ours = name in OURS
         style = {"linewidth": 2.2, "zorder": 3} if ours else {"linewidth": 1, "color": "0.6"}
         (line,) = axes.plot(seconds, errors, marker="o", markersize=5 if ours else 4, **style)
-        label = f"mfcli {name}" if ours else name
+        # Ours at the end of a line, others at its beginning, where there is room.
         axes.annotate(
-            label,
-            (seconds[-1], errors[-1]),
-            (5, 0 if ours else 1),
+            f"mfcli {name}" if ours else name,
+            (seconds[-1], errors[-1]) if ours else (seconds[0], errors[0]),
+            (7, 0) if ours else (0, 6),
             textcoords="offset points",
             va="center" if ours else "bottom",
+            ha="left" if ours else "center",
             color=line.get_color() if ours else "0.35",
             fontsize=9,
         )
