@@ -55,6 +55,11 @@ def raise_on_stop() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
+def lost_stop() -> Stopped | None:
+    """The stop that a library swallowed on its way up, if one did: what it raises later is of no account."""
+    return Stopped(_raised[-1]) if _raised else None
+
+
 class Held:
     """Within this block SIGINT and SIGTERM wait until it ends. For what takes a moment and must not be cut short."""
 

@@ -1,5 +1,6 @@
 """Every exit code of the table, reached by a real process; an error is one line on standard error and nothing else."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -189,3 +190,17 @@ def test_the_lock_is_free_after_every_one_of_them(artifacts: Path, process: Runn
     process("train", "--lr", "1e30", "--epochs", 3)
     with Artifacts(artifacts).run("default").lock(0):
         pass
+
+
+def test_a_stop_that_a_library_swallows_is_told_in_place_of_what_breaks_after_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mfcli.cli.process import exit_code
+
+    def command() -> None:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        raise AttributeError("partially initialized module")
+
+    assert exit_code(command) == 143
+    assert capsys.readouterr().err.startswith("mfcli: error: stopped")

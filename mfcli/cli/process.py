@@ -14,7 +14,7 @@ from mfcli.cli.memory import is_lack_of_memory
 from mfcli.cli.progress import Terminal
 from mfcli.errors import ArtifactError, ClosedPipe, MfcliError, Stopped, StoppedAtOnce, UsageError
 from mfcli.ranks import speaks
-from mfcli.signals import raise_on_stop
+from mfcli.signals import lost_stop, raise_on_stop
 
 CTRL_C = 130
 
@@ -55,6 +55,9 @@ def _outcome(command: Callable[[], object]) -> int:
         text = f"{where}: {reason}: nothing was changed" if where else f"standard output: {reason}"
         return _told(text, ArtifactError.exit_code)
     except Exception as error:
+        lost = lost_stop()
+        if lost is not None:
+            return _told(str(lost), lost.exit_code)
         if not is_lack_of_memory(error):
             raise
         text = "out of memory: nothing was changed: give the process more, or fewer ratings or factors"
