@@ -17,15 +17,16 @@ from tests.test_stops import COMMANDS, fingerprints, left_over, outcome
 from tests.victims import Ended, on_change, run_victim
 
 PAGE = resource.getpagesize()
+FULL, READ_ONLY = (OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EROFS))
 CHANGING = [command for command in COMMANDS if command != "evaluate"]
 
 
-def refused_from(moment: int, number: int) -> None:
-    """A fate: from the n-th change of a file on, the system refuses all of them with this error."""
+def refused_from(moment: int, error: Exception) -> None:
+    """A fate: from the n-th change of a file on, all of them are refused with this error."""
 
     def act(passed: int) -> None:
         if passed >= moment:
-            raise OSError(number, os.strerror(number))
+            raise error
 
     on_change(act)
 
@@ -74,13 +75,15 @@ def again(finished: Path, command: str, root: Path) -> None:
 
 @pytest.mark.parametrize("times", [1, pytest.param(25, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
-def test_no_change_is_possible_any_more(finished: Path, tmp_path: Path, command: str, number: int, times: int) -> None:
-    choice = random.Random(f"{command} {number}")
+@pytest.mark.parametrize("error", [FULL, READ_ONLY, MemoryError()], ids=lambda error: type(error).__name__ + str(error))
+def test_no_change_is_possible_any_more(
+    finished: Path, tmp_path: Path, command: str, error: Exception, times: int
+) -> None:
+    choice = random.Random(f"{command} {error}")
     for turn in range(times):
         root = Path(shutil.copytree(finished, tmp_path / str(turn) / "artifacts"))
         moment = choice.randint(1, outcome(finished, command)[0])
-        fate = functools.partial(refused_from, moment, number)
+        fate = functools.partial(refused_from, moment, error)
         check(finished, command, root, run_victim(root.parent, COMMANDS[command], fate))
         again(finished, command, root)
 
@@ -103,7 +106,7 @@ def test_evaluate_shows_its_result_where_it_may_not_keep_them(finished: Path, tm
     root = Path(shutil.copytree(finished, tmp_path / "artifacts"))
     shown = run_victim(tmp_path, ("evaluate", "--json"))
     before = (root / "runs/default/evaluation.json").read_bytes()
-    ended = run_victim(tmp_path, ("evaluate", "--json"), functools.partial(refused_from, 1, errno.EROFS))
+    ended = run_victim(tmp_path, ("evaluate", "--json"), functools.partial(refused_from, 1, READ_ONLY))
     assert (ended.code, ended.out) == (0, shown.out)
     assert ended.err == (
         "warning: the result is not kept in artifacts/runs/default/evaluation.json: Read-only file system\n"

@@ -1,12 +1,17 @@
 """Too little memory: told in one line, before libraries are loaded that hang or abort without it."""
 
 import sys
+from pathlib import Path
 
 from mfcli.errors import ArtifactError
 
 NEEDED = {"train": 1200}
 NEEDED_ELSE = 500
 """Megabytes of addresses that a command takes up with its libraries and small data; train loads torch."""
+
+LEAST_LEFT = 64
+"""Megabytes that it must still be able to take up, whatever is loaded already. With less the C library ends the process
+by itself when a thread asks for its data, and nobody can catch that."""
 
 SIGNS = ("out of memory", "allocate memory", "failed to map segment", "start new thread")
 """What torch, the dynamic linker and Python say in errors that are no MemoryError."""
@@ -19,10 +24,25 @@ def require_memory(command: str) -> None:
     import resource
 
     limit, needed = resource.getrlimit(resource.RLIMIT_AS)[0], NEEDED.get(command, NEEDED_ELSE)
-    if limit != resource.RLIM_INFINITY and limit < needed * 1e6:
+    if limit == resource.RLIM_INFINITY:
+        return
+    if limit < needed * 1e6:
         raise ArtifactError(
             f"{command} needs {needed} MB of address space, and the limit is {limit / 1e6:.0f}: raise `ulimit -v`"
         )
+    left = limit - _taken(resource.getpagesize())
+    if left < LEAST_LEFT * 1e6:
+        raise ArtifactError(
+            f"{left / 1e6:.0f} MB of address space are left, and {command} needs {LEAST_LEFT}: raise `ulimit -v`"
+        )
+
+
+def _taken(page: int) -> int:
+    """Bytes of addresses that this process takes up; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * page
+    except OSError:
+        return 0
 
 
 def is_lack_of_memory(error: Exception) -> bool:
