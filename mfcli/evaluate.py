@@ -71,14 +71,20 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
     sums = trial.sums(errors, judged)
     rival = config.rival
     comparison = None if rival is None else compare(rival, artifacts, trained, trial, sums, config.rank_by)
-    outcomes = gates(config, sums, comparison)
+    predictions = {} if errors is None else _predictions(trained, trial, train, errors)
+    if predictions and predictions["bias_rmse"] < predictions["rmse"]:
+        progress.warn(
+            f"run '{config.one_run}': biases alone predict better (RMSE {predictions['bias_rmse']:.4f} against "
+            f"{predictions['rmse']:.4f}): too few ratings for factors, too little L2, or too few epochs"
+        )
+    outcomes = gates(config, sums, predictions.get("bias_rmse"), comparison)
     result = Evaluation(
         run=config.one_run,
         part=config.part,
         feedback=trained.prepared.feedback,
         ratings=len(part),
         ranking=ranking,
-        **({} if errors is None else _predictions(trained, trial, train, errors)),
+        **predictions,
         segments=_segments(config, trained, trial, train, errors),
         comparison=comparison,
         gates=outcomes,

@@ -96,6 +96,8 @@ def test_an_evaluation_of_other_ratings_or_no_evaluation_is_refused_in_one_line(
         ("--min-ndcg 0.9", 7, "is below --min-ndcg 0.9, by 0."),
         ("--min-ndcg 0.9 --max-rmse 0.1", 7, "; NDCG@10 0."),
         ("--min-ndcg 0.001 --max-mae 3 --max-rmse 3", 0, ""),
+        ("--better-than-biases", 0, ""),
+        ("--run worse --better-than-biases", 7, "is above that of biases alone (0."),
     ],
 )
 def test_gates_exit_7_and_say_by_how_much(two: Path, mfcli: Runner, options: str, code: int, message: str) -> None:
@@ -104,6 +106,13 @@ def test_gates_exit_7_and_say_by_how_much(two: Path, mfcli: Runner, options: str
     assert json.loads(done.stdout)["passed"] is (code == 0)
     errors = [line for line in done.stderr.splitlines() if line.startswith("mfcli: error: ")]
     assert (message in done.stderr, len(errors)) == (True, code == 7)
+
+
+def test_a_run_that_biases_alone_are_better_than_is_a_warning(two: Path, mfcli: Runner) -> None:
+    done = mfcli("evaluate", "--dir", two, "--run", "worse")
+    assert (done.returncode, done.stderr.count("\n"), "predict better" in done.stdout) == (0, 1, False)
+    assert done.stderr.startswith("warning: run 'worse': biases alone predict better (RMSE 0.")
+    assert mfcli("evaluate", "--dir", two).stderr == ""
 
 
 def test_measures_are_compared_only_where_they_mean_the_same() -> None:

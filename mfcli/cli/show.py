@@ -106,8 +106,6 @@ def evaluated(done: "Evaluation") -> str:
         values["cold"] = f"{_some(done.cold)} of users or items without a training rating"
     if done.cold is not None and done.warm is not None:
         values["warm"] = f"{_some(done.warm)} of the others"
-    if done.bias_rmse < done.rmse:
-        values["note"] = "biases alone predict better: too few ratings for factors, too little L2, or too few epochs"
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
     header = ("", "RMSE", "95 %", "MAE")

@@ -19,7 +19,9 @@ class EvaluateConfig(Config):
     """Options of ``mfcli evaluate``."""
 
     command: ClassVar[str] = "evaluate"
-    panels: ClassVar = {GATES: ("max_rmse", "max_mae", "min_ndcg", "no_worse_than", "tolerance", "promote")}
+    panels: ClassVar = {
+        GATES: ("max_rmse", "max_mae", "min_ndcg", "better_than_biases", "no_worse_than", "tolerance", "promote")
+    }
 
     run: Annotated[
         tuple[str, ...],
@@ -85,6 +87,13 @@ class EvaluateConfig(Config):
             metavar="X",
         ),
     ] = None
+    better_than_biases: Annotated[
+        bool,
+        Opt(
+            "The RMSE must be below that of biases alone: of the mean, and what each user and each item adds to it.",
+            recorded=False,
+        ),
+    ] = False
     no_worse_than: Annotated[
         str | None,
         Opt(
@@ -159,7 +168,8 @@ class EvaluateConfig(Config):
     @property
     def demands(self) -> bool:
         """Whether something is asked for that needs ratings to judge by, beyond telling what there is."""
-        return any(one is not None for one in (self.max_rmse, self.max_mae, self.min_ndcg, self.rival))
+        bounds = self.max_rmse, self.max_mae, self.min_ndcg, self.rival
+        return self.better_than_biases or any(one is not None for one in bounds)
 
     @property
     def rival(self) -> str | None:

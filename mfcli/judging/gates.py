@@ -6,23 +6,31 @@ from mfcli.judging.results import Comparison, Gate
 from mfcli.judging.sums import Sums, rises
 
 
-def gates(config: EvaluateConfig, sums: Sums, comparison: Comparison | None) -> list[Gate]:
+def gates(config: EvaluateConfig, sums: Sums, bias_rmse: float | None, comparison: Comparison | None) -> list[Gate]:
     """Every gate that is set. Raises UsageError for one on a measure that the run does not have.
 
     Args:
         config: the bounds.
         sums: of the run.
+        bias_rmse: of biases alone; None of clicks.
         comparison: with the run of ``config.no_worse_than``.
     """
+    if sums.totals.keys().isdisjoint(("RMSE", "MAE")):
+        for name in ("max_rmse", "max_mae", "better_than_biases"):
+            option = config.option(name)
+            if getattr(config, name) != option.default:
+                raise UsageError(f"{option.flag}: run '{config.one_run}' learnt from clicks, and predicts no ratings")
     bounds = {"--max-rmse": ("RMSE", config.max_rmse), "--max-mae": ("MAE", config.max_mae)}
     if config.min_ndcg is not None:
         bounds["--min-ndcg"] = (f"NDCG@{config.top[0]}", config.min_ndcg)
-    found = []
-    for option, (measure, bound) in bounds.items():
-        if bound is not None:
-            if measure not in sums.totals:
-                raise UsageError(f"{option}: run '{config.one_run}' learnt from clicks, and predicts no ratings")
-            found.append(_gate(f"{option} {bound:g}", measure, sums.of(measure).value, bound))
+    found = [
+        _gate(f"{option} {bound:g}", measure, sums.value(measure), bound)
+        for option, (measure, bound) in bounds.items()
+        if bound is not None
+    ]
+    if config.better_than_biases:
+        assert bias_rmse is not None, "whatever predicts ratings stands beside biases alone"
+        found.append(_gate(f"that of biases alone ({bias_rmse:.4f})", "RMSE", sums.value("RMSE"), bias_rmse))
     if config.no_worse_than is not None:
         assert comparison is not None, "evaluate compares with the run that a gate names"
         found.append(no_worse(comparison, config.tolerance))
