@@ -30,6 +30,12 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
+def content_of(path: Path) -> bytes:
+    """The bytes of a regular file. Raises OSError."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a regular file."""
     with open_regular(path) as file:

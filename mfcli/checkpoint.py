@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.atomic import AMISS, atomic_file, open_regular
+from mfcli.atomic import AMISS, atomic_file, content_of
 from mfcli.errors import ArtifactError, UsageError
 
 FILE = "checkpoint.safetensors"
@@ -61,8 +61,7 @@ class Checkpoint:
 def _content(path: Path) -> bytes:
     """The file's bytes. Raises ArtifactError if there is no such file."""
     try:
-        with open_regular(path) as file:
-            return file.read()
+        return content_of(path)
     except OSError as error:
         if error.errno not in AMISS:
             raise

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfcli.artifacts import Artifacts, Draft, Record, Stage
+from mfcli.artifacts import Artifacts
 from mfcli.atomic import sha256
 from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
 from mfcli.data.catalog import SYNTHETIC, DataSet, Planted, find
 from mfcli.errors import ArtifactError, DownloadError
 from mfcli.progress import Progress
+from mfcli.record import Record
+from mfcli.stage import Draft, Stage
 from mfcli.stage_file import STAGE_FILE
 
 if TYPE_CHECKING:

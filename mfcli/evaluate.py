@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.artifacts import Artifacts, Record
+from mfcli.artifacts import Artifacts
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.data.ratings import Float64s, Ratings
 from mfcli.errors import ArtifactError, UsageError
@@ -24,6 +24,7 @@ from mfcli.models.run import TrainedRun, open_run
 from mfcli.models.scorers import Chance, Popularity
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
+from mfcli.record import Record
 
 if TYPE_CHECKING:
     from mfcli.judging.folds import CrossValidation
@@ -95,7 +96,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         "data": trained.prepared.fingerprint,
         "part": part.digest(),
     }
-    path = trained.record.stage.path / FILE
+    path = trained.record.path / FILE
     try:
         with trained.locked(config.lock_timeout):
             write_evaluation(path, result, made_from, sums)
@@ -105,9 +106,10 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         progress.warn(f"the result is not kept in {path}: {error.strerror}")
     done = _promoted(config, artifacts, trained, result, progress)
     if done.promoted is not None:
-        now = replace(trained, record=artifacts.run(done.promoted).record())
+        stage = artifacts.run(done.promoted)
+        now = replace(trained, stage=stage, record=stage.record())
         with now.locked(config.lock_timeout):
-            write_evaluation(now.record.stage.path / FILE, done, made_from, sums)
+            write_evaluation(now.record.path / FILE, done, made_from, sums)
     return done, Evaluated(asdict(done), made_from, sums)
 
 
@@ -119,7 +121,7 @@ def _promoted(
         return result
     target = artifacts.run(config.promote)
     former = f"; the former one is '{target.previous.path.name}' now" if target.exists() else ""
-    target.promote(trained.record, config.lock_timeout)
+    target.promote(trained.stage, trained.record.fingerprint, config.lock_timeout)
     progress.note(f"run '{config.one_run}' is run '{config.promote}' now{former}")
     return replace(result, promoted=config.promote)
 
@@ -153,7 +155,7 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
 def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
     """The run's evaluation, if it is there and says what is asked for."""
     try:
-        evaluated = read_evaluation(record.stage.path / FILE)
+        evaluated = read_evaluation(record.path / FILE)
     except ArtifactError:
         return None
     ranking = evaluated.result["ranking"] or {"lists": []}

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from mfcli.artifacts import Artifacts, Record
+from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file
 from mfcli.config.plot import PlotConfig
 from mfcli.data.ratings import Float32s, Ratings
@@ -34,6 +34,7 @@ from mfcli.models.metrics import rmse
 from mfcli.models.run import SEARCH, TrainedRun, open_run
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
+from mfcli.record import Record
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
     wait, libraries = config.lock_timeout, ("matplotlib",)
     with trained.locked(wait), stage.lock(wait), stage.replace(config, _inputs(trained), libraries=libraries) as draft:
         written = _write(config, draws, draft.path)
-        report = _report(config, draws, trained, trained.record.stage.path)
+        report = _report(config, draws, trained, trained.record.path)
     return Plotted(config.run, {name: stage.path / path.name for name, path in written.items()} | report)
 
 
@@ -147,7 +148,7 @@ def _errors_compared(config: PlotConfig, artifacts: Artifacts, trained: TrainedR
     groups = Groups.of(part.users)
     runs = [Compared.of(config.run, first, groups, None)]
     for other, one in zip(others, errors, strict=True):
-        runs.append(Compared.of(other.record.stage.path.name, one, groups, first))
+        runs.append(Compared.of(other.record.name, one, groups, first))
     return {"compare-errors": lambda ax: comparison(ax, runs, config.part)} if others else {}
 
 
@@ -193,7 +194,7 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
 def _evaluation(trained: TrainedRun) -> dict[str, Any] | None:
     """What the run's evaluation.json says, if it is of this model and these data."""
     try:
-        found = read_evaluation(trained.record.stage.path / EVALUATION)
+        found = read_evaluation(trained.record.path / EVALUATION)
     except ArtifactError:
         return None
     return found.result if found.inputs.items() >= _inputs(trained).items() else None

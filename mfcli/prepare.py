@@ -273,7 +273,7 @@ def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     layout = PLANTED if name == SYNTHETIC else find(name).layout
     record = artifacts.raw(name).record()
     record.check()
-    folder = record.stage.path
+    folder = record.path
     ratings, items = (find_source(folder / file) for file in (layout.ratings, layout.items))
     users = Sheet()
     if layout.users is not None and (folder / layout.users).exists():  # a folder of one's own may be without

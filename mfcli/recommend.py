@@ -83,7 +83,7 @@ def _written(
     config: RecommendConfig, form: Format, trained: TrainedRun, answer: Answer, stdout: IO[bytes]
 ) -> Recommended:
     """The result, after the answer has been written."""
-    path = trained.record.stage.path / f"recommendations{form.ending}" if config.save else config.output
+    path = trained.record.path / f"recommendations{form.ending}" if config.save else config.output
     first, written = list(itertools.islice(answer.blocks, 1)), 0  # errors come before the file is opened
     with contextlib.ExitStack() as stack:
         if config.save:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mfcli.artifacts import DATA, Artifacts, Draft, Stage
+from mfcli.artifacts import DATA, Artifacts
 from mfcli.atomic import atomic_file, to_json
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint, of_checkpoint
@@ -26,6 +26,7 @@ from mfcli.solvers.create import check_fits
 from mfcli.solvers.group import joined
 from mfcli.solvers.reading import completed, read
 from mfcli.solvers.trials import Journal, find_settings, table
+from mfcli.stage import Draft, Stage
 from mfcli.stage_file import STAGE_FILE
 from mfcli.training import Trained, TrainingRun
 

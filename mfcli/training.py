@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfcli.artifacts import Draft, Stage
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.train import TrainConfig
@@ -25,6 +24,7 @@ from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, one_blas_thread, torch_threads
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.start import Start
+from mfcli.stage import Draft, Stage
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 

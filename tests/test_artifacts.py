@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mfcli.artifacts import Artifacts, Record, Stage
+from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file, sha256, to_json
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError
+from mfcli.record import Record
+from mfcli.stage import Stage
 from mfcli.stage_file import STAGE_FILE
 from tests.conftest import Runner
 
@@ -251,23 +253,23 @@ def test_readers_see_whole_results_while_a_writer_replaces_them(stage: Stage) ->
 def test_the_promoted_and_the_previous_can_change_places_again_and_again(stage: Stage) -> None:
     other = stage_at(stage.path.with_name("candidate"))
     commit(other, "one")
-    stage.promote(other.record(), 1)
+    stage.promote(other, other.record().fingerprint, 1)
     assert (stage.consistent(read), other.exists(), stage.previous.exists()) == ("one", False, False)
     commit(other, "two")
-    stage.promote(other.record(), 1)
+    stage.promote(other, other.record().fingerprint, 1)
     for now, before in (("two", "one"), ("one", "two"), ("two", "one")):
         assert (stage.consistent(read), stage.previous.consistent(read)) == (now, before)
-        stage.promote(stage.previous.record(), 1)
+        stage.promote(stage.previous, stage.previous.record().fingerprint, 1)
 
 
 def test_what_was_made_again_meanwhile_is_not_promoted(stage: Stage) -> None:
     other = stage_at(stage.path.with_name("candidate"))
     commit(stage, "old")
     commit(other, "judged")
-    judged = other.record()
+    judged = other.record().fingerprint
     commit(other, "another")
     with pytest.raises(ArtifactError, match="candidate was made again meanwhile: run this command again"):
-        stage.promote(judged, 1)
+        stage.promote(other, judged, 1)
     assert (stage.consistent(read), other.consistent(read)) == ("old", "another")
 
 
@@ -277,7 +279,7 @@ def test_a_promotion_waits_for_who_writes(stage: Stage) -> None:
     commit(other, "new")
     for busy in (stage, other, stage.previous):
         with busy.lock(1), pytest.raises(ArtifactError, match=f"{busy.path} is being written by another mfcli"):
-            stage.promote(other.record(), 0)
+            stage.promote(other, other.record().fingerprint, 0)
     assert (stage.consistent(read), other.consistent(read)) == ("old", "new")
 
 

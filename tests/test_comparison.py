@@ -165,7 +165,7 @@ def test_hashed_pairs_of_tonight_are_new_to_yesterdays_run_and_others_are_refuse
     first, second = nights["first"], nights["second"]
     for part, known in (("test", 0), ("train", len(first.prepared.part("train")))):
         assert learnt(second.prepared.part(part), second.prepared, first) == known
-    tonight = EvaluateConfig(dir=second.record.stage.path.parents[1], run=("second",), against="first", top=(5,))
+    tonight = EvaluateConfig(dir=second.stage.path.parents[1], run=("second",), against="first", top=(5,))
     found = evaluate(tonight).comparison
     assert found is not None
     assert found.differences[0].difference < 0 < found.differences[0].against < 1.5

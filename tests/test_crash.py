@@ -56,9 +56,10 @@ def _commit(folder: Path, moment: int, text: str) -> None:
 
 
 def _promote(folder: Path, moment: int) -> None:
-    candidate = stage_at(folder / "candidate").record()
+    candidate = stage_at(folder / "candidate")
+    fingerprint = candidate.record().fingerprint
     _die_at(moment)
-    stage_at(folder / "default").promote(candidate, 1)
+    stage_at(folder / "default").promote(candidate, fingerprint, 1)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_a_promotion_is_not_begun_or_done_whenever_its_process_dies(
         promoted = {"default": "new"} | ({"default.previous": "old"} if before else {})
         assert found in (before | {"candidate": "new"}, promoted)
         if found != promoted:
-            named["default"].promote(named["candidate"].record(), 1)
+            named["default"].promote(named["candidate"], named["candidate"].record().fingerprint, 1)
         assert {name: stage.consistent(read) for name, stage in named.items() if stage.exists()} == promoted
         assert sorted(name for name in os.listdir(folder) if not name.endswith(".lock")) == sorted(promoted)
     assert moments > 4

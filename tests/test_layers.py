@@ -15,6 +15,8 @@ LAYERS = (
     {"atomic"},
     {"config"},
     {"stage_file"},
+    {"record", "slot"},
+    {"stage"},
     {"artifacts", "checkpoint"},
     {"data"},
     {"models"},

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mfcli.artifacts import Artifacts, Stage
+from mfcli.artifacts import Artifacts
+from mfcli.stage import Stage
 from tests.conftest import SMALL
 from tests.victims import Ended, Victim, run_victim, signal_at, tally
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.artifacts import Record
 from mfcli.config.common import Feedback
 from mfcli.data.attributes import Described
 from mfcli.data.features import Features
@@ -21,6 +20,7 @@ from mfcli.data.seen import FILE as SEEN
 from mfcli.data.seen import read_seen, write_seen
 from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
 from mfcli.errors import ArtifactError, DataError
+from mfcli.record import Record
 
 PARTS = Parts._fields
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mfcli.artifacts import Record
-from mfcli.errors import UsageError
 from mfcli.figures.page import Lines, Section, Table
 from mfcli.models.measures import MEASURES
+from mfcli.record import Record
 
 HARD = "\N{NO-BREAK SPACE}"
 
@@ -152,11 +151,9 @@ def made_section(record: Record, data: Record, drawn_with: str) -> Section:
 def _settings(record: Record) -> list[tuple[str, str]]:
     """The options that made a stage, those that have a value and a use."""
     used = set(record.config)
-    try:
-        config = record.stage.config.again(record.config)
+    config = record.made_with
+    if config is not None:
         used = {option.name for option in config.options() if config.uses(option)}
-    except UsageError:  # made by a version of mfcli that has other options
-        pass
     return [
         (name, _setting(value)) for name, value in record.config.items() if name in used and value not in (None, [])
     ]

@@ -38,7 +38,7 @@ def compare(
         name, other = f"run '{against}'", _of_run(against, artifacts, trained, trial, rank_by)
     measures = sums.in_common(other)
     if not measures:
-        run = trained.record.stage.path.name
+        run = trained.record.name
         raise UsageError(f"{name} and run '{run}' have no measure in common: evaluate both with the same --top")
     differences = []
     for measure in measures:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mfcli.artifacts import Artifacts, Record
+from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, open_regular, to_json
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
@@ -31,6 +31,7 @@ from mfcli.models.model import FactorModel
 from mfcli.models.run import require_uncertainty
 from mfcli.models.scorers import scorer
 from mfcli.progress import Progress
+from mfcli.record import Record
 from mfcli.signals import SafePoints
 from mfcli.solvers.compute import Compute, pick_device, torch_threads
 from mfcli.solvers.create import check_fits
@@ -122,7 +123,7 @@ class Folds:
     def done(self, record: Record) -> dict[int, Measures]:
         """The results of the folds that are done, by their number; none where they are not of just this."""
         try:
-            with open_regular(record.stage.path / FILE) as file:
+            with open_regular(record.path / FILE) as file:
                 written = json.load(file)
             if written["made_from"] != self.made_from(record):
                 return {}
@@ -132,7 +133,7 @@ class Folds:
 
     def keep(self, record: Record, done: dict[int, Measures]) -> None:
         """Write the results of the folds that are done into the run, so that the next call goes on behind them."""
-        with record.stage.lock(self.config.lock_timeout), atomic_file(record.stage.path / FILE) as file:
+        with self.artifacts.run(record.name).lock(self.config.lock_timeout), atomic_file(record.path / FILE) as file:
             file.write(to_json({"made_from": self.made_from(record), "done": done}).encode())
 
 
@@ -159,18 +160,18 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
     for record in records:
         if record.config.get("warm_start") is not None:
             raise UsageError(
-                f"--cross-validate: run '{record.stage.path.name}' began with the vectors of another; "
+                f"--cross-validate: run '{record.name}' began with the vectors of another; "
                 "name runs that were trained from the beginning"
             )
-    done = {record.stage.path.name: folds.done(record) for record in records}
+    done = {record.name: folds.done(record) for record in records}
     for fold in range(1, folds.number + 1):
-        missing = [record for record in records if fold not in done[record.stage.path.name]]
+        missing = [record for record in records if fold not in done[record.name]]
         if missing:
             for record, measures in _tried(folds, fold, missing, progress):
-                of_run = done[record.stage.path.name]
+                of_run = done[record.name]
                 of_run[fold] = measures
                 folds.keep(record, of_run)
-    runs = [_on_folds(record, [done[record.stage.path.name][1 + k] for k in range(folds.number)]) for record in records]
+    runs = [_on_folds(record, [done[record.name][1 + k] for k in range(folds.number)]) for record in records]
     differences = [one for run in runs[1:] for one in _differences(run, runs[0])]
     return CrossValidation(folds.number, folds.prepared.feedback, len(folds.ratings), runs, differences)
 
@@ -183,7 +184,7 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
     trial = Trial(test, train, folds.sizes, folds.config.relevant_from(mean))
     exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
     for record in records:
-        name = record.stage.path.name
+        name = record.name
         config = TrainConfig.from_mapping(record.config | {"refit": None})
         check_fits(config.solver, folds.prepared.feedback, train)
         where = f"fold {fold}/{folds.number}, run '{name}'"
@@ -228,7 +229,7 @@ def _measures(
 def _on_folds(record: Record, results: Sequence[Measures]) -> OnFolds:
     measures = {name: [float(one[name]) for one in results] for name in results[0]}
     return OnFolds(
-        run=record.stage.path.name,
+        run=record.name,
         solver=str(record.config["solver"]),
         settings=in_short(record.config),
         measures={

@@ -5,12 +5,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from mfcli.artifacts import Artifacts, Record
+from mfcli.artifacts import Artifacts
 from mfcli.atomic import open_regular
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.models.bootstrap import Interval
 from mfcli.models.run import TIMING
+from mfcli.record import Record
 from mfcli.stage_file import STAGE_FILE
 from mfcli.typed import typed
 
@@ -67,7 +68,7 @@ def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Lin
     evaluation = evaluation or {}
     ranking, interval = evaluation.get("ranking"), evaluation.get("rmse_interval")
     return Line(
-        run=record.stage.path.name,
+        run=record.name,
         solver=str(record.config.get("solver")),
         settings=in_short(record.config),
         ratings=evaluation.get("ratings"),
@@ -82,7 +83,7 @@ def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Lin
 
 def trained_at(record: Record) -> float:
     """When the run was trained, in seconds since 1970."""
-    return (record.stage.path / STAGE_FILE).stat().st_mtime
+    return (record.path / STAGE_FILE).stat().st_mtime
 
 
 def finished(artifacts: Artifacts) -> list[str]:
@@ -114,7 +115,7 @@ def _text(value: Any) -> str:
 
 def _seconds(record: Record) -> float | None:
     try:
-        with open_regular(record.stage.path / TIMING) as file:
+        with open_regular(record.path / TIMING) as file:
             return float(typed(dict[str, float], json.load(file))["seconds"])
     except (OSError, ValueError, KeyError, RecursionError):  # a run of an earlier mfcli
         return None

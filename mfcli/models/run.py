@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mfcli.artifacts import DATA, Artifacts, Record
+from mfcli.artifacts import DATA, Artifacts
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.config.common import RankBy
 from mfcli.data.prepared import Prepared
@@ -18,6 +18,8 @@ from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
 from mfcli.models.scorers import scorer
+from mfcli.record import Record
+from mfcli.stage import Stage
 
 TIMING = "timing.json"
 """What training took, beside the model: a second training of the same takes another time, and makes the same bytes."""
@@ -31,12 +33,14 @@ class TrainedRun:
     """A finished run and the data it was trained on.
 
     Attributes:
+        stage: where it lies.
         record: of the run.
         prepared: the data.
         model: predicts ratings, or scores clicks.
         exposure: who is likely to meet what; None where it was not asked for.
     """
 
+    stage: Stage
     record: Record
     prepared: Prepared
     model: FactorModel
@@ -58,9 +62,9 @@ class TrainedRun:
         Raises:
             ArtifactError: it has been meanwhile, or another process writes to it for longer than ``timeout`` seconds.
         """
-        with self.record.stage.lock(timeout):
-            if self.record.stage.record().fingerprint != self.record.fingerprint:
-                raise ArtifactError(f"{self.record.stage.path} was trained again meanwhile: run this command again")
+        with self.stage.lock(timeout):
+            if self.stage.record().fingerprint != self.record.fingerprint:
+                raise ArtifactError(f"{self.stage.path} was trained again meanwhile: run this command again")
             yield
 
 
@@ -79,6 +83,7 @@ def open_run(
         ArtifactError: it is absent or damaged.
         UsageError: the run cannot rank so.
     """
+    stage = artifacts.run(name)
 
     def read(record: Record) -> TrainedRun:
         record.hold()
@@ -88,12 +93,11 @@ def open_run(
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")
         if rank_by not in ("likely", "exposure"):
-            return TrainedRun(record, prepared, model)
+            return TrainedRun(stage, record, prepared, model)
         exposure = record.read_as(EXPOSURE, Exposure.from_bytes)
         _check_fits(record, EXPOSURE, Sides(*map(len, exposure.vectors)), prepared)
-        return TrainedRun(record, prepared, model, exposure)
+        return TrainedRun(stage, record, prepared, model, exposure)
 
-    stage = artifacts.run(name)
     if not stage.exists() and (stage.path / CHECKPOINT).exists():
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
     trained = stage.consistent(read)
@@ -117,7 +121,7 @@ def _check_fits(record: Record, name: str, rows: Sides[int], prepared: Prepared)
     """Raise ArtifactError unless a file of the run is of as many users and items as the data."""
     if rows != (prepared.n_users, prepared.n_items):
         raise record.damaged(
-            f"{record.stage.path / name} is of {rows.users:,} users and {rows.items:,} items, not of its data's"
+            f"{record.path / name} is of {rows.users:,} users and {rows.items:,} items, not of its data's"
         )
 
 

@@ -1,0 +1,198 @@
+"""A stage as it is read: what its stage.json says, and its files, each compared with its checksum."""
+
+import contextlib
+import hashlib
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from mfcli.atomic import AMISS, content_of, link, open_regular, sha256
+from mfcli.config.common import Config
+from mfcli.errors import ArtifactError, UsageError
+from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
+from mfcli.typed import typed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A stage's stage.json, read and checked.
+
+    Attributes:
+        path: the stage's directory.
+        least: the config of the least that makes a stage there: no option but those that say where.
+        body: what it says.
+        keeper: the record of the stage that keeps this one as a copy in a folder of its own; None of the stage itself.
+    """
+
+    path: Path
+    least: Config
+    body: dict[str, Any]
+    keeper: "Record | None" = None
+    _held: dict[str, int] = field(default_factory=dict, init=False)
+
+    @property
+    def name(self) -> str:
+        """What the stage is called: of a run its name."""
+        return self.path.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The options that made it."""
+        return dict(self.body["config"])
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What its maker says of it."""
+        return dict(self.body["results"])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What it was made from: name -> SHA-256."""
+        return dict(self.body["inputs"])
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Its files: name -> SHA-256."""
+        return {name: entry["sha256"] for name, entry in self.body["outputs"].items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and checksums of the stage's files: the same files, the same fingerprint."""
+        return seal(self.files)
+
+    @property
+    def made_with(self) -> Config | None:
+        """The config that makes it again where it lies now; None if this mfcli has other options than its maker."""
+        try:
+            return self.least.again(self.config)
+        except UsageError:
+            return None
+
+    @property
+    def made_by(self) -> str:
+        """The command that made it, with all options, in the artifact directory where it lies now."""
+        return (self.made_with or self.least).shell_line()
+
+    @property
+    def command(self) -> str:
+        """The command that puts it there again: of a copy that which makes its keeper."""
+        return self.made_by if self.keeper is None else self.keeper.command
+
+    def damaged(self, what: str) -> ArtifactError:
+        """The error of which ``what`` says what is wrong."""
+        return ArtifactError(f"{what}: run `{self.command}` again")
+
+    def _altered(self, path: Path) -> ArtifactError:
+        return self.damaged(f"{path} is not what {STAGE_FILE} says")
+
+    def told(self, kind: type[T], **more: Any) -> T:
+        """What its maker says of it, and more, as a dataclass of that kind. Raises ArtifactError."""
+        try:
+            return cast(T, typed(kind, self.results | more, "results"))
+        except ValueError as error:
+            raise self.damaged(f"{self.path / STAGE_FILE} is damaged: {error}") from None
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """The path of one of its files. A ValueError of its content becomes an ArtifactError that names it."""
+        path = self.path / name
+        try:
+            yield path
+        except OSError as error:
+            if error.errno not in AMISS:
+                raise
+            raise self.damaged(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise self.damaged(f"{path} is damaged: {' '.join(str(error).split())}") from None
+
+    def hold(self) -> None:
+        """Open the files now, so that all that is read of them is of one making, whatever takes the stage's place.
+
+        What cannot be opened is complained of when it is read. Raises ArtifactError if it was replaced meanwhile.
+        """
+        for name in self.files:
+            with contextlib.suppress(OSError), open_regular(self.path / name) as file:
+                self._held[name] = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._held[name])
+        with self.reading(STAGE_FILE) as path:
+            same = unsealed(content_of(path)) == self.body
+        if not same:
+            raise ArtifactError(f"{self.path} was made again meanwhile: run this command again")
+
+    def _open(self, name: str) -> BufferedReader:
+        """One of its files, open at its begin. Raises OSError."""
+        if name not in self._held:
+            return open_regular(self.path / name)
+        file = open(os.dup(self._held[name]), "rb")  # noqa: SIM115 - the caller's
+        file.seek(0)
+        return file
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
+        if self.keeper is not None:
+            return self.keeper.read(self._kept_as(name))
+        with self.reading(name) as path, self._open(name) as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != self.files.get(name):
+            raise self._altered(path)
+        return content
+
+    def read_as(self, name: str, make: Callable[[bytes], T]) -> T:
+        """What is made of a file's bytes. Raises ArtifactError, also if ``make`` raises ValueError."""
+        content = self.read(name)
+        with self.reading(name):
+            return make(content)
+
+    def opened(self, name: str) -> IO[bytes]:
+        """A file open for reading, after comparing it with its checksum a piece at a time. Raises ArtifactError."""
+        if self.keeper is not None:
+            return self.keeper.opened(self._kept_as(name))
+        with self.reading(name) as path:
+            file = self._open(name)
+        if hashlib.file_digest(file, "sha256").hexdigest() != self.files.get(name):
+            file.close()
+            raise self._altered(path)
+        return file
+
+    def _kept_as(self, name: str) -> str:
+        """What the keeper calls a file of this copy."""
+        assert self.keeper is not None
+        return (self.path / name).relative_to(self.keeper.path).as_posix()
+
+    def check(self) -> None:
+        """Compare every file with its checksum, without holding it in memory. Raises ArtifactError."""
+        for name, checksum in self.files.items():
+            with self.reading(name) as path:
+                same = sha256(path) == checksum
+            if not same:
+                raise self._altered(path)
+
+    def copy_to(self, folder: Path) -> None:
+        """Keep the stage as it is, whatever becomes of it: all of it in a new folder, which costs no disk if it can.
+
+        Raises ArtifactError if it is damaged, or was replaced meanwhile.
+        """
+        for name, checksum in self.files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self.reading(name) as source:
+                link(source, target)
+            if sha256(target) != checksum:
+                raise self._altered(source)
+        (folder / STAGE_FILE).write_bytes(sealed(self.body))
+
+    def kept(self, folder: str, least: Config) -> "Record":
+        """The record of a copy of another stage, in this folder of ours. Raises ArtifactError.
+
+        Args:
+            folder: its name.
+            least: of the stage, as :class:`Record` has it.
+        """
+        body = self.read_as(f"{folder}/{STAGE_FILE}", unsealed)
+        return Record(self.path / folder, least, body, keeper=self)

@@ -1,0 +1,198 @@
+"""One directory of the artifact directory: written as a whole by one writer at a time, and read while others write."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from mfcli.atomic import AMISS, atomic_file, content_of, naming, remove, sha256
+from mfcli.config.common import Config
+from mfcli.errors import ArtifactError
+from mfcli.record import Record
+from mfcli.signals import Held
+from mfcli.slot import Slot
+from mfcli.stage_file import STAGE_FILE, sealed, unsealed
+
+T = TypeVar("T")
+
+
+@dataclass
+class Draft:
+    """A stage being written: put its files in ``path`` and what it says of itself in ``results``."""
+
+    path: Path
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One directory of the artifact directory.
+
+    Attributes:
+        path: where it lies.
+        config: the least that makes it there: no option but those that say where.
+    """
+
+    path: Path
+    config: Config
+
+    @property
+    def command(self) -> str:
+        """The least command that makes it."""
+        return self.config.shell_line()
+
+    @property
+    def _slot(self) -> Slot:
+        return Slot(self.path)
+
+    def _damaged(self, what: str) -> ArtifactError:
+        return ArtifactError(f"{what}: run `{self.command}` again")
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float) -> Iterator[None]:
+        """Be the only writer. Waits ``timeout`` seconds, then raises ArtifactError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._slot.lock, timeout=timeout):
+                self._recover(timeout)
+                yield
+        except Timeout:
+            raise ArtifactError(
+                f"{self.path} is being written by another mfcli (waited {timeout:g} s): "
+                "wait for it, or raise --lock-timeout"
+            ) from None
+
+    def _recover(self, timeout: float) -> None:
+        """Finish or undo the replacement or the promotion that a killed process left half-way. The lock is held."""
+        self._slot.recover()
+        if self._slot.promoted.exists():
+            with self.previous.lock(timeout):
+                self._slot.step_down()
+
+    @property
+    def previous(self) -> "Stage":
+        """Where the stage stays in whose place another one was promoted."""
+        return Stage(self._slot.previous.path, self.config)
+
+    def promote(self, other: "Stage", fingerprint: str, timeout: float) -> None:
+        """Let another stage take this one's place; this one becomes the previous one.
+
+        Args:
+            other: the one to promote.
+            fingerprint: what it has to be, as :class:`Record` has it.
+            timeout: seconds to wait for each of the three locks.
+
+        Raises:
+            ArtifactError: the other one was replaced meanwhile, or another process writes to one of the three.
+        """
+        with contextlib.ExitStack() as locks:
+            for stage in {one.path: one for one in (self, self.previous, other)}.values():
+                locks.enter_context(stage.lock(timeout))
+            if other.record().fingerprint != fingerprint:
+                raise ArtifactError(f"{other.path} was made again meanwhile: run this command again")
+            with Held():
+                self._slot.promote(other._slot)
+
+    @contextlib.contextmanager
+    def replace(
+        self, config: Config, inputs: dict[str, str], *, device: str | None = None, libraries: tuple[str, ...] = ()
+    ) -> Iterator[Draft]:
+        """Write the stage anew. The lock must be held. When the block ends well, the draft takes the stage's place.
+
+        Args:
+            config: what made it.
+            inputs: name -> SHA-256 of what it was made from.
+            device: where it was computed.
+            libraries: distributions whose versions shaped the result.
+        """
+        new = self._slot.new
+        with Held() as signals:
+            remove(new)
+            new.mkdir(parents=True)
+            try:
+                draft = Draft(new)
+                with naming(self.path):
+                    with signals.released():
+                        yield draft
+                    _write_stage_file(draft, config, inputs, device, libraries)
+            except BaseException:
+                remove(new)
+                raise
+            self._slot.fill()
+
+    def exists(self) -> bool:
+        """Whether a finished result is there (it may still turn out to be damaged), or is on its way there."""
+        return self._slot.exists()
+
+    def record(self, lock_timeout: float = 10.0) -> Record:
+        """The stage.json, read and checked. Raises ArtifactError if it is absent, cut off or altered."""
+        file, slot = self.path / STAGE_FILE, self._slot
+        if slot.promoted.exists():
+            with self.lock(lock_timeout):  # the next one is to be promoted by now
+                pass
+        try:
+            try:
+                content = content_of(file)
+            except FileNotFoundError:
+                changing = slot.old.exists() or slot.lock.exists()
+                if os.path.lexists(file) or not changing:  # a link to nothing is no sign of a writer
+                    raise
+                with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
+                    content = content_of(file)
+            return Record(self.path, self.config, unsealed(content))
+        except FileNotFoundError:
+            raise ArtifactError(f"{self.path} is not there yet: run `{self.command}`") from None
+        except OSError as error:
+            if error.errno not in AMISS:
+                raise
+            raise self._damaged(f"{file}: {error.strerror}") from None
+        except ValueError as error:
+            raise self._damaged(f"{file} {error}") from None
+
+    def consistent(self, read: Callable[[Record], T]) -> T:
+        """``read(record)``, once more whenever another process replaced the stage meanwhile."""
+        while True:
+            before = self._generation()
+            try:
+                return read(self.record())
+            except ArtifactError:
+                if self._generation() == before:
+                    raise
+
+    def _generation(self) -> tuple[int, int] | None:
+        """What changes when the stage is replaced, even by the same bytes."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_ctime_ns
+
+
+def _write_stage_file(
+    draft: Draft, config: Config, inputs: dict[str, str], device: str | None, libraries: tuple[str, ...]
+) -> None:
+    """Write the stage.json of a draft, once all its files are on the disk."""
+    files = sorted(p for p in draft.path.rglob("*") if p.is_file())
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    body = {
+        "command": config.shell_line(placed=False),
+        "config": config.recorded(),
+        "device": device,
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in ("mfcli", "numpy", "pyarrow", *libraries)},
+        "inputs": inputs,
+        "outputs": {
+            p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in files
+        },
+        "results": draft.results,
+    }
+    with atomic_file(draft.path / STAGE_FILE) as file:
+        file.write(sealed(body))
