@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfcli.arrays import Int32s
 from mfcli.artifacts import Artifacts
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
@@ -25,7 +26,7 @@ from mfcli.data.ids import find_ids
 from mfcli.data.new_items import read_new_items
 from mfcli.data.newcomers import NAME, Newcomer, Opinion, newcomers_of
 from mfcli.data.pairs import Pairs
-from mfcli.data.ratings import Int32s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, code_ids
 from mfcli.errors import UsageError
 from mfcli.models.fold_in import fold_in

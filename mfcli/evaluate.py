@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Bools, Float64s
 from mfcli.artifacts import Artifacts
 from mfcli.config.evaluate import TOP, EvaluateConfig
-from mfcli.data.ratings import Float64s, Ratings
+from mfcli.data.ratings import Ratings
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.judging.comparison import compare
 from mfcli.judging.gates import gates
@@ -201,7 +201,7 @@ def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Floa
     }
 
 
-def _some(trial: Trial, which: npt.NDArray[np.bool_], errors: Float64s, of_biases: Float64s) -> Some | None:
+def _some(trial: Trial, which: Bools, errors: Float64s, of_biases: Float64s) -> Some | None:
     if not which.any():
         return None
     rmse, bias_rmse = (trial.groups.rmse(one, which) for one in (errors, of_biases))

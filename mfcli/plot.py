@@ -8,10 +8,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from mfcli.arrays import Float32s
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file
 from mfcli.config.plot import PlotConfig
-from mfcli.data.ratings import Float32s, Ratings
+from mfcli.data.ratings import Ratings
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration

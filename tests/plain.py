@@ -7,29 +7,25 @@ x = [q, 1], so every row is a regression of its own.
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from mfcli.arrays import Float64s, Int32s
 from mfcli.data.ratings import Ratings
 
-Floats = npt.NDArray[np.float64]
 
-
-def regressions(
-    rows: npt.NDArray[np.int32], others: Floats, ratings: Floats, n: int
-) -> Iterator[tuple[int, Floats, Floats]]:
+def regressions(rows: Int32s, others: Float64s, ratings: Float64s, n: int) -> Iterator[tuple[int, Float64s, Float64s]]:
     """For each of n rows: its number, x (s, d) and the targets r - μ - b' (s,). ``others`` are the ratings' (n, d)."""
     for row in range(n):
         mine = others[rows == row]
         yield row, np.column_stack([mine[:, :-1], np.ones(len(mine))]), ratings[rows == row] - mine[:, -1]
 
 
-def als(train: Ratings, items: Floats, l2: float, bias_l2: float, rounds: int) -> tuple[Floats, Floats]:
+def als(train: Ratings, items: Float64s, l2: float, bias_l2: float, rounds: int) -> tuple[Float64s, Float64s]:
     """Alternating least squares from (n_items, d) vectors: min Σ(r - r̂)² + Σ_rows √n (λ‖p‖² + λ_b b²)."""
     ratings = train.ratings - train.ratings.mean(dtype=np.float64)
     penalty = np.diag([l2] * (items.shape[1] - 1) + [bias_l2])
 
-    def solved(rows: npt.NDArray[np.int32], others: Floats, n: int) -> Floats:
+    def solved(rows: Int32s, others: Float64s, n: int) -> Float64s:
         return np.array(
             [
                 np.linalg.solve(x.T @ x + np.sqrt(max(len(y), 1)) * penalty, x.T @ y)
@@ -44,8 +40,8 @@ def als(train: Ratings, items: Floats, l2: float, bias_l2: float, rounds: int) -
 
 
 def implicit_als(
-    weights: Floats, items: Floats, unclicked: float, l2: float, rounds: int, short: int
-) -> tuple[Floats, Floats]:
+    weights: Float64s, items: Float64s, unclicked: float, l2: float, rounds: int, short: int
+) -> tuple[Float64s, Float64s]:
     """Factors of users and items for clicks; the objective is that of Rendle et al. (RecSys 2022).
 
     Rows of up to ``short`` clicks are solved for. The others take a step of steepest descent, preconditioned with Λ.
@@ -55,7 +51,7 @@ def implicit_als(
         items: (n_items, k) factors to begin with.
     """
 
-    def half(weights: Floats, q: Floats, rows: Floats) -> Floats:
+    def half(weights: Float64s, q: Float64s, rows: Float64s) -> Float64s:
         after = []
         for w, z in zip(weights, rows, strict=True):
             clicks = (w > 0).sum()
@@ -72,7 +68,9 @@ def implicit_als(
     return users, items
 
 
-def gibbs(train: Ratings, d: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Floats, float, Floats, Floats]]:
+def gibbs(
+    train: Ratings, d: int, rng: np.random.Generator
+) -> Iterator[tuple[Float64s, Float64s, float, Float64s, Float64s]]:
     """Samples without end of users and items (n, d), of α, and of the users' and the items' γ (n,).
 
     r ~ N(r̂, 1/(α γ_u γ_i)), z ~ N(m, Λ⁻¹), m and Λ ~ Normal-Wishart(0, β = 2, I, d), α ~ Gamma(1, 1), γ ~ Gamma(5, 5).
@@ -81,7 +79,7 @@ def gibbs(train: Ratings, d: int, rng: np.random.Generator) -> Iterator[tuple[Fl
     users, items = rng.normal(0, 0.1, (train.n_users, d)), rng.normal(0, 0.1, (train.n_items, d))
     alpha, user_weights, item_weights = 1.0, np.ones(train.n_users), np.ones(train.n_items)
 
-    def half(rows: npt.NDArray[np.int32], z: Floats, w: Floats, others: Floats, other_weights: Floats) -> float:
+    def half(rows: Int32s, z: Float64s, w: Float64s, others: Float64s, other_weights: Float64s) -> float:
         """Sample the vectors and weights of one side in their place; the weighted sum of squared errors they leave."""
         n, mean = len(z), z.mean(0)
         scatter = np.eye(d) + np.cov(z.T, bias=True) * n + n * 2 / (n + 2) * np.outer(mean, mean)

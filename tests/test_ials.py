@@ -4,9 +4,9 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from mfcli.arrays import Float64s
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, TrainingData
 from mfcli.models.clicks import confidences
@@ -35,7 +35,7 @@ def fitted(train: Ratings, validation: Ratings | None = None, rounds: int = 3, *
     return solver
 
 
-def confidence_matrix(train: Ratings) -> npt.NDArray[np.float64]:
+def confidence_matrix(train: Ratings) -> Float64s:
     matrix = np.zeros((train.n_users, train.n_items))
     matrix[train.users, train.items] = confidences(train.ratings, float(np.median(train.ratings)))
     return matrix

@@ -10,7 +10,7 @@ import mfcli
 
 ROOT = Path(mfcli.__file__).parent
 LAYERS = (
-    {"errors", "ranks"},
+    {"arrays", "errors", "ranks"},
     {"option", "progress", "signals", "terminal", "typed"},
     {"atomic"},
     {"config"},

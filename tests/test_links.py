@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
+from mfcli.arrays import Float32s, Float64s
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, Sides, TrainingData
 from mfcli.errors import UsageError
@@ -28,7 +28,7 @@ SPARSE = random_features(N, 4)
 COUNTS = np.ones(N, np.int32)
 
 
-def features_of(dense: bool = True, sparse: bool = True) -> tuple[RowFeatures, npt.NDArray[np.float32]]:
+def features_of(dense: bool = True, sparse: bool = True) -> tuple[RowFeatures, Float32s]:
     """Features, and F as one dense matrix."""
     found = RowFeatures.of("items", COUNTS, DENSE if dense else None, SPARSE if sparse else None, CPU)
     return found, np.hstack([DENSE[:, : 3 * dense], SPARSE.matrix.toarray()[:, : 4 * sparse]])
@@ -130,7 +130,7 @@ class Planted:
 
     data: TrainingData
     cold: Ratings
-    likes: npt.NDArray[np.float64]
+    likes: Float64s
 
 
 def planted() -> Planted:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from mfcli.data.ratings import Float32s, Ratings, Sides
+from mfcli.arrays import Float32s
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick

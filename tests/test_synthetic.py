@@ -6,12 +6,12 @@ from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfcli.arrays import Int64s
 from mfcli.config.download import DownloadConfig
 from mfcli.data import synthetic
 from mfcli.data.synthetic import Synthetic, expected_rating, generate
@@ -62,7 +62,7 @@ def test_half_stars_over_the_whole_range(default: Synthetic) -> None:
     assert default.ratings.dtype == np.float32
 
 
-def gini(counts: npt.NDArray[np.int64]) -> float:
+def gini(counts: Int64s) -> float:
     """0 where all are equal, 1 where one has everything."""
     shares = np.cumsum(np.sort(counts)) / counts.sum()
     return float(1 - 2 * shares.mean() + 1 / len(counts))

@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Bools, Int32s
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.lists import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Int32s
 from mfcli.errors import DataError
-
-Mask = npt.NDArray[np.bool_]
 
 
 def find_candidates(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int32s | None:
@@ -30,12 +27,12 @@ def find_candidates(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -
     """
     items = prepared.items
 
-    def listed(file: str) -> Mask:
+    def listed(file: str) -> Bools:
         rows = np.zeros(len(items), bool)
         rows[known_rows(prepared, "items", read_ids(Path(file), IDS.items), file, doubt)] = True
         return rows
 
-    masks: list[Mask] = []
+    masks: list[Bools] = []
     if config.genre:
         masks.append(_of_genres(items, config.genre))
     if config.exclude_genre:
@@ -51,7 +48,7 @@ def find_candidates(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -
     return np.flatnonzero(np.logical_and.reduce(masks)).astype(np.int32) if masks else None
 
 
-def _of_genres(items: Any, wanted: Sequence[str]) -> Mask:
+def _of_genres(items: Any, wanted: Sequence[str]) -> Bools:
     """Which items are of one of these genres, in any case of letters. Raises DataError for one that no item is of."""
     genres = [set(text.casefold().split("|")) for text in items["genres"].to_pylist()]
     known = {one for text in dict.fromkeys(items["genres"].to_pylist()) for one in text.split("|") if one}
@@ -63,7 +60,7 @@ def _of_genres(items: Any, wanted: Sequence[str]) -> Mask:
     return np.array([bool(folded & of_item) for of_item in genres], bool)
 
 
-def _of_years(items: Any, wanted: range) -> Mask:
+def _of_years(items: Any, wanted: range) -> Bools:
     """Which items are of these years. Raises DataError if no year is known."""
     if items["year"].null_count == len(items):
         raise DataError("--year: the items have no years, neither in a column nor in their titles")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Float64s
 from mfcli.data.attributes import NUMBERS, WORDS, Attribute, Described, is_missing
 from mfcli.data.files import short
 from mfcli.data.sheet import Sheet
@@ -96,7 +96,7 @@ def _guess(column: str, filled: dict[str, int]) -> str:
     return "category"
 
 
-def _bins(numbers: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> tuple[tuple[float, str], ...]:
+def _bins(numbers: Float64s, rows: Float64s) -> tuple[tuple[float, str], ...]:
     """About :data:`BINS` bins with as many rows each; of fewer different numbers, each has its own.
 
     Args:
@@ -118,7 +118,7 @@ def _bins(numbers: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> tu
     return tuple(zip(starts, _ranges(starts, values), strict=True))
 
 
-def _ranges(starts: list[float], values: npt.NDArray[np.float64]) -> list[str]:
+def _ranges(starts: list[float], values: Float64s) -> list[str]:
     """Bins in words: whole numbers from 18 to 24 are ``18-24``, others from 1.5 to below 2 are ``1.5-2``."""
     whole = bool((values == np.floor(values)).all()) and np.abs(values).max(initial=0) < 1e15
     ends = [end - 1 for end in starts[1:]] if whole else starts[1:]

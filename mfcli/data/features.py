@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Float32s, Int64s
 from mfcli.data.attributes import Attribute, Described
 from mfcli.errors import DataError
 from mfcli.typed import typed
@@ -47,9 +48,7 @@ class Features:
         blocks = np.repeat(np.arange(len(attributes)), [len(one.values) for one in attributes])
         return cls(_matrix(sizes, columns, blocks), names, attributes)
 
-    def encode(
-        self, attributes: Mapping[str, str], otherwise: npt.NDArray[Any] | None = None
-    ) -> npt.NDArray[np.float32]:
+    def encode(self, attributes: Mapping[str, str], otherwise: npt.NDArray[Any] | None = None) -> Float32s:
         """(f,) float32: the row of somebody or something new. A value that is no feature adds nothing.
 
         Args:
@@ -87,7 +86,7 @@ class Features:
         return [(named[name.lower()], named[name.lower()].words(cell)) for name, cell in attributes.items()]
 
 
-def _indices(column: Any, names: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _indices(column: Any, names: list[str]) -> tuple[Int64s, Int64s]:
     """How many features every row has, and which ones, row by row. Raises ValueError if one has no name."""
     lists = column.combine_chunks()
     coded = lists.flatten().dictionary_encode()  # not pyarrow.compute.index_in, whose value set would import pandas
@@ -99,7 +98,7 @@ def _indices(column: Any, names: list[str]) -> tuple[npt.NDArray[np.int64], npt.
     return starts[1:] - starts[:-1], known[np.from_dlpack(coded.indices)]
 
 
-def _matrix(sizes: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], blocks: npt.NDArray[np.int64]) -> Any:
+def _matrix(sizes: Int64s, columns: Int64s, blocks: Int64s) -> Any:
     """The matrix whose rows have so many of ``columns`` each, one after the other; ``blocks`` are their attributes."""
     from scipy.sparse import csr_matrix
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mfcli.data.ratings import Int64s
+from mfcli.arrays import Int64s
 from mfcli.data.table import plain_id
 
 

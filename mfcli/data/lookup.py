@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mfcli.arrays import Int64s
 from mfcli.data.ids import find_ids
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Int64s
 from mfcli.data.titles import ARTICLES, YEAR_BEHIND, upright
 
 Doubt = Callable[[str], None]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfcli.arrays import Float32s, Int32s
 from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
 from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault
 from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
@@ -15,7 +16,6 @@ from mfcli.data.frames import read_all
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import MOST, Doubt, Titles
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Float32s, Int32s
 from mfcli.data.readers import RATINGS_FILES
 from mfcli.data.sheet import rows_of_frame
 from mfcli.data.table import plain_id

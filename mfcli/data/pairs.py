@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mfcli.arrays import Int32s, Int64s
 from mfcli.data.columns import ITEM, RATING, TIME, USER, Wanted, find_places
 from mfcli.data.faults import text_fault
 from mfcli.data.files import Source, find_source
 from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import id_column, read_all
 from mfcli.data.lookup import Doubt
-from mfcli.data.ratings import Int32s, Int64s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.data.readers import RATINGS_FILES, Unfit, codes, parse
 from mfcli.data.table import Ids
 from mfcli.data.times import NoTimes, to_seconds

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Int32s, Int64s
 from mfcli.config.common import Feedback
 from mfcli.data.attributes import Described
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
-from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings, Sides
+from mfcli.data.ratings import ItemLists, Parts, Ratings, Sides
 from mfcli.data.seen import FILE as SEEN
 from mfcli.data.seen import read_seen, write_seen
 from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table

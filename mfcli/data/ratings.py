@@ -10,15 +10,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Bools, Float32s, Int32s, Int64s
 from mfcli.data.features import Features
 from mfcli.data.tables import numbers
 
 T = TypeVar("T")
-
-Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
 
 
 class Sides(NamedTuple, Generic[T]):
@@ -224,7 +220,7 @@ class Ratings:
         return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
 
 
-Chosen = Callable[[Ratings, int], Sides[npt.NDArray[np.bool_]]]
+Chosen = Callable[[Ratings, int], Sides[Bools]]
 """Says which ratings a process wants for its own users, and which for its own items: of some ratings, the first of
 which is the training part's of that number, two masks."""
 

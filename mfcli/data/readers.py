@@ -5,17 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from mfcli.arrays import Bools, Float32s, Int32s
 from mfcli.data.columns import RATINGS, Wanted
 from mfcli.data.faults import rating_fault, row_fault, table_fault, text_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
-from mfcli.data.ratings import Float32s, Int32s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.text import BLOCK
 from mfcli.data.times import NoTimes, to_seconds
@@ -154,7 +154,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
     )
 
 
-def _ratings(column: Any, how: Reading) -> tuple[Float32s, npt.NDArray[np.bool_]]:
+def _ratings(column: Any, how: Reading) -> tuple[Float32s, Bools]:
     """The ratings, and which of them stand for one that is not there. Raises Unfit."""
     absent = np.zeros(len(column), bool)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

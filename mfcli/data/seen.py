@@ -5,7 +5,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from mfcli.data.ratings import Int32s, Int64s, ItemLists, Parts, Ratings
+from mfcli.arrays import Int32s, Int64s
+from mfcli.data.ratings import ItemLists, Parts, Ratings
 from mfcli.data.tables import numbers
 
 FILE = "seen.parquet"

@@ -6,8 +6,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from mfcli.arrays import Float32s
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Chosen, Float32s, Ratings, Sides, Summary
+from mfcli.data.ratings import Chosen, Ratings, Sides, Summary
 
 AT_ONCE = 2**17  # ratings read at a time
 

@@ -4,13 +4,13 @@ import hashlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Float64s, Int32s, Int64s
 from mfcli.config.prepare import PrepareConfig
-from mfcli.data.ratings import Float64s, Int32s, Int64s, Parts, Ratings, Sides
+from mfcli.data.ratings import Parts, Ratings, Sides
 from mfcli.errors import DataError
 
-Rows = npt.NDArray[np.int64]
+Rows = Int64s
 
 
 def split(config: PrepareConfig, ratings: Ratings, ids: Sides[list[str]], own_test: Rows | None = None) -> Parts[Rows]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from mfcli.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from mfcli.config.download import DownloadConfig
-from mfcli.data.ratings import Float32s, Ratings
+from mfcli.data.ratings import Ratings
 from mfcli.errors import UsageError
 
 MEAN = 3.5
@@ -54,8 +54,8 @@ class Synthetic(Ratings):
     """
 
     expected: Float32s
-    groups: npt.NDArray[np.bool_]
-    genres: npt.NDArray[np.bool_]
+    groups: Bools
+    genres: Bools
 
     columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "expected")
 
@@ -96,20 +96,20 @@ def generate(config: DownloadConfig) -> Synthetic:
     )
 
 
-def _groups(rng: np.random.Generator, n_users: int) -> npt.NDArray[np.bool_]:
+def _groups(rng: np.random.Generator, n_users: int) -> Bools:
     """(n_users, ages + genders) bool: everybody's age and gender."""
     ages = rng.choice(len(AGES), n_users, p=AGE_SHARES)
     genders = rng.integers(0, len(GENDERS), n_users)
     return np.hstack([np.eye(len(AGES), dtype=bool)[ages], np.eye(len(GENDERS), dtype=bool)[genders]])
 
 
-def _genres(rng: np.random.Generator, n_items: int) -> npt.NDArray[np.bool_]:
+def _genres(rng: np.random.Generator, n_items: int) -> Bools:
     """(n_items, genres) bool: one to three of each item."""
     order = rng.permuted(np.tile(np.arange(len(GENRES), dtype=np.int8), (n_items, 1)), axis=1)
     return np.asarray(order < rng.integers(1, 4, n_items)[:, None])
 
 
-def _planted(rng: np.random.Generator, features: npt.NDArray[np.bool_], stds: npt.NDArray[np.float64]) -> Float32s:
+def _planted(rng: np.random.Generator, features: Bools, stds: Float64s) -> Float32s:
     """(rows, k) float32: parameters of these standard deviations, of which :data:`KNOWN` comes from the features."""
     known = features @ rng.normal(size=(features.shape[1], len(stds)))
     known -= known.mean(axis=0)
@@ -118,7 +118,7 @@ def _planted(rng: np.random.Generator, features: npt.NDArray[np.bool_], stds: np
     return np.asarray((np.sqrt(KNOWN) * known + np.sqrt(1 - KNOWN) * own) * stds, np.float32)
 
 
-def expected_rating(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
+def expected_rating(liking: Float64s, noise: float) -> Float64s:
     """Mean rating given the liking: (n,) to (n,). Each threshold between two half stars that is passed adds 0.5."""
     from scipy.special import ndtr  # comes with scikit-learn
 
@@ -131,9 +131,7 @@ def expected_rating(liking: npt.NDArray[np.float64], noise: float) -> npt.NDArra
     return mean
 
 
-def _pairs(
-    rng: np.random.Generator, n_users: int, n_items: int, n: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _pairs(rng: np.random.Generator, n_users: int, n_items: int, n: int) -> tuple[Int32s, Int32s]:
     """n different pairs, by user, then item. Where n allows it, every user and every item has a rating."""
     activity = _activity(rng, n_users, n_items, n)
     popularity = np.cumsum(rng.weibull(POPULARITY_SHAPE, n_items))
@@ -157,7 +155,7 @@ def _pairs(
     return first.astype(np.int32), second.astype(np.int32)
 
 
-def _activity(rng: np.random.Generator, n_users: int, n_items: int, n: int) -> npt.NDArray[np.int64]:
+def _activity(rng: np.random.Generator, n_users: int, n_items: int, n: int) -> Int64s:
     """How many items each user rates: (n_users,) log-normal, sum n.
 
     As in MovieLens nobody rates fewer than 20 where there are twice as many to go round, and nobody more than half of
@@ -175,7 +173,7 @@ def _activity(rng: np.random.Generator, n_users: int, n_items: int, n: int) -> n
     return counts
 
 
-def _timestamps(rng: np.random.Generator, users: npt.NDArray[np.int32], n_users: int) -> npt.NDArray[np.int64]:
+def _timestamps(rng: np.random.Generator, users: Int32s, n_users: int) -> Int64s:
     """Seconds: each user arrives one day and rates within the hours and weeks that follow."""
     arrival = rng.integers(START, START + YEARS * 365 * 86_400, n_users)
     return np.asarray(arrival[users] + rng.exponential(20 * 86_400, len(users)).astype(np.int64), np.int64)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Bools, Int32s, Int64s
 from mfcli.data.files import short
-from mfcli.data.ratings import Int32s, Int64s, Ratings, Sides
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.text import INVISIBLE
 from mfcli.errors import DataError
 
@@ -73,7 +74,7 @@ class Table(Ratings):
     """
 
     ids: Sides[Ids]
-    own_test: npt.NDArray[np.bool_]
+    own_test: Bools
     origin: Origin
 
     columns: ClassVar[tuple[str, ...]] = (*Ratings.columns, "own_test")

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mfcli.arrays import Int64s
 from mfcli.data.files import short
-from mfcli.data.ratings import Int64s
 
 LARGEST = 2.0**62
 LATEST_SECOND = 1e11  # of the year 5138: larger numbers count milliseconds, microseconds or nanoseconds

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from mfcli.arrays import Bools, Float32s
 from mfcli.data.columns import Wanted
 from mfcli.data.faults import NO_RATINGS, rating_fault
 from mfcli.data.files import UNREADABLE, Source, one_line, short
 from mfcli.data.form import Form, Reading, find_text
-from mfcli.data.ratings import Float32s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.text import BLOCK
 from mfcli.errors import DataError
@@ -125,7 +125,7 @@ def _distinct(texts: list[str], form: Form) -> Ids:
     ids, places = code_ids(texts)
     if places is None:
         return ids
-    first: npt.NDArray[np.bool_] = np.zeros(len(texts), bool)
+    first: Bools = np.zeros(len(texts), bool)
     first[np.unique(places, return_index=True)[1]] = True
     at = int((~first).argmax())
     line = next(number for row, (number, _) in enumerate(form.rows()) if row == at)

@@ -1,9 +1,9 @@
 """Whether a model that tells how sure it is is right about that."""
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from mfcli.arrays import Floats
 from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend
 from mfcli.models.metrics import coverage
 
@@ -12,9 +12,9 @@ GROUPS, SMALLEST = 10, 20  # ratings are put into so many groups at the most, of
 
 def calibration(
     ax: Axes,
-    actual: npt.NDArray[np.floating],
-    predicted: npt.NDArray[np.floating],
-    deviations: npt.NDArray[np.floating],
+    actual: Floats,
+    predicted: Floats,
+    deviations: Floats,
     part: str,
 ) -> None:
     """How wrong the predictions are beside how wrong they were expected to be, from the surest to the least sure.

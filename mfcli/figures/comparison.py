@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mfcli.figures.style import BLUE, HEIGHT, ORANGE, PALE, Floats, legend, short
+from mfcli.arrays import Float64s
+from mfcli.figures.style import BLUE, HEIGHT, ORANGE, PALE, legend, short
 from mfcli.models.bootstrap import Estimate, Groups, difference, estimate, root_mean
 
 
@@ -27,7 +28,7 @@ class Compared:
     less: Estimate | None
 
     @classmethod
-    def of(cls, run: str, errors: Floats, groups: Groups, first: Floats | None) -> Self:
+    def of(cls, run: str, errors: Float64s, groups: Groups, first: Float64s | None) -> Self:
         """From (n,) errors of its predictions, and those of the first run of the same ratings."""
         rmse = groups.rmse(errors)
         if first is None:

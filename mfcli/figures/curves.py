@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, SHADE, Floats, legend, short
+from mfcli.arrays import Float64s
+from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, SHADE, legend, short
 from mfcli.models.measures import RMSE, Measure
 
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")  # Okabe and Ito, 2008
@@ -49,7 +50,7 @@ class History:
         points = [(epoch["epoch"], epoch[key]) for epoch in self.epochs if epoch.get(key) is not None]
         return [epoch for epoch, _ in points], [value for _, value in points]
 
-    def batches(self) -> tuple[Floats, Floats]:
+    def batches(self) -> tuple[Float64s, Float64s]:
         """RMSE of the batches, where there are any, and when in the epochs each of them was done.
 
         Evenly thinned out to POINTS at most.

@@ -11,7 +11,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from mfcli.figures.style import BLUE, ORANGE, Floats, drawable, short
+from mfcli.arrays import Float64s
+from mfcli.figures.style import BLUE, ORANGE, drawable, short
 from mfcli.models.model import FactorModel
 
 LABELS, CANDIDATES = 30, 200  # titles at the most, of so many of the best-known items
@@ -41,7 +42,7 @@ def item_map(ax: Axes, model: FactorModel, titles: Sequence[str]) -> None:
     label(ax, [(place, title) for place, title in named if drawable(title)])
 
 
-def components(model: FactorModel, rows: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+def components(model: FactorModel, rows: npt.NDArray[np.intp]) -> tuple[Float64s, Float64s]:
     """(rows, 2) places of items, and the shares of the variance along these two.
 
     An item's vector counts as far as users differ in what they think of it: it is multiplied with the root of the
@@ -59,7 +60,7 @@ def components(model: FactorModel, rows: npt.NDArray[np.intp]) -> tuple[Floats, 
     return items @ axes, shares
 
 
-def label(ax: Axes, named: Sequence[tuple[Floats, str]]) -> list[Annotation]:
+def label(ax: Axes, named: Sequence[tuple[Float64s, str]]) -> list[Annotation]:
     """Write titles beside their places, the first ones first; one that would cover another or its dot is left out."""
     figure = cast(Figure, ax.figure)
     figure.draw_without_rendering()  # so that the axes are where they will be

@@ -8,13 +8,14 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, Floats, legend, short
+from mfcli.arrays import Float64s
+from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend, short
 from mfcli.models.metrics import rmse
 
 FEW = 20  # different ratings up to which each has a box of its own
 
 
-def _rating_axis(ax: Axes, values: Sequence[float], binned: bool, name: str) -> Floats:
+def _rating_axis(ax: Axes, values: Sequence[float], binned: bool, name: str) -> Float64s:
     """Name the places of ratings, one beside the other however far they are apart, and return them."""
     places = np.arange(len(values), dtype=np.float64)
     enough = range(4 if binned else 7, 9)

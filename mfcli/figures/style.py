@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable
 from typing import IO, Any, cast
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib import font_manager, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,7 +35,6 @@ UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": 
 HEIGHT = 4.8  # inches
 LETTERS_AN_INCH = 11  # of a legend
 
-Floats = npt.NDArray[np.float64]
 Draw = Callable[[Axes], None]
 """Draws a figure on the axes it is given."""
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mfcli.arrays import Int64s
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Int64s, Ratings, Sides
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.exposure import Exposure
 from mfcli.models.model import FactorModel
 from mfcli.models.run import TrainedRun

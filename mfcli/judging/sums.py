@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfcli.data.ratings import Float64s
+from mfcli.arrays import Float64s
 from mfcli.models.bootstrap import Estimate, OfTotals, difference, estimate, mean, root_mean
 
 RATINGS, LISTS = "ratings", "lists"

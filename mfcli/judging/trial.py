@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mfcli.data.ratings import Float64s, Ratings
+from mfcli.arrays import Float64s
+from mfcli.data.ratings import Ratings
 from mfcli.judging.sums import LISTS, RATINGS, Sums
 from mfcli.models import metrics
 from mfcli.models.bootstrap import Groups

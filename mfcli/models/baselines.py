@@ -1,8 +1,8 @@
 """What a factor model has to beat: the mean, and biases alone, as models without factors."""
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Float64s
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.model import FactorModel
 
@@ -26,7 +26,7 @@ def bias_model(train: Ratings) -> FactorModel:
     return _without_factors(train, users, items)
 
 
-def _without_factors(train: Ratings, users: npt.NDArray[np.float64], items: npt.NDArray[np.float64]) -> FactorModel:
+def _without_factors(train: Ratings, users: Float64s, items: Float64s) -> FactorModel:
     return FactorModel(
         mean=float(train.ratings.mean(dtype=np.float64)),
         minimum=float(train.ratings.min()),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float64s, Int64s
+from mfcli.arrays import Bools, Float64s, Int64s
 
 RESAMPLES = 2000
 GROUPS = 2000  # at the most
@@ -49,7 +49,7 @@ class Groups:
         places = (np.cumsum(present) - 1) % GROUPS
         return cls(places[users], min(int(present.sum()), GROUPS))
 
-    def totals(self, values: npt.NDArray[Any] | None = None, where: npt.NDArray[np.bool_] | None = None) -> Float64s:
+    def totals(self, values: npt.NDArray[Any] | None = None, where: Bools | None = None) -> Float64s:
         """(number,) totals of (n,) values over each group, or how many there are; of the entries in the mask alone."""
         groups = self.of_entry if where is None else self.of_entry[where]
         if values is not None and where is not None:
@@ -57,7 +57,7 @@ class Groups:
         totals: Float64s = np.bincount(groups, values, self.number).astype(np.float64)
         return totals
 
-    def rmse(self, errors: Float64s, where: npt.NDArray[np.bool_] | None = None) -> "Estimate":
+    def rmse(self, errors: Float64s, where: Bools | None = None) -> "Estimate":
         """Root mean square of (n,) errors, with its interval; of those in the mask alone."""
         columns = [self.totals(where=where), self.totals(np.square(errors), where)]
         return estimate(np.stack(columns, 1), root_mean)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s
+from mfcli.arrays import Float32s
 
 
 def confidences(weights: Float32s, typical: float) -> Float32s:

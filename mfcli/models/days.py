@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Int64s
+from mfcli.arrays import Float32s, Int64s
 
 SECONDS = 86_400  # of a day
 DAYS = 2**32  # more than there are: a user's row times this and a day are one number

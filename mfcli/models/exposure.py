@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, Ratings, Sides
+from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.pairs import products
 from mfcli.models.tensors import packed, unpacked
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Sides
+from mfcli.arrays import Float32s, Float64s, Int32s
+from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError
 from mfcli.models.clicks import confidences
 from mfcli.models.model import FactorModel

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Float64s, Ratings
+from mfcli.arrays import Float32s, Float64s
+from mfcli.data.ratings import Ratings
 from mfcli.errors import UsageError
 from mfcli.models.model import FactorModel
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfcli.data.ratings import Float64s, Int32s, Int64s, ItemLists, Ratings
+from mfcli.arrays import Float64s, Int32s, Int64s
+from mfcli.data.ratings import ItemLists, Ratings
 from mfcli.models import metrics
 from mfcli.models.measures import Measures
 from mfcli.models.ranking import Scorer, rank

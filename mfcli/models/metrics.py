@@ -8,12 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float64s
-
-Floats = npt.NDArray[np.floating]
+from mfcli.arrays import Bools, Float64s, Floats
 
 
-def _errors(actual: Floats, predicted: Floats) -> npt.NDArray[np.float64]:
+def _errors(actual: Floats, predicted: Floats) -> Float64s:
     if actual.shape != predicted.shape or actual.ndim != 1:
         raise ValueError(f"shapes {actual.shape} and {predicted.shape} are not one (n,)")
     if not len(actual):
@@ -55,7 +53,7 @@ def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
     return float(np.mean(-0.5 * np.square(scaled) - np.log(deviations.astype(np.float64)) - 0.5 * np.log(2 * np.pi)))
 
 
-Hits = npt.NDArray[np.bool_]
+Hits = Bools
 Counts = npt.NDArray[np.integer]
 
 

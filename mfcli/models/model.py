@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, Sides
+from mfcli.arrays import Bools, Float32s, Float64s, Int32s, Int64s
+from mfcli.data.ratings import Sides
 from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.pairs import products
@@ -109,9 +110,9 @@ class FactorModel:
     def n_factors(self) -> int:
         return int(self.factors.users.shape[1])
 
-    def known(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    def known(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Bools:
         """Booleans of the shape that users and items broadcast to: both have training ratings."""
-        both: npt.NDArray[np.bool_] = (self.counts.users[users] > 0) & (self.counts.items[items] > 0)
+        both: Bools = (self.counts.users[users] > 0) & (self.counts.items[items] > 0)
         return both
 
     def predict(

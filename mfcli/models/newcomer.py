@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int32s
+from mfcli.arrays import Float32s, Float64s, Int32s
 
 JITTER = 1e-6  # of the mean variance, added to each: the users' covariance then has an inverse
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Sides
+from mfcli.arrays import Float32s, Float64s
+from mfcli.data.ratings import Sides
 
 NUMBERS_AT_ONCE = 4_000_000  # of the vectors gathered: 16 MB
 

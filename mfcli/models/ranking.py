@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s, ItemLists
+from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
+from mfcli.data.ratings import ItemLists
 
 Exact = Callable[[Int64s, Int64s], Float64s]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
 from mfcli.config.common import RankBy
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Int64s
 from mfcli.models.exposure import Exposure
 from mfcli.models.model import Deviations, FactorModel
 from mfcli.models.ranking import Scorer

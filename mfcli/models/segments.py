@@ -6,17 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mfcli.data.ratings import Float32s, Float64s, Int64s, Ratings
+from mfcli.arrays import Bools, Float32s, Float64s, Int64s
+from mfcli.data.ratings import Ratings
 from mfcli.models.bootstrap import Groups, Interval
 
 COUNTS = (0, 1, 5, 20, 100, 500, 2500)  # training ratings from which a user or an item is in the next segment
 VALUES = 10  # different ratings up to which each is a segment, and bins of them where they are more
 PERIODS = 5
 MOST_GENRES = 20  # the most frequent ones
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def segments(
     return found
 
 
-def _masks(part: Ratings, train: Ratings, genres: Sequence[str | None]) -> Iterator[tuple[str, str, Mask]]:
+def _masks(part: Ratings, train: Ratings, genres: Sequence[str | None]) -> Iterator[tuple[str, str, Bools]]:
     """What the ratings are told apart by, what each kind is called, and which ratings are of it."""
     of_user, of_item = train.user_counts()[part.users], train.item_counts()[part.items]
     for by, counts in (("user's training ratings", of_user), ("item's training ratings", of_item)):
@@ -95,7 +93,7 @@ def _span(low: int, high: int | None) -> str:
     return f"{low:,}" if high == low + 1 else f"{low:,} to {high - 1:,}"
 
 
-def _values(ratings: Float32s) -> Iterator[tuple[str, Mask]]:
+def _values(ratings: Float32s) -> Iterator[tuple[str, Bools]]:
     values = np.unique(ratings)
     if len(values) <= VALUES:
         yield from ((f"{value:g}", ratings == value) for value in values)
@@ -105,7 +103,7 @@ def _values(ratings: Float32s) -> Iterator[tuple[str, Mask]]:
     yield from ((f"{edges[bin]:.4g} to {edges[bin + 1]:.4g}", which == bin) for bin in range(VALUES))
 
 
-def _genres(part: Ratings, genres: Sequence[str | None]) -> Iterator[tuple[str, Mask]]:
+def _genres(part: Ratings, genres: Sequence[str | None]) -> Iterator[tuple[str, Bools]]:
     """The most frequent genres of the part; a rating is of every genre of its item."""
     counts = part.item_counts()
     frequent: dict[str, int] = {}
@@ -120,7 +118,7 @@ def _genres(part: Ratings, genres: Sequence[str | None]) -> Iterator[tuple[str, 
         yield genre, has[part.items]
 
 
-def _periods(timestamps: Int64s) -> Iterator[tuple[str, Mask]]:
+def _periods(timestamps: Int64s) -> Iterator[tuple[str, Bools]]:
     """Periods with about as many ratings each; ratings of one moment are in one."""
     edges = np.unique(np.quantile(timestamps, np.arange(1, PERIODS) / PERIODS, method="higher"))
     which = np.searchsorted(edges, timestamps, side="right")

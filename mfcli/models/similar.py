@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Int32s
+from mfcli.arrays import Float32s, Int32s
 from mfcli.models.ranking import top_n
 
 

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Int32s, Sides
+from mfcli.arrays import Float32s, Int32s
+from mfcli.data.ratings import Sides
 from mfcli.models.model import FactorModel
 
 Array = TypeVar("Array", Float32s, Int32s)

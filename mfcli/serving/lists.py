@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Float32s, Int32s, Int64s
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
@@ -15,7 +15,7 @@ from mfcli.data.lists import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Int32s, Int64s, ItemLists
+from mfcli.data.ratings import ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import Deviations, FactorModel
@@ -49,7 +49,7 @@ def _newcomers(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> li
     return [Newcomer(NAME, np.zeros(0, np.int32), np.zeros(0, np.float32))] if config.user_attributes else []
 
 
-def _attributes(config: RecommendConfig, trained: TrainedRun) -> npt.NDArray[np.float32] | None:
+def _attributes(config: RecommendConfig, trained: TrainedRun) -> Float32s | None:
     """Features of the attributes that somebody new tells. Raises UsageError or DataError if they cannot be used."""
     if not config.user_attributes:
         return None

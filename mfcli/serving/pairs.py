@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mfcli.arrays import Int64s
 from mfcli.data.formats import Block, Column, Kind, to_arrow
 from mfcli.data.ids import find_ids
 from mfcli.data.pairs import Pairs
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Int64s, Sides
+from mfcli.data.ratings import Sides
 from mfcli.models.run import TrainedRun
 from mfcli.models.strangers import with_strangers
 from mfcli.serving.answer import Answer

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mfcli.arrays import Float32s, Float64s, Int32s
 from mfcli.config.common import RankBy
-from mfcli.data.ratings import Float32s, Float64s, Int32s, Ratings
+from mfcli.data.ratings import Ratings
 from mfcli.models.fold_in import contributions
 from mfcli.models.ranking import Ranked
 from mfcli.models.run import TrainedRun

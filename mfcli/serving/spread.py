@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from mfcli.arrays import Float32s
 from mfcli.data.formats import Column
-from mfcli.data.ratings import Float32s
 from mfcli.models.run import TrainedRun
 
 

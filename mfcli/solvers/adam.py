@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Sides, TrainingData
 from mfcli.models.expected import with_expected
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

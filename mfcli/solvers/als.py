@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Sides, TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Tick

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.arrays import Float32s, Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Float32s, Int32s, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Sides, TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
 from mfcli.solvers.compute import Compute

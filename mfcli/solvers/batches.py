@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from mfcli.arrays import Bools
 from mfcli.data.ratings import Chosen, Ratings, Sides
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.seeds import mixed_seed
@@ -36,7 +36,7 @@ class RatingsDataset(Dataset[Example]):
 def own_share(compute: Compute) -> Chosen:
     """Which ratings a process wants: those whose place, divided by the number of processes, leaves its rank."""
 
-    def chosen(ratings: Ratings, begin: int) -> Sides[npt.NDArray[np.bool_]]:
+    def chosen(ratings: Ratings, begin: int) -> Sides[Bools]:
         mine = np.arange(begin, begin + len(ratings)) % compute.world == compute.rank
         return Sides(mine, np.zeros(len(ratings), bool))
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from mfcli.data.ratings import Chosen, Float32s, Int32s, Int64s, Ratings, SharedRatings, Sides
+from mfcli.arrays import Bools, Float32s, Int32s, Int64s
+from mfcli.data.ratings import Chosen, Ratings, SharedRatings, Sides
 from mfcli.solvers.compute import Compute
 
 Of = Callable[[Float32s], Float32s]
@@ -88,7 +89,7 @@ class Plan:
         """(m,) int64 rows of one rank."""
         return np.concatenate([np.zeros(0, np.int64), *(self.pieces[number] for number in self.numbers[rank])])
 
-    def mask(self, rank: int) -> npt.NDArray[np.bool_]:
+    def mask(self, rank: int) -> Bools:
         """(n_rows,) whether a row is that rank's."""
         mask = np.zeros(len(self.counts), bool)
         mask[self.rows(rank)] = True
@@ -243,7 +244,7 @@ def spread(values: npt.NDArray[Any], rows: Int32s, blocks: Blocks, padding: int)
     return found
 
 
-def _padded(real: npt.NDArray[np.bool_], values: npt.NDArray[Any], padding: int = 0) -> npt.NDArray[Any]:
+def _padded(real: Bools, values: npt.NDArray[Any], padding: int = 0) -> npt.NDArray[Any]:
     """The values in the slots that are real."""
     padded = np.full(real.shape, padding, values.dtype)
     padded[real] = values

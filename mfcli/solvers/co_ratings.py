@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfcli.data.ratings import Float32s, Int32s, Ratings, SharedRatings, Sides
+from mfcli.arrays import Float32s, Int32s
+from mfcli.data.ratings import Ratings, SharedRatings, Sides
 from mfcli.models.exposure import directions
 from mfcli.solvers.compute import Compute
 

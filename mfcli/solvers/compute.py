@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mfcli.data.ratings import Int64s
+from mfcli.arrays import Int64s
 from mfcli.errors import MfcliError, PeerError, Stopped, StoppedAtOnce, UsageError, error_of
 from mfcli.ranks import place
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Int32s, Ratings, SharedRatings, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Ratings, SharedRatings, Sides, TrainingData
 from mfcli.errors import DataError, UsageError
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfcli.arrays import Float32s, Int64s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Float32s, Int64s, Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, SharedRatings, Sides
 from mfcli.errors import UsageError
 from mfcli.models.days import DAYS, DayEffects, find, keys
 from mfcli.solvers.base import State

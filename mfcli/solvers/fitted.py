@@ -3,7 +3,8 @@
 import numpy as np
 from torch import Tensor
 
-from mfcli.data.ratings import Float32s, Ratings, SharedRatings, Sides
+from mfcli.arrays import Float32s
+from mfcli.data.ratings import Ratings, SharedRatings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

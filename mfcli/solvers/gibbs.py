@@ -17,12 +17,12 @@ means in place of their samples: the same mean with less noise (Rao-Blackwell). 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mfcli.arrays import Float64s, Floats, Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Int32s, Sides, TrainingData
+from mfcli.data.ratings import Chosen, Sides, TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.expected import with_expected
 from mfcli.models.metrics import rmse
@@ -101,7 +101,7 @@ def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = Non
     return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows), covariance=covariance)
 
 
-def wishart_root(inverse: npt.NDArray[np.float64], freedom: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def wishart_root(inverse: Float64s, freedom: float, rng: np.random.Generator) -> Float64s:
     """A (d, d) float64 R such that RRᵀ is a draw of Wishart(inverse⁻¹, freedom), with mean inverse⁻¹ * freedom.
 
     (Bartlett, Proceedings of the Royal Society of Edinburgh 1933.) Raises LinAlgError if the inverse is not positive
@@ -230,7 +230,7 @@ class Gibbs(Solver):
         if validation is None:
             return None, None
 
-        def error(predicted: npt.NDArray[np.floating]) -> float:
+        def error(predicted: Floats) -> float:
             return rmse(validation.ratings, predicted.clip(train.summary.minimum, train.summary.maximum))
 
         train, pairs = self.data.train, (validation.users, validation.items)

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Int32s, ItemLists, Sides, TrainingData
+from mfcli.data.ratings import Chosen, ItemLists, Sides, TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.lists import Judge
 from mfcli.models.measures import LOSS, NDCG

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Float64s
+from mfcli.arrays import Float64s
 from mfcli.solvers.compute import one_blas_thread
 from mfcli.solvers.row_features import RowFeatures
 from mfcli.solvers.rows import Prior, cholesky

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Int32s, Int64s, Ratings, SharedRatings, Sides
+from mfcli.arrays import Int32s, Int64s
+from mfcli.data.ratings import Ratings, SharedRatings, Sides
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State

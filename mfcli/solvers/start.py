@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mfcli.data.ratings import Float32s, Int64s, Sides
+from mfcli.arrays import Bools, Float32s, Int64s
+from mfcli.data.ratings import Sides
 from mfcli.models.model import FactorModel
 
 
@@ -22,7 +23,7 @@ class Start:
     """
 
     model: FactorModel
-    known: Sides[npt.NDArray[np.bool_]]
+    known: Sides[Bools]
 
     @classmethod
     def of(cls, model: FactorModel, places: Sides[Int64s]) -> "Start":

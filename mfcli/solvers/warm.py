@@ -1,10 +1,9 @@
 """Warm start: known rows keep their vectors, new ones are folded in by their ratings of the other side's known rows."""
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mfcli.arrays import Bools
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, SharedRatings, Sides
 from mfcli.solvers.blocks import cut_sides, less
@@ -42,6 +41,6 @@ def folded_in(
     return Sides(*(_filled(*sides) for sides in zip(rows, found, start.known, strict=True)))
 
 
-def _filled(rows: Tensor, others: Tensor, known: npt.NDArray[np.bool_]) -> Tensor:
+def _filled(rows: Tensor, others: Tensor, known: Bools) -> Tensor:
     """Rows where they are known, else others."""
     return torch.where(torch.from_numpy(known)[:, None].to(rows.device), rows, others)

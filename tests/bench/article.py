@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from mfcli.arrays import Int32s
 from mfcli.data.ratings import Ratings
 
 
@@ -87,7 +88,7 @@ class ArticleLoop:
             spent = time.perf_counter() - start
             sys.stderr.write(f"epoch {epoch + 1}: mean of batch RMSEs {np.mean(losses):.4f}, {spent:.1f} s\n")
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+    def predict(self, users: Int32s, items: Int32s) -> npt.NDArray[Any]:
         self.model.eval()
         with torch.no_grad():
             predicted: Tensor = self.model(torch.from_numpy(users).long(), torch.from_numpy(items).long())

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from mfcli.arrays import Float32s
 from mfcli.data.ratings import Sides
 from mfcli.models.exposure import Exposure
 from mfcli.models.model import FactorModel
@@ -45,7 +45,7 @@ def lists(options: Any) -> Iterator[str]:
     yield from table(["ranked by", "users/s", "÷ plain"], cells, 1)
 
 
-def _normals(n: int, columns: int) -> npt.NDArray[np.float32]:
+def _normals(n: int, columns: int) -> Float32s:
     return RANDOM.normal(0, 1 / np.sqrt(columns), (n, columns)).astype(np.float32)
 
 

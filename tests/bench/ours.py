@@ -4,10 +4,10 @@ import importlib
 import time
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
+from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
 from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides, TrainingData
@@ -76,7 +76,7 @@ class Ours:
         self.outside += time.perf_counter() - start
         return error <= self.until
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+    def predict(self, users: Int32s, items: Int32s) -> npt.NDArray[Any]:
         times = self.test.timestamps if users is self.test.users else None  # without them days count for nothing
         return self.model.predict(users, items, times)
 

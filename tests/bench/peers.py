@@ -7,12 +7,10 @@ Keyword arguments are settings that a row of the table may change; their default
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from mfcli.arrays import Floats, Int32s
 from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides
-
-Floats = npt.NDArray[Any]
 
 
 class Fit(Protocol):
@@ -33,7 +31,7 @@ class Fit(Protocol):
     def fit(self) -> None:
         """Fit, with everything in memory."""
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         """(n,) predictions for (n,) rows of users and items; NaN where the method has none."""
 
 
@@ -50,7 +48,7 @@ class Biases:
     def fit(self) -> None:
         self.model = self.bias_model(self.train)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         return self.model.predict(users, items)
 
 
@@ -74,7 +72,7 @@ class Surprise:
     def fit(self) -> None:
         self.svd.fit(self.trainset)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         return np.array([self.svd.predict(u, i).est for u, i in zip(users.tolist(), items.tolist(), strict=True)])
 
 
@@ -102,7 +100,7 @@ class LensKit:
     def fit(self) -> None:
         self.pipeline.train(self.data, self.options)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         from lenskit import predict
         from lenskit.data import ItemList
 
@@ -133,7 +131,7 @@ class Cornac:
     def fit(self) -> None:
         self.mf.fit(self.data)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         mf = self.mf
         dots = np.einsum("nk,nk->n", mf.u_factors[users], mf.i_factors[items])
         return np.asarray(mf.global_mean + mf.u_biases[users] + mf.i_biases[items] + dots)
@@ -155,7 +153,7 @@ class Cmfrec:
     def fit(self) -> None:
         self.cmf.fit(self.data)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         return np.asarray(self.cmf.predict(users, items))
 
 
@@ -171,7 +169,7 @@ class MyFM:
         self.fm = MyFMRegressor(rank=factors, random_seed=1)
         self.data = self._one_hot(train.users, train.items)
 
-    def _one_hot(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Any:
+    def _one_hot(self, users: Int32s, items: Int32s) -> Any:
         from scipy.sparse import csr_matrix
 
         n, width = len(users), self.train.n_users + self.train.n_items
@@ -182,7 +180,7 @@ class MyFM:
         groups = [self.train.n_users, self.train.n_items]
         self.fm.fit(self.data, self.train.ratings, n_iter=self.epochs, group_shapes=groups)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         return np.asarray(self.fm.predict(self._one_hot(users, items)))
 
 
@@ -208,7 +206,7 @@ class MyFMBlocks:
             self.groups += [kind.shape[1] for kind in kinds]
         self.data = self._blocks(train.users, train.items)
 
-    def _blocks(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Any:
+    def _blocks(self, users: Int32s, items: Int32s) -> Any:
         from myfm import RelationBlock
 
         return [
@@ -218,7 +216,7 @@ class MyFMBlocks:
     def fit(self) -> None:
         self.fm.fit(None, self.train.ratings, X_rel=self.data, n_iter=self.epochs, group_shapes=self.groups)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         return np.asarray(self.fm.predict(None, self._blocks(users, items)))
 
 
@@ -240,7 +238,7 @@ class LibMF:
     def fit(self) -> None:
         self.mf.fit(self.data)
 
-    def predict(self, users: npt.NDArray[np.int32], items: npt.NDArray[np.int32]) -> Floats:
+    def predict(self, users: Int32s, items: Int32s) -> Floats:
         p, q = self.mf.p_factors(), self.mf.q_factors()
         out = np.full(len(users), np.nan)
         known = (users < len(p)) & (items < len(q))  # its tables end at the last row it has seen
