@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar, cast
 from mfcli.atomic import AMISS, content_of, link, open_regular, sha256
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError, UsageError
+from mfcli.slot import Slot
 from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
 from mfcli.typed import typed
 
@@ -86,7 +87,7 @@ class Record:
 
     def damaged(self, what: str) -> ArtifactError:
         """The error of which ``what`` says what is wrong."""
-        return ArtifactError(f"{what}: run `{self.command}` again")
+        return ArtifactError(f"{what}: {Slot((self.keeper or self).path).remedy(self.command)}")
 
     def _altered(self, path: Path) -> ArtifactError:
         return self.damaged(f"{path} is not what {STAGE_FILE} says")

@@ -11,6 +11,8 @@ from pathlib import Path
 from mfcli.atomic import PART, remove
 from mfcli.stage_file import STAGE_FILE
 
+PREVIOUS = ".previous"
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -48,7 +50,16 @@ class Slot:
     @property
     def previous(self) -> "Slot":
         """Where this one's directory stays once another slot's was promoted."""
-        return Slot(self.path.with_name(f"{self.path.name}.previous"))
+        return Slot(self.path.with_name(f"{self.path.name}{PREVIOUS}"))
+
+    @property
+    def is_previous(self) -> bool:
+        """Whether it is the previous one of another, which a promotion fills."""
+        return self.path.name.endswith(PREVIOUS)
+
+    def remedy(self, command: str) -> str:
+        """What to do where its directory is damaged, and the command makes it again."""
+        return "no command makes a former model again: remove it" if self.is_previous else f"run `{command}` again"
 
     def exists(self) -> bool:
         """Whether a complete directory is here, or on its way."""

@@ -52,7 +52,7 @@ class Stage:
         return Slot(self.path)
 
     def _damaged(self, what: str) -> ArtifactError:
-        return ArtifactError(f"{what}: run `{self.command}` again")
+        return ArtifactError(f"{what}: {self._slot.remedy(self.command)}")
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
@@ -79,6 +79,11 @@ class Stage:
     def previous(self) -> "Stage":
         """Where the stage stays in whose place another one was promoted."""
         return Stage(self._slot.previous.path, self.config)
+
+    @property
+    def is_previous(self) -> bool:
+        """Whether it is the previous one of another, which no command of its own makes."""
+        return self._slot.is_previous
 
     def promote(self, other: "Stage", fingerprint: str, timeout: float) -> None:
         """Let another stage take this one's place; this one becomes the previous one.
@@ -147,7 +152,8 @@ class Stage:
                     content = content_of(file)
             return Record(self.path, self.config, unsealed(content))
         except FileNotFoundError:
-            raise ArtifactError(f"{self.path} is not there yet: run `{self.command}`") from None
+            how = "a promotion leaves the former model there" if self.is_previous else f"run `{self.command}`"
+            raise ArtifactError(f"{self.path} is not there yet: {how}") from None
         except OSError as error:
             if error.errno not in AMISS:
                 raise

@@ -211,7 +211,7 @@ def test_a_run_that_meets_every_gate_takes_the_place_and_the_former_one_stays(
     old, new = (rivals.run(name).record().fingerprint for name in ("default", "candidate"))
     done = mfcli("evaluate", "--run", "candidate", *gate, "--promote", "default", "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "run 'candidate' is run 'default' now; the former one is 'default.previous' now\n"
+    assert done.stderr.endswith("run 'candidate' is run 'default' now; the former one is 'default.previous' now\n")
     assert (rivals.run("default").record().fingerprint, rivals.run("default.previous").record().fingerprint) == (
         new,
         old,
@@ -229,10 +229,38 @@ def test_a_run_that_meets_every_gate_takes_the_place_and_the_former_one_stays(
     )
 
 
+def test_no_command_is_named_that_would_make_a_former_model(rivals: Artifacts, mfcli: Runner) -> None:
+    back = ("evaluate", "--run", "default.previous", "--promote", "default")
+    done = mfcli(*back)
+    there = f"{rivals.run('default.previous').path.relative_to(rivals.root.parent)}"
+    message = f"mfcli: error: {there} is not there yet: a promotion leaves the former model there\n"
+    assert (done.returncode, done.stderr) == (3, message)
+    assert mfcli("evaluate", "-q", "--run", "candidate", "--promote", "default").returncode == 0
+    renew(rivals.root, mfcli)
+    model = rivals.run("default.previous").path / "model.safetensors"
+    model.rename(model.with_name("aside"))
+    for file in (model, model.with_name("stage.json")):
+        file.write_bytes(b"altered")
+        done = mfcli(*back)
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        assert done.stderr.endswith(": no command makes a former model again: remove it\n")
+    assert mfcli("evaluate", "--run", "default").stderr.startswith("run 'default' is of earlier data than")
+
+
+def test_going_back_to_a_model_of_earlier_data_advises_no_training_of_it(rivals: Artifacts, mfcli: Runner) -> None:
+    assert mfcli("evaluate", "-q", "--run", "candidate", "--promote", "default").returncode == 0
+    renew(rivals.root, mfcli)
+    done = mfcli("evaluate", "--run", "default.previous", "--promote", "default")
+    assert done.stderr.splitlines() == [
+        "run 'default.previous' is of earlier data than artifacts/data holds now",
+        "run 'default.previous' is run 'default' now; the former one is 'default.previous' now",
+    ]
+
+
 def test_the_first_run_is_promoted_plainly(rivals: Artifacts, mfcli: Runner) -> None:
     done = mfcli("evaluate", "--run", "candidate", "--no-worse-than", "live", "--tolerance", 0, "--promote", "live")
     assert done.returncode == 0
-    assert done.stderr.splitlines() == [
+    assert [line for line in done.stderr.splitlines() if not line.startswith("warning: ")] == [
         "there is no run 'live' yet that run 'candidate' could be worse than",
         "run 'candidate' is run 'live' now",
     ]

@@ -102,10 +102,8 @@ def open_run(
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
     trained = stage.consistent(read)
     if note is not None and _newer_wait(artifacts, trained.record):
-        note(
-            f"run '{name}' is of earlier data than {artifacts.data.path} holds now: "
-            f"`{trained.record.command}` trains on them"
-        )
+        how = "" if stage.is_previous else f": `{trained.record.command}` trains on them"
+        note(f"run '{name}' is of earlier data than {artifacts.data.path} holds now{how}")
     return trained
 
 
