@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from mfcli.arrays import Float64s
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import TrainingData
 from mfcli.solvers.als import Als
@@ -28,13 +29,13 @@ def test_als_is_the_plain_one_row_by_row(factors: int) -> None:
 SWEEPS, BATCHES = 1200, 30
 
 
-def told(users: plain.Floats, items: plain.Floats, alpha: float, u: plain.Floats, i: plain.Floats) -> plain.Floats:
+def told(users: Float64s, items: Float64s, alpha: float, u: Float64s, i: Float64s) -> Float64s:
     """What is compared of a sample: every prediction and its square, log α, and the log of every γ."""
     predictions = (users[:, :-1] @ items[:, :-1].T + users[:, -1:] + items[:, -1]).ravel()
     return np.concatenate([predictions, predictions**2, [np.log(alpha)], np.log(u), np.log(i)])
 
 
-def mean_and_error(samples: Iterable[plain.Floats]) -> tuple[plain.Floats, plain.Floats]:
+def mean_and_error(samples: Iterable[Float64s]) -> tuple[Float64s, Float64s]:
     """Means over a chain and their squared standard errors, from the means of batches of samples in a row."""
     batches = np.array(list(samples)).reshape(BATCHES, SWEEPS // BATCHES, -1).mean(1)
     return batches.mean(0), batches.var(0, ddof=1) / BATCHES
@@ -48,7 +49,7 @@ def test_gibbs_has_the_plain_ones_posterior() -> None:
 
     solver = Gibbs(TrainConfig(solver="gibbs", factors=1, burn_in=100, samples=SWEEPS), TrainingData(train), CPU)
 
-    def samples() -> Iterable[plain.Floats]:
+    def samples() -> Iterable[Float64s]:
         for sweep in range(solver.epochs):
             solver.run_epoch(quietly)
             users, items = solver.last
