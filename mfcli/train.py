@@ -14,7 +14,7 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, Stopped, UsageError
 from mfcli.models.history import Learnt
 from mfcli.models.model import FILE as MODEL

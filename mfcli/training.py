@@ -10,7 +10,7 @@ from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped
 from mfcli.judging.moved import learnt
 from mfcli.models.exposure import FILE as EXPOSURE

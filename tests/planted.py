@@ -7,7 +7,8 @@ import torch
 from scipy.sparse import csr_matrix
 
 from mfcli.data.features import Features
-from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.solvers.compute import Compute
 
 CPU = Compute(torch.device("cpu"))

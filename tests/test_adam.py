@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mfcli.config.train import PRESETS, TrainConfig
-from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.adam import (
     LINK_L2,

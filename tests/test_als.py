@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Ratings
+from mfcli.data.training import TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.als import Als
 from tests.planted import CPU, full_matrix, quietly, some_of

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.days import SECONDS, DayEffects, find, keys
 from mfcli.models.metrics import coverage, rmse

@@ -14,7 +14,7 @@ from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.evaluate import cross_validate
 from mfcli.judging import folds as module

@@ -9,8 +9,9 @@ from scipy import stats
 
 from mfcli.config.download import DownloadConfig
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Ratings
 from mfcli.data.synthetic import generate
+from mfcli.data.training import TrainingData
 from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.als import Als
 from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior, wishart_root

@@ -8,7 +8,8 @@ import pytest
 
 from mfcli.arrays import Float64s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, TrainingData
+from mfcli.data.ratings import Ratings
+from mfcli.data.training import TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.fold_in import fold_in
 from mfcli.solvers import gathering

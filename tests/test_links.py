@@ -9,7 +9,8 @@ import torch
 
 from mfcli.arrays import Float32s, Float64s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.baselines import bias_model
 from mfcli.models.fold_in import fold_in

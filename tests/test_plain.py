@@ -8,7 +8,7 @@ import pytest
 
 from mfcli.arrays import Float64s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.solvers.als import Als
 from mfcli.solvers.gibbs import Gibbs
 from tests import plain

@@ -25,7 +25,8 @@ from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import TrainConfig
 from mfcli.data import shared
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.training import TrainingData
 from mfcli.errors import DataError, Stopped
 from mfcli.models import ranking
 from mfcli.models.metrics import rmse

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.solvers.als import Als
 from mfcli.solvers.create import create
 from mfcli.solvers.scaled import scale_of

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mfcli.config.train import SIDE_KINDS, TrainConfig
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped
 from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import rmse

@@ -19,7 +19,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
 from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.metrics import rmse

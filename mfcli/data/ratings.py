@@ -3,15 +3,13 @@
 import functools
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mfcli.arrays import Bools, Float32s, Int32s, Int64s
-from mfcli.data.features import Features
+from mfcli.arrays import Float32s, Int32s, Int64s
 from mfcli.data.tables import numbers
 
 T = TypeVar("T")
@@ -218,97 +216,3 @@ class Ratings:
         """The ratings in a table that :meth:`to_arrow` made."""
         columns: dict[str, Any] = {name: numbers(table[name]) for name in table.column_names}
         return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
-
-
-Chosen = Callable[[Ratings, int], Sides[Bools]]
-"""Says which ratings a process wants for its own users, and which for its own items: of some ratings, the first of
-which is the training part's of that number, two masks."""
-
-
-@dataclass(frozen=True)
-class SharedRatings:
-    """The training part as one of several processes has it: what is known of all of it, and how to read the rest.
-
-    It stands in for the :class:`Ratings`, and keeps none in memory.
-
-    Attributes:
-        summary: of all ratings.
-        typical: their median.
-        counts: (n_users,) and (n_items,) int32 ratings of each user and item, of all.
-        timed: whether it is known when they were given.
-        read: reads the ratings of this process's users, and of its items, in the order in which the whole has them.
-        whole: reads all of them.
-    """
-
-    summary: Summary
-    typical: float
-    counts: Sides[Int32s]
-    timed: bool
-    read: Callable[[], Sides[Ratings]]
-    whole: Callable[[], Ratings]
-
-    @classmethod
-    def of(cls, ratings: Ratings, chosen: Chosen) -> "SharedRatings":
-        """From all ratings, what one process is to have."""
-
-        def read() -> Sides[Ratings]:
-            return Sides(*(ratings.take(mask) for mask in chosen(ratings, 0)))
-
-        return cls(ratings.summary, ratings.median(), ratings.counts, ratings.timed, read, lambda: ratings)
-
-    @property
-    def mine(self) -> Sides[Ratings]:
-        """As :class:`Ratings` has it, read anew each time."""
-        return self.read()
-
-    @property
-    def n_users(self) -> int:
-        return len(self.counts.users)
-
-    @property
-    def n_items(self) -> int:
-        return len(self.counts.items)
-
-    def __len__(self) -> int:
-        return int(self.counts.users.sum(dtype=np.int64))
-
-    def median(self) -> float:
-        """As :class:`Ratings` has it."""
-        return self.typical
-
-    def user_counts(self) -> Int32s:
-        """As :class:`Ratings` has it."""
-        return self.counts.users
-
-    def item_counts(self) -> Int32s:
-        """As :class:`Ratings` has it."""
-        return self.counts.items
-
-    def divided(self, scale: float) -> "SharedRatings":
-        """As :class:`Ratings` has it."""
-
-        def read() -> Sides[Ratings]:
-            return Sides(*(ratings.divided(scale) for ratings in self.read()))
-
-        summary, typical = self.summary.divided(scale), self.typical / scale
-        return replace(self, summary=summary, typical=typical, read=read, whole=lambda: self.whole().divided(scale))
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a solver is built from.
-
-    Attributes:
-        train: the ratings to learn from: all, or a process's own.
-        validation: those by which an epoch is judged, or None.
-        features: what is known of the users and of the items beside ratings, or None.
-    """
-
-    train: Ratings | SharedRatings
-    validation: Ratings | None = None
-    features: Sides[Features | None] = Sides(None, None)
-
-    def divided(self, scale: float) -> "TrainingData":
-        """The same with every rating divided by a power of two."""
-        validation = None if self.validation is None else self.validation.divided(scale)
-        return replace(self, train=self.train.divided(scale), validation=validation)

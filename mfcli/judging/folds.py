@@ -18,8 +18,9 @@ from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import Parts, Ratings, Sides, TrainingData
+from mfcli.data.ratings import Parts, Ratings, Sides
 from mfcli.data.split import split
+from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped, UsageError
 from mfcli.judging.results import Difference
 from mfcli.judging.roster import in_short

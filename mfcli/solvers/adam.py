@@ -23,7 +23,9 @@ from torch.utils.data import DataLoader
 
 from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.shared import Chosen
+from mfcli.data.training import TrainingData
 from mfcli.models.expected import with_expected
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

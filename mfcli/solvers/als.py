@@ -14,7 +14,9 @@ from torch import Tensor
 
 from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.shared import Chosen
+from mfcli.data.training import TrainingData
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import Epoch, Method, Tick

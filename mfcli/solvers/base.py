@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.shared import Chosen
+from mfcli.data.training import TrainingData
 from mfcli.models.measures import RMSE, Measure
 from mfcli.models.model import FactorModel
 from mfcli.solvers.compute import Compute

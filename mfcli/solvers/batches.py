@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mfcli.arrays import Bools
-from mfcli.data.ratings import Chosen, Ratings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import Chosen
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.seeds import mixed_seed
 

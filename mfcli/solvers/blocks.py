@@ -16,7 +16,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mfcli.arrays import Bools, Float32s, Int32s, Int64s
-from mfcli.data.ratings import Chosen, Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import Chosen, SharedRatings
 from mfcli.solvers.compute import Compute
 
 Of = Callable[[Float32s], Float32s]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfcli.arrays import Float32s, Int32s
-from mfcli.data.ratings import Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import SharedRatings
 from mfcli.models.exposure import directions
 from mfcli.solvers.compute import Compute
 

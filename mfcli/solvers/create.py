@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Ratings, SharedRatings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import Chosen, SharedRatings
+from mfcli.data.training import TrainingData
 from mfcli.errors import DataError, UsageError
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute

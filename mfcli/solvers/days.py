@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mfcli.arrays import Float32s, Int64s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import SharedRatings
 from mfcli.errors import UsageError
 from mfcli.models.days import DAYS, DayEffects, find, keys
 from mfcli.solvers.base import State

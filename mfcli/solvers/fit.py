@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.history import checked_epochs
 from mfcli.models.measures import Measures

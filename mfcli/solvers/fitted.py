@@ -4,7 +4,8 @@ import numpy as np
 from torch import Tensor
 
 from mfcli.arrays import Float32s
-from mfcli.data.ratings import Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import SharedRatings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

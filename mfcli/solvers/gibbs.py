@@ -22,7 +22,9 @@ from torch import Tensor
 
 from mfcli.arrays import Float64s, Floats, Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.shared import Chosen
+from mfcli.data.training import TrainingData
 from mfcli.errors import DivergedError
 from mfcli.models.expected import with_expected
 from mfcli.models.metrics import rmse

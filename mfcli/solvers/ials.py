@@ -22,7 +22,9 @@ from torch import Tensor
 
 from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Chosen, ItemLists, Sides, TrainingData
+from mfcli.data.ratings import ItemLists, Sides
+from mfcli.data.shared import Chosen
+from mfcli.data.training import TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.lists import Judge
 from mfcli.models.measures import LOSS, NDCG

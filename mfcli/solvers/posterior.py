@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from mfcli.arrays import Int32s, Int64s
-from mfcli.data.ratings import Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import SharedRatings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State

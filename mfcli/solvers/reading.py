@@ -5,8 +5,9 @@ from dataclasses import asdict, replace
 
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
-from mfcli.data.ratings import UNKNOWN, Ratings, SharedRatings, Summary, TrainingData
-from mfcli.data.shared import TrainFile
+from mfcli.data.ratings import UNKNOWN, Ratings, Summary
+from mfcli.data.shared import SharedRatings, TrainFile
+from mfcli.data.training import TrainingData
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import own
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from mfcli.arrays import Float32s, Float64s, Int32s
 from mfcli.config.train import TrainConfig
 from mfcli.data.features import Features
-from mfcli.data.ratings import Sides, TrainingData
+from mfcli.data.ratings import Sides
+from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.co_ratings import shared_co_ratings

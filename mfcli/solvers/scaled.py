@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfcli.data.ratings import Ratings, SharedRatings
+from mfcli.data.ratings import Ratings
+from mfcli.data.shared import SharedRatings
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Solver, State, Tick
 from mfcli.solvers.start import Start

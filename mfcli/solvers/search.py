@@ -12,7 +12,7 @@ from typing import Any
 
 from mfcli.config.space import Choices, Space
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, UsageError
 from mfcli.models.measures import Measure
 from mfcli.solvers.base import Tick

@@ -11,7 +11,7 @@ from typing import Any
 from mfcli.checkpoint import Checkpoint, of_checkpoint
 from mfcli.config.space import check, plain, space_of
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import TrainingData
+from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.models.measures import Measure
 from mfcli.progress import Progress

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from mfcli.arrays import Bools
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings, SharedRatings, Sides
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.shared import SharedRatings
 from mfcli.solvers.blocks import cut_sides, less
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.halves import Round

@@ -10,7 +10,8 @@ import torch
 from mfcli.arrays import Int32s
 from mfcli.config.train import TrainConfig
 from mfcli.data.features import Features
-from mfcli.data.ratings import Ratings, Sides, TrainingData
+from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.models.metrics import rmse
 from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
