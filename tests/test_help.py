@@ -40,6 +40,11 @@ def test_every_option_is_explained_with_its_range_or_choices(command: str, optio
     assert heading is None or text.index(f" {heading} ") < text.index(option.opt.help)
 
 
+@pytest.mark.parametrize("command", ["", *KINDS])
+def test_what_takes_no_value_shows_none_and_no_value_is_called_by_its_type(command: str) -> None:
+    assert re.findall(r"<(?:bool|int|float|path)>|\S* <str>", help_of(command)) in ([], ["NAME <str>"])
+
+
 @pytest.mark.parametrize("command", KINDS)
 def test_what_was_called_otherwise_is_shown_by_its_new_name_alone(command: str) -> None:
     for option in KINDS[command].options():
@@ -127,6 +132,9 @@ def test_the_shell_completes_choices_runs_and_data_sets(finished: Path, tmp_path
     assert completed("mfcli download ml-1", tmp_path) == ["ml-100k", "ml-10m", "ml-1m"]
     assert completed("mfcli prepare ", tmp_path) == []
     assert completed("mfcli prepare ", finished.parent) == ["synthetic"]
-    assert "default" in completed("mfcli recommend --run ", finished.parent)
+    for option in ("--run", "--against", "--no-worse-than", "--promote"):
+        assert "default" in completed(f"mfcli evaluate {option} ", finished.parent)
+    for option in ("--run", "--refit", "--warm-start"):
+        assert "default" in completed(f"mfcli train {option} d", finished.parent)
     assert completed("mfcli recommend --format j", tmp_path) == ["json", "jsonl"]
     assert "default" in completed(f"mfcli plot --dir {finished} --compare d", tmp_path)

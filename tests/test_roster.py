@@ -79,6 +79,7 @@ def test_settings_in_short() -> None:
     assert in_short(TrainConfig(solver="gibbs", side=("users", "items"), biases=False).recorded()) == (
         "side users+items, biases false"
     )
+    assert in_short(TrainConfig(solver="ials").recorded()) == "defaults"
     assert in_short({"epochs": 3, "gone": True}) == "?"
     with pytest.raises(UsageError, match="--all and --max-rmse exclude each other"):
         EvaluateConfig(all=True, max_rmse=1.0)

@@ -9,7 +9,7 @@ import typer
 import mfcli
 from mfcli.cli import show
 from mfcli.cli.console import Output
-from mfcli.cli.option import OTHER_VARIABLES, Body, Command, options, own_variable, shared_variables
+from mfcli.cli.option import OTHER_VARIABLES, Body, Command, Group, options, own_variable, shared_variables
 from mfcli.cli.process import default_matplotlib, exit_code
 from mfcli.config.common import Config
 from mfcli.config.download import DownloadConfig
@@ -34,6 +34,7 @@ def _epilog(*examples: str, more: Iterable[str]) -> str:
 
 app = typer.Typer(
     name="mfcli",
+    cls=Group,
     help="Matrix factorization from the shell: rating predictions and recommendations in six commands.",
     epilog=_epilog(
         "mfcli download ml-latest-small",
@@ -70,7 +71,7 @@ def _command(kind: type[Config], *examples: str) -> Callable[[Body], object]:
 def _app(
     ctx: typer.Context,
     version: bool = typer.Option(
-        False, "--version", help="Print the version.", metavar="", callback=_version, is_eager=True
+        False, "--version", help="Print the version.", callback=_version, is_eager=True
     ),
 ) -> None:
     """Nothing is common to all commands but what each of them declares. Without one, the help."""

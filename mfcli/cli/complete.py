@@ -15,7 +15,7 @@ def completion(option: Option, kind: type[Config]) -> Completion | None:
     """What Typer asks for the values that begin as the shell's word does; None where they are not known."""
     if option.choices:
         return _of(lambda _: list(option.choices))
-    if option.opt.is_name and not option.opt.argument:
+    if "RUN" in (option.opt.metavar or "").split("|"):
         return _of(lambda root: [path.name for path in root.glob("runs/*") if path.is_dir()])
     if option.opt.argument and kind.command == "prepare":
         return _of(lambda root: [path.name for path in root.glob("raw/*") if path.is_dir()])

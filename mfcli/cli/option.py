@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from mfcli.cli.complete import completion
 from mfcli.cli.console import Output, json_text
@@ -28,8 +28,8 @@ OTHER_VARIABLES = ("MFCLI_CONFIG", "MFCLI_JSON", "MFCLI_QUIET")
 TESTS_VARIABLE = "MFCLI_TEST_DATA"
 
 shown = functools.partial(typer.Option, rich_help_panel=EVERY_COMMAND, show_envvar=False)
-JSON = shown("--json", help="Print the result as one JSON document.", metavar="", envvar="MFCLI_JSON")
-QUIET = shown("--quiet", "-q", help="Print nothing but errors and recommendations.", metavar="", envvar="MFCLI_QUIET")
+JSON = shown("--json", help="Print the result as one JSON document.", envvar="MFCLI_JSON")
+QUIET = shown("--quiet", "-q", help="Print nothing but errors and recommendations.", envvar="MFCLI_QUIET")
 CONFIG = shown(
     "--config",
     help="Options from FILE (.toml or .json): option names as keys, at the top or in a table [COMMAND]; or the options "
@@ -37,12 +37,27 @@ CONFIG = shown(
     metavar="FILE",
     envvar="MFCLI_CONFIG",
 )
-PRINT_CONFIG = shown(
-    "--print-config", help="Print the settings in force, as a file for --config, and do nothing else.", metavar=""
-)
+PRINT_CONFIG = shown("--print-config", help="Print the settings in force, as a file for --config, and do nothing else.")
+METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+"""What stands for a value in ``--help`` where nothing says more of it."""
 
 
-class Command(TyperCommand):
+class _PlainFlags:
+    """Help that has no value behind what takes none: also of the flags that Typer adds, --help and completion's."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class Group(_PlainFlags, TyperGroup):
+    """The commands."""
+
+
+class Command(_PlainFlags, TyperCommand):
     """A command whose options are given once, but for those that take several values."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -160,13 +175,13 @@ def _help(option: Option) -> str:
     return f"{', '.join(option.opt.only)}: {option.opt.help}" if option.opt.only else option.opt.help
 
 
-def _metavar(option: Option) -> str:
-    """What ``--help`` shows in the place of a value: what it is, and its range or its choices."""
+def _metavar(option: Option) -> str | None:
+    """What ``--help`` shows in the place of a value: what it is, and its range or its choices; None of flags."""
     if option.kind is bool:
-        return ""
+        return None
     if option.choices:
         return "|".join(option.choices)
-    return f"{option.opt.metavar or f'<{option.kind.__name__.lower()}>'} {option.opt.range or ''}".rstrip()
+    return f"{option.opt.metavar or METAVARS[option.kind]} {option.opt.range or ''}".rstrip()
 
 
 def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Config(Options):
 
     dir: Annotated[
         Path,
-        Opt("The artifact directory, which all commands share.", short="-d", place=True, shared=True),
+        Opt("The artifact directory, which all commands share.", short="-d", place=True, shared=True, metavar="DIR"),
     ] = Path("artifacts")
     lock_timeout: Annotated[
         float,

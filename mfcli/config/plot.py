@@ -14,7 +14,7 @@ class PlotConfig(Config):
 
     command: ClassVar[str] = "plot"
 
-    run: Annotated[str, Opt("The run to plot.", is_name=True, shared=True)] = "default"
+    run: Annotated[str, Opt("The run to plot.", is_name=True, shared=True, metavar="RUN")] = "default"
     compare: Annotated[
         tuple[str, ...],
         Opt("Overlay the learning curves of these runs (repeat, or separate by commas).", metavar="RUN", is_name=True),

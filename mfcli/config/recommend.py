@@ -34,7 +34,10 @@ class RecommendConfig(Config):
         "Where to": ("format", "output", "save"),
     }
 
-    run: Annotated[str, Opt("The run whose model recommends.", is_name=True, shared=True)] = "default"
+    run: Annotated[
+        str,
+        Opt("The run whose model recommends.", is_name=True, shared=True, metavar="RUN"),
+    ] = "default"
     user: Annotated[tuple[str, ...], Opt("A user's id, as in the ratings (repeatable).", short="-u", metavar="ID")] = ()
     users_from: Annotated[
         str | None,
@@ -79,8 +82,11 @@ class RecommendConfig(Config):
             metavar="FILE",
         ),
     ] = None
-    genre: Annotated[tuple[str, ...], Opt("Only items of this genre, or of one of these (repeatable).")] = ()
-    exclude_genre: Annotated[tuple[str, ...], Opt("No items of this genre (repeatable).")] = ()
+    genre: Annotated[
+        tuple[str, ...],
+        Opt("Only items of this genre, or of one of these (repeatable).", metavar="GENRE"),
+    ] = ()
+    exclude_genre: Annotated[tuple[str, ...], Opt("No items of this genre (repeatable).", metavar="GENRE")] = ()
     year: Annotated[
         str | None,
         Opt("Only items of these years: 1990..1999, 1990.., ..1999 or 1995.", metavar="FROM..TO"),

@@ -52,7 +52,7 @@ class TrainConfig(Config):
 
     run: Annotated[
         str,
-        Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True),
+        Opt("Name of the run, to keep several side by side.", is_name=True, place=True, shared=True, metavar="RUN"),
     ] = "default"
     solver: Annotated[
         Literal["adam", "als", "gibbs", "ials"],
@@ -153,12 +153,6 @@ class TrainConfig(Config):
             only=("adam", "als", "ials"),
         ),
     ] = 5
-    device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True)] = "auto"
-    threads: Annotated[int, Opt("CPU threads; 0: as many cores as pay off.", range="[0, 1024]", shared=True)] = 0
-    seed: Annotated[
-        int,
-        Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True),
-    ] = 1234
     warm_start: Annotated[
         str | None,
         Opt(
@@ -203,6 +197,12 @@ class TrainConfig(Config):
             recorded=False,
         ),
     ] = None
+    device: Annotated[str, Opt("Where to compute: auto, cpu, cuda or cuda:N.", shared=True, metavar="DEVICE")] = "auto"
+    threads: Annotated[int, Opt("CPU threads; 0: as many cores as pay off.", range="[0, 1024]", shared=True)] = 0
+    seed: Annotated[
+        int,
+        Opt("Seed of the initial factors, of the shuffling and of samples.", range=SEEDS, shared=True),
+    ] = 1234
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | OF_SOLVERS.get(self.solver, {}) | PRESETS.get(self.preset or "", {})

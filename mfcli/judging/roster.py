@@ -23,7 +23,7 @@ class Line:
     Attributes:
         run: its name.
         solver: that fitted it.
-        settings: its options that are not at their defaults, in short.
+        settings: its options that are not at their defaults, in short; ``defaults`` if all are.
         ratings: how many it is judged by; None, as the next are, if nothing is held out.
         rmse, rmse_interval: None of clicks too.
         ndcg: length of its lists -> NDCG, where an evaluation had lists.
@@ -93,7 +93,7 @@ def finished(artifacts: Artifacts) -> list[str]:
 
 
 def in_short(recorded: dict[str, Any]) -> str:
-    """The options of a run that are not at their defaults: ``factors 8, l2 1.5``."""
+    """The options of a run that are not at their defaults: ``factors 8, l2 1.5``; ``defaults`` if there are none."""
     try:
         config = TrainConfig.from_mapping(recorded)
     except UsageError:  # made by a version of mfcli that has other options
@@ -104,7 +104,7 @@ def in_short(recorded: dict[str, Any]) -> str:
         for option in config.options()
         if option.name in recorded and option.name != "solver" and getattr(config, option.name) != defaults[option.name]
     }
-    return ", ".join(f"{name} {_text(value)}" for name, value in changed.items())
+    return ", ".join(f"{name} {_text(value)}" for name, value in changed.items()) or "defaults"
 
 
 def _text(value: Any) -> str:
