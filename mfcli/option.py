@@ -13,7 +13,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -236,7 +236,7 @@ class Options:
         if unused:
             object.__setattr__(self, "explicit", self.explicit - unused)
             self._take_defaults()
-        self._check_use()
+        self.check_use()
         self.check()
 
     def _take_defaults(self) -> None:
@@ -281,12 +281,17 @@ class Options:
                     return str(heading)
         return None
 
-    def _check_use(self) -> None:
-        """Raise UsageError if an option is set that has no use beside the others."""
+    def check_use(self, insisted: Collection[str] = ()) -> None:
+        """Raise UsageError if an option that has no use beside the others is not at its default.
+
+        Args:
+            insisted: names of those that must have a use even at their defaults: somebody has asked for them.
+        """
         defaults = self.defaults()
         for option in self.options():
             reason = self.why_unused(option)
-            if reason is not None and getattr(self, option.name) != defaults[option.name]:
+            asked = option.name in insisted or getattr(self, option.name) != defaults[option.name]
+            if reason is not None and asked:
                 raise UsageError(reason)
 
     def uses(self, option: Option) -> bool:

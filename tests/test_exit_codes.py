@@ -73,6 +73,7 @@ def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
         (("train", "--device", "cuda:99"), "--device"),
         (("train", "--config", "missing.toml"), "missing.toml: No such file"),
         (("download", "nonsense"), "nonsense"),
+        (("train", "--solver", "gibbs", "--epochs", "10"), "--epochs is for --solver adam, als or ials, not for gibbs"),
         (("recommend",), "--user"),
         (("recommend", "--user", "1", "--json", "--format", "csv"), "exclude"),
     ],

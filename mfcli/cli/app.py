@@ -70,9 +70,7 @@ def _command(kind: type[Config], *examples: str) -> Callable[[Body], object]:
 @app.callback(invoke_without_command=True)
 def _app(
     ctx: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=_version, is_eager=True
-    ),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     """Nothing is common to all commands but what each of them declares. Without one, the help."""
     if ctx.invoked_subcommand is None:

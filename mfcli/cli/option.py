@@ -79,7 +79,9 @@ def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
             quiet = given["quiet"] or not first
             output = Output(given["json"] and first, quiet, Terminal(quiet))
             from_file = read_settings(given["config"], kind) if given["config"] else {}
-            config = kind.from_mapping(from_file | _given(ctx, kind), _ambient(ctx, kind))
+            said, ambient = _given(ctx, kind), _ambient(ctx, kind)
+            config = kind.from_mapping(from_file | said, ambient)
+            config.check_use(said.keys() - ambient)
             _warn_of_unknown_variables(output.terminal)
             if given["print_config"] and first:
                 sys.stdout.write(json_text(settings(config)) if output.json else settings_toml(config))

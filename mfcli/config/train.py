@@ -1,7 +1,7 @@
 """Options of ``mfcli train``."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -212,12 +212,12 @@ class TrainConfig(Config):
         """The run whose options are taken where none are given."""
         return self.refit or self.warm_start
 
-    def _check_use(self) -> None:
+    def check_use(self, insisted: Collection[str] = ()) -> None:
         if not self.resume and self.lender is None:  # else the solver is that of the checkpoint, or of the lender
-            self._check_together()
+            self._check_together(insisted)
 
-    def _check_together(self) -> None:
-        super()._check_use()
+    def _check_together(self, insisted: Collection[str] = ()) -> None:
+        super().check_use(insisted)
         self._check_side()
 
     def with_options_of(self, lender: Mapping[str, Any]) -> Self:
