@@ -49,16 +49,26 @@ class Plotted:
 def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
     """Draw every figure of a run; with ``compare``, also the learning curves of several runs in one.
 
+    Where nothing is held out, figures of predictions are left out, unless those of another part are asked for.
+
     Raises:
         ArtifactError: run or data are absent, damaged or not of each other.
         UsageError: the folder for the figures is a file.
     """
-    artifacts = Artifacts(config.dir)
-    trained = open_run(artifacts, config.run, note=(progress or Progress()).note)
-    draws = _figures(config, trained)
+    artifacts, progress = Artifacts(config.dir), progress or Progress()
+    trained = open_run(artifacts, config.run, note=progress.note)
+    part = None
+    if config.part == "test" and not trained.prepared.has("test"):
+        progress.note(
+            f"nothing is held out of run '{config.run}': no figures of its predictions are drawn "
+            "(--part train draws those of what it has learnt from)"
+        )
+    else:
+        part = trained.prepared.part(config.part)
+    draws = _figures(config, trained, part)
     if config.compare:
         draws["compare"] = _comparison(config, artifacts, trained)
-        draws |= _errors_compared(config, artifacts, trained)
+        draws |= _errors_compared(config, artifacts, trained, part)
     if config.output is not None:
         if config.output.exists() and not config.output.is_dir():
             raise UsageError(f"--output {config.output}: not a folder")
@@ -77,36 +87,36 @@ def _inputs(trained: TrainedRun) -> dict[str, str]:
     return {"model": trained.record.fingerprint, "data": trained.prepared.fingerprint}
 
 
-def _figures(config: PlotConfig, trained: TrainedRun) -> dict[str, Draw]:
-    """Every figure of a run by its name; of scores of clicks none that needs predicted ratings."""
-    part = trained.prepared.part(config.part)
+def _learnt_from(trained: TrainedRun) -> tuple[str, bool]:
+    """The data that a run has learnt from, and whether from all parts of them."""
+    return trained.prepared.fingerprint, trained.prepared.whole
+
+
+def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> dict[str, Draw]:
+    """Every figure of a run by its name; of scores of clicks, and without a part, none that needs predicted ratings."""
     (history, _), results = _learnt(config.run, trained.record), trained.prepared.record.results
-    learning: dict[str, Draw] = {
+    draws: dict[str, Draw] = {
         "learning-curves": lambda ax: curves.learning_curves(ax, history),
         "item-map": lambda ax: item_map(ax, trained.model, _titles(trained)),
     }
     if SEARCH in trained.record.files:
         trials = read_trials(trained.record.read(SEARCH).decode(), history.validation_measure)
-        learning["search"] = lambda ax: draw_search(ax, trials, history.validation_measure)
-    if trained.model.of_clicks:
-        return learning
+        draws["search"] = lambda ax: draw_search(ax, trials, history.validation_measure)
+    if not trained.model.of_clicks:
+        draws["rating-histogram"] = lambda ax: ratings.rating_histogram(ax, results)
+    if trained.model.of_clicks or part is None:
+        return draws
     actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
     deviations = trained.model.deviations(part.users, part.items, part.timestamps)
-    sure: dict[str, Draw] = {}
     if deviations is not None:
-        sure["calibration"] = lambda ax: calibration(ax, actual, predicted, deviations, config.part)
-    return (
-        learning
-        | sure
-        | {
-            "segments": lambda ax: draw_segments(
-                ax, _segments(part, trained, predicted, deviations), rmse(actual, predicted), config.part
-            ),
-            "rating-histogram": lambda ax: ratings.rating_histogram(ax, results),
-            "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
-            "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
-        }
-    )
+        draws["calibration"] = lambda ax: calibration(ax, actual, predicted, deviations, config.part)
+    return draws | {
+        "segments": lambda ax: draw_segments(
+            ax, _segments(part, trained, predicted, deviations), rmse(actual, predicted), config.part
+        ),
+        "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
+        "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
+    }
 
 
 def _segments(part: Ratings, trained: TrainedRun, predicted: Float32s, deviations: Float32s | None) -> list[Segment]:
@@ -133,15 +143,17 @@ def _comparison(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -
     return lambda ax: curves.compare_runs(ax, histories, others)
 
 
-def _errors_compared(config: PlotConfig, artifacts: Artifacts, trained: TrainedRun) -> dict[str, Draw]:
-    """The errors of the runs that learnt from the same data and predict ratings, if there are others."""
-    if trained.model.of_clicks:
+def _errors_compared(
+    config: PlotConfig, artifacts: Artifacts, trained: TrainedRun, part: Ratings | None
+) -> dict[str, Draw]:
+    """The errors of the runs that learnt from the same part of the same data and predict ratings, if there are others.
+
+    One that was refitted has learnt from all parts.
+    """
+    if trained.model.of_clicks or part is None:
         return {}
-    part = trained.prepared.part(config.part)
     names = [name for name in dict.fromkeys(config.compare) if name != config.run]
-    others = [
-        other for name in names if _inputs(other := open_run(artifacts, name))["data"] == _inputs(trained)["data"]
-    ]
+    others = [other for name in names if _learnt_from(other := open_run(artifacts, name)) == _learnt_from(trained)]
     first, *errors = (
         one.model.predict(part.users, part.items, part.timestamps).astype(np.float64) - part.ratings
         for one in (trained, *others)
@@ -176,11 +188,14 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
     if not config.report:
         return {}
     record, data = trained.record, trained.prepared.record
+    unknown = f"Not evaluated yet: mfcli evaluate --run {config.run}"
+    if not trained.prepared.has("test"):
+        unknown = "Nothing is held out to judge it by."
     text = page(
         f"Run '{config.run}' on {data.results['dataset']}",
         f"Solver {record.config.get('solver')}, {record.results['factors']} factors.",
         [
-            evaluation_section(_evaluation(trained), f"mfcli evaluate --run {config.run}"),
+            evaluation_section(_evaluation(trained), unknown),
             Section("Figures", [Picture(*svg_for_page(draw)) for draw in draws.values()]),
             training_section(record, data),
             made_section(record, data, matplotlib.__version__),

@@ -10,11 +10,11 @@ from mfcli.record import Record
 HARD = "\N{NO-BREAK SPACE}"
 
 
-def evaluation_section(evaluation: Mapping[str, Any] | None, command: str) -> Section:
-    """How good the run is, from its evaluation.json; without one, the command that makes it."""
+def evaluation_section(evaluation: Mapping[str, Any] | None, otherwise: str) -> Section:
+    """How good the run is, from its evaluation.json; without one, what to say otherwise."""
     title = "How good it is"
     if evaluation is None:
-        return Section(title, [], f"Not evaluated yet: {command}")
+        return Section(title, [], otherwise)
     tables = [*_predictions(evaluation), *_comparison(evaluation), *_lists(evaluation), *_segments(evaluation)]
     of = f"On {evaluation['ratings']:,} {evaluation['feedback']} of the {evaluation['part']} part."
     intervals = " Brackets hold 95 % intervals." if evaluation.get("rmse_interval") else ""
