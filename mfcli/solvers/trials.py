@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mfcli.checkpoint import Checkpoint, of_checkpoint
-from mfcli.config.space import check, plain, space_of
+from mfcli.config.space import Space, check, plain, space_of
 from mfcli.config.train import TrainConfig
 from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, UsageError
@@ -105,18 +105,7 @@ def find_settings(
         Stopped: a signal came; the trials until then are kept.
         UsageError: the space cannot be, or Optuna is not there.
     """
-    earlier: list[Trial] = []
-    if config.resume and journal.begun:
-        begun, earlier = journal.read()
-        with of_checkpoint(journal.path):
-            space = check(begun.space, config, str(journal.path))
-        if config.space is not None and space_of(config) != space:
-            raise UsageError("--space: the search was begun with another: leave --space out, or do not --resume")
-        if begun.inputs != inputs:
-            raise ArtifactError(f"{journal.path} belongs to other data: train without --resume")
-    else:
-        space = space_of(config)
-        begun = Begun(config.recorded(), config.search, plain(space), inputs)
+    begun, space, earlier = _begun(config, journal, inputs)
     search = Search(config, space, data, compute)
     for trial in earlier:
         search.repeat(trial)
@@ -134,6 +123,21 @@ def find_settings(
     if best is not None:
         progress.note(f"training with the settings of trial {best.number}: {_settings(best)}")
     return settled
+
+
+def _begun(config: TrainConfig, journal: Journal, inputs: dict[str, str]) -> tuple[Begun, Space, list[Trial]]:
+    """What the search begins with, or was begun with if it goes on; what is searched for; the trials until now."""
+    if not (config.resume and journal.begun):
+        space = space_of(config)
+        return Begun(config.recorded(), config.search, plain(space), inputs), space, []
+    begun, earlier = journal.read()
+    with of_checkpoint(journal.path):
+        space = check(begun.space, config, str(journal.path))
+    if config.space is not None and space_of(config) != space:
+        raise UsageError("--space: the search was begun with another: leave --space out, or do not --resume")
+    if begun.inputs != inputs:
+        raise ArtifactError(f"{journal.path} belongs to other data: train without --resume")
+    return begun, space, earlier
 
 
 def _line(trial: Trial, trials: int, measure: Measure, mark: str) -> str:
