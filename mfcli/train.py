@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, Stopped, UsageError
 from mfcli.models.history import Learnt
 from mfcli.models.model import FILE as MODEL
-from mfcli.models.run import SEARCH, TIMING, open_run
+from mfcli.models.run import SEARCH, TIMING, TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.solvers.base import State
 from mfcli.solvers.compute import Compute, torch_threads
@@ -52,103 +52,154 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
     """The same in this one of the processes that do it together. Rank 0 alone locks and writes."""
     artifacts = Artifacts(config.dir)
     stage = artifacts.run(config.run)
-    path = stage.path / CHECKPOINT
     compute = compute.on(config.device, config.threads)
     with contextlib.ExitStack() as stack:
         with compute.together():
             if compute.first:
                 stack.enter_context(stage.lock(config.lock_timeout))
-        begun = lender = None
-        journal = Journal.of(stage.path)
-        there, wanted = compute.told([os.path.lexists(path), config.recorded()])
-        with compute.together():
-            _check_options(config, wanted)
-            if config.resume and there:
-                begun = _begun(path, config)
-                config = config.again(begun.part("run").values["config"])
-            elif config.resume and journal.begun:
-                config = journal.config(config)
-            if config.search and compute.world > 1:
-                raise UsageError("--search works in one process: train what it finds in several")
-            asked = config
-            if begun is None and config.lender is not None:
-                lender = open_run(artifacts, config.lender)
-                config = config.with_options_of(lender.record.config)
-                if lender.prepared.whole and config.refit is None:
-                    raise UsageError(
-                        f"--warm-start {config.lender}: that run learnt from all ratings, those held out too; "
-                        "begin with the one that it was refitted from"
-                    )
-        compute = compute.on(config.device, config.threads)
-        with compute.together():
-            prepared, data = artifacts.data.consistent(lambda record: read(Prepared(record), config, compute, stack))
-        data, inputs = completed(data, compute), {"data": prepared.fingerprint}
-        if lender is not None:
-            inputs[f"run {config.lender}"] = lender.record.fingerprint
-        fingerprint = compute.told(prepared.fingerprint)
-        with compute.together():
-            if fingerprint != prepared.fingerprint:
-                raise ArtifactError("the processes have not all read the same data: train again")
-            if begun is not None:
-                inputs = begun.part("run").values["inputs"]
-            if inputs["data"] != prepared.fingerprint:
-                raise ArtifactError(f"{path} belongs to other data: train without --resume")
-        if there and not config.resume:
-            progress.note(f"starting anew; {path} (--resume would go on from it) will be replaced")
-        if config.resume and not there and not journal.begun:
+        task = _task(config, artifacts, stage, compute)
+        compute = compute.on(task.config.device, task.config.threads)
+        source = _source(task, artifacts, compute, stack)
+        if task.abandons:
+            progress.note(f"starting anew; {stage.path / CHECKPOINT} (--resume would go on from it) will be replaced")
+        if task.config.resume and task.begun is None and not task.journal.begun:
             with compute.together():
-                finished = _finished(asked, stage, prepared.fingerprint)
+                finished = _finished(task.asked, stage, source.prepared.fingerprint)
             if finished is not None:
                 progress.note(f"nothing to resume: run '{config.run}' is finished")
                 return finished
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
-            config = replace(config, resume=False)
-        check_fits(config.solver, prepared.feedback, data.train)
-        if begun is None and config.search:
-            config = _searched(config, journal, stage, prepared, data, compute, progress)
-        elif begun is None and compute.first:
-            journal.path.unlink(missing_ok=True)  # it is not to go on
-        with contextlib.ExitStack() as drafting, torch_threads(compute.cores):
-            draft: Draft | None = None
-            with compute.together():
-                if compute.first:
-                    replacing = stage.replace(config, inputs, device=str(compute.device), libraries=("torch",))
-                    draft = drafting.enter_context(replacing)
-                    prepared.record.copy_to(draft.path / DATA)  # before training, in which other data may be prepared
-            run = TrainingRun(config, stage, data, inputs, compute, progress)
-            if begun is not None:
-                run.load_state(begun)
-            if lender is not None:
-                run.take(lender, prepared)
-            done = run.go(draft)
-            if draft is not None and journal.begun:
-                _, trials = journal.read()
-                (draft.path / SEARCH).write_text(table(trials, run.solver.method.validation_measure), "utf-8")
-            if stage.exists():
-                progress.note(_replaced(stage))
-        if compute.first:
-            with atomic_file(stage.path / TIMING) as file:
-                file.write(to_json({"seconds": run.seconds}).encode())
-    return done
+            task = replace(task, config=replace(task.config, resume=False))
+        check_fits(task.config.solver, source.prepared.feedback, source.data.train)
+        if task.begun is None and task.config.search:
+            task = replace(task, config=_searched(task, stage, source, compute, progress))
+        elif task.begun is None and compute.first:
+            task.journal.path.unlink(missing_ok=True)  # it is not to go on
+        return _fitted(task, stage, source, compute, progress)
 
 
-def _searched(
-    config: TrainConfig,
-    journal: Journal,
-    stage: Stage,
-    prepared: Prepared,
-    data: TrainingData,
-    compute: Compute,
-    progress: Progress,
-) -> TrainConfig:
+@dataclass(frozen=True)
+class _Task:
+    """What is to be done.
+
+    Attributes:
+        asked: the options that are given, or that the run was begun with.
+        config: the same; what is not given is as the lender has it.
+        journal: of the run's search.
+        begun: the state that it goes on from; None if it starts at the beginning.
+        lender: the run whose settings or vectors it takes; None if it takes none.
+        abandons: there is a state that it does not go on from.
+    """
+
+    asked: TrainConfig
+    config: TrainConfig
+    journal: Journal
+    begun: State | None
+    lender: TrainedRun | None
+    abandons: bool
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is learnt from.
+
+    Attributes:
+        prepared: the data stage, as the run reads it.
+        data: what the solver is built from, or this process's own part of it.
+        inputs: name -> SHA-256 of what the run is made from.
+    """
+
+    prepared: Prepared
+    data: TrainingData
+    inputs: dict[str, str]
+
+
+def _task(config: TrainConfig, artifacts: Artifacts, stage: Stage, compute: Compute) -> _Task:
+    """What these options ask for, seen what an earlier process left. Raises UsageError or ArtifactError."""
+    path, journal = stage.path / CHECKPOINT, Journal.of(stage.path)
+    begun = lender = None
+    there, wanted = compute.told([os.path.lexists(path), config.recorded()])
+    with compute.together():
+        _check_options(config, wanted)
+        if config.resume and there:
+            begun = _begun(path, config)
+            config = config.again(begun.part("run").values["config"])
+        elif config.resume and journal.begun:
+            config = journal.config(config)
+        if config.search and compute.world > 1:
+            raise UsageError("--search works in one process: train what it finds in several")
+        asked = config
+        if begun is None and config.lender is not None:
+            lender = open_run(artifacts, config.lender)
+            config = config.with_options_of(lender.record.config)
+            if lender.prepared.whole and config.refit is None:
+                raise UsageError(
+                    f"--warm-start {config.lender}: that run learnt from all ratings, those held out too; "
+                    "begin with the one that it was refitted from"
+                )
+    return _Task(asked, config, journal, begun, lender, abandons=there and not config.resume)
+
+
+def _source(task: _Task, artifacts: Artifacts, compute: Compute, files: contextlib.ExitStack) -> _Source:
+    """What the run learns from; ``files`` keeps those open that are read again.
+
+    Raises ArtifactError if it cannot be read, is not what all processes read, or not what the run was begun with.
+    """
+    config = task.config
+    with compute.together():
+        prepared, data = artifacts.data.consistent(lambda record: read(Prepared(record), config, compute, files))
+    data, inputs = completed(data, compute), {"data": prepared.fingerprint}
+    if task.lender is not None:
+        inputs[f"run {config.lender}"] = task.lender.record.fingerprint
+    fingerprint = compute.told(prepared.fingerprint)
+    with compute.together():
+        if fingerprint != prepared.fingerprint:
+            raise ArtifactError("the processes have not all read the same data: train again")
+        if task.begun is not None:
+            inputs = task.begun.part("run").values["inputs"]
+        if inputs["data"] != prepared.fingerprint:
+            path = artifacts.run(config.run).path / CHECKPOINT
+            raise ArtifactError(f"{path} belongs to other data: train without --resume")
+    return _Source(prepared, data, inputs)
+
+
+def _searched(task: _Task, stage: Stage, source: _Source, compute: Compute, progress: Progress) -> TrainConfig:
     """The config with the settings that a search finds."""
-    prepared.part("val")  # raises if there is none, with the command that makes it
+    source.prepared.part("val")  # raises if there is none, with the command that makes it
+    inputs = {"data": source.prepared.fingerprint}
     try:
         with torch_threads(compute.cores):
-            return find_settings(config, journal, {"data": prepared.fingerprint}, data, compute, progress)
+            return find_settings(task.config, task.journal, inputs, source.data, compute, progress)
     except Stopped as stop:
         message = f"stopped while searching; `{stage.command} --resume` goes on from there"
         raise Stopped(stop.exit_code - 128, message) from None
+
+
+def _fitted(task: _Task, stage: Stage, source: _Source, compute: Compute, progress: Progress) -> Trained:
+    """Train, and commit the run."""
+    with contextlib.ExitStack() as drafting, torch_threads(compute.cores):
+        draft: Draft | None = None
+        with compute.together():
+            if compute.first:
+                device = str(compute.device)
+                replacing = stage.replace(task.config, source.inputs, device=device, libraries=("torch",))
+                draft = drafting.enter_context(replacing)
+                source.prepared.record.copy_to(draft.path / DATA)  # before training, in which others may be prepared
+        run = TrainingRun(task.config, stage, source.data, source.inputs, compute, progress)
+        if task.begun is not None:
+            run.load_state(task.begun)
+        if task.lender is not None:
+            run.take(task.lender, source.prepared)
+        done = run.go(draft)
+        if draft is not None and task.journal.begun:
+            _, trials = task.journal.read()
+            (draft.path / SEARCH).write_text(table(trials, run.solver.method.validation_measure), "utf-8")
+        if stage.exists():
+            progress.note(_replaced(stage))
+    if compute.first:
+        with atomic_file(stage.path / TIMING) as file:
+            file.write(to_json({"seconds": run.seconds}).encode())
+    return done
 
 
 def _replaced(stage: Stage) -> str:
