@@ -25,8 +25,8 @@ from mfcli.figures.search import read_trials
 from mfcli.figures.search import search as draw_search
 from mfcli.figures.segments import segments as draw_segments
 from mfcli.figures.style import Draw, svg_for_page, write_figure
-from mfcli.judging.record import FILE as EVALUATION
-from mfcli.judging.record import read_evaluation
+from mfcli.judging.evaluation_file import FILE as EVALUATION
+from mfcli.judging.evaluation_file import read_evaluation
 from mfcli.models.bootstrap import Groups
 from mfcli.models.history import FILE as HISTORY
 from mfcli.models.history import Learnt, read_epochs

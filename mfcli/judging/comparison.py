@@ -5,8 +5,8 @@ from pathlib import Path
 from mfcli.artifacts import Artifacts
 from mfcli.config.common import RankBy
 from mfcli.errors import ArtifactError, UsageError
+from mfcli.judging.evaluation_file import read_evaluation
 from mfcli.judging.moved import learnt, moved
-from mfcli.judging.record import read_evaluation
 from mfcli.judging.results import Comparison, Difference
 from mfcli.judging.sums import Sums
 from mfcli.judging.trial import Trial
