@@ -71,6 +71,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
             task = replace(task, config=replace(task.config, resume=False))
         check_fits(task.config.solver, source.prepared.feedback, source.data.train)
+        _warn_of_factors(task.config, source.prepared, progress)
         if task.begun is None and task.config.search:
             task = replace(task, config=_searched(task, stage, source, compute, progress))
         elif task.begun is None and compute.first:
@@ -200,6 +201,16 @@ def _fitted(task: _Task, stage: Stage, source: _Source, compute: Compute, progre
         with atomic_file(stage.path / TIMING) as file:
             file.write(to_json({"seconds": run.seconds}).encode())
     return done
+
+
+def _warn_of_factors(config: TrainConfig, prepared: Prepared, progress: Progress) -> None:
+    """Warn if more factors are asked for than the data have dimensions."""
+    users, items = prepared.n_users, prepared.n_items
+    if config.factors > max(users, items, config.defaults()["factors"]):
+        progress.warn(
+            f"--factors {config.factors} are more than there are users ({users:,}) and items ({items:,}): "
+            f"what is above {min(users, items):,} only takes longer"
+        )
 
 
 def _replaced(stage: Stage) -> str:

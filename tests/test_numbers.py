@@ -127,6 +127,16 @@ def test_every_solver_makes_a_sensible_model_or_says_why_not(
         strict(line)
 
 
+def test_more_factors_than_users_and_items_are_a_warning(mfcli: Runner, tmp_path: Path) -> None:
+    lines = "".join(f"{user},{item},{rating}\n" for user, item, rating in grid(stars))
+    (tmp_path / "r.csv").write_text(f"user,item,rating\n{lines}")
+    assert mfcli("prepare", "--ratings", "r.csv").returncode == 0
+    warning = "warning: --factors 200 are more than there are users ("
+    for options, told in (((), False), (("--factors", 200), True)):
+        done = mfcli("train", "--solver", "als", "--epochs", 1, *options)
+        assert (done.returncode, warning in done.stderr) == (0, told)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("solver", ["adam", "als"])
 def test_far_more_factors_than_ratings_make_a_model(mfcli: Runner, tmp_path: Path, solver: str) -> None:
