@@ -1,6 +1,9 @@
 """Which of several processes this is, as torchrun or another launcher says in the environment; and which one speaks."""
 
+import contextlib
+import json
 import os
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,3 +49,12 @@ def speaks() -> bool:
     Before they know of each other all meet the same errors, and rank 0 tells them.
     """
     return _claim[0]() if _claim else place().rank == 0
+
+
+def report(text: str) -> None:
+    """Tell torchrun, which reports how its processes ended, why this one did: in the file that it names for that."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file and place().world > 1:
+        told = {"message": text, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with contextlib.suppress(OSError), open(file, "w", encoding="utf-8") as opened:
+            json.dump({"message": told}, opened)

@@ -301,9 +301,9 @@ def test_sigterm_to_torchrun_stops_all_processes_with_a_checkpoint(artifacts: Pa
 # ── who speaks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def as_one_of_two(mfcli: Runner, rank: int, *arguments: str) -> Result:
+def as_one_of_two(mfcli: Runner, rank: int, *arguments: str, **more: str) -> Result:
     known = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    return mfcli(*arguments, env=known)
+    return mfcli(*arguments, env=known | more)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +314,16 @@ def test_what_every_process_finds_wrong_is_said_by_the_first(mfcli: Runner, argu
     assert first.returncode == second.returncode == 2
     assert first.stderr.startswith("mfcli: error: ")
     assert (first.stdout, second.stdout, second.stderr) == ("", "", "")
+
+
+def test_torchrun_reports_the_error_of_every_process(mfcli: Runner, tmp_path: Path) -> None:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+    for rank in (0, 1):
+        file = str(tmp_path / f"error{rank}.json")
+        assert as_one_of_two(mfcli, rank, "prepare", TORCHELASTIC_ERROR_FILE=file).returncode == 2
+        failure = ProcessFailure(local_rank=rank, pid=1, exitcode=2, error_file=file)
+        assert failure.message["message"] == "prepare is for one process: run it without torchrun"
 
 
 def test_help_and_settings_are_printed_by_the_first(mfcli: Runner) -> None:

@@ -13,7 +13,7 @@ import typer
 from mfcli.cli.memory import is_lack_of_memory
 from mfcli.cli.progress import Terminal
 from mfcli.errors import ArtifactError, ClosedPipe, MfcliError, Stopped, StoppedAtOnce, UsageError
-from mfcli.ranks import speaks
+from mfcli.ranks import report, speaks
 from mfcli.signals import lost_stop, raise_on_stop
 
 CTRL_C = 130
@@ -66,6 +66,7 @@ def _outcome(command: Callable[[], object]) -> int:
 
 def _told(text: str, code: int) -> int:
     """The exit code, after the one line of the error, unless another process of several has told it."""
+    report(text)
     if speaks():
         Terminal().error(text)
     return code
