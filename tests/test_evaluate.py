@@ -239,7 +239,7 @@ class Warnings(Progress):
 def test_a_ranking_worse_than_popularity_is_a_warning(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worse, better = Warnings(), Warnings()
     evaluate(EvaluateConfig(dir=trained, top=(5, 10), rank_by="rating"), worse)
-    monkeypatch.setattr("mfcli.evaluate.Popularity", lambda counts: Chance(len(counts), seed=1))
+    monkeypatch.setattr("mfcli.judging.evaluation.Popularity", lambda counts: Chance(len(counts), seed=1))
     evaluate(EvaluateConfig(dir=trained, top=(5, 10)), better)
     assert [text.split(":")[0] for text in worse.warned] == [
         "run 'default' ranked by rating is worse than the list of the most popular items"
