@@ -142,13 +142,16 @@ class Chance:
 
     def scores(self, users: Int64s) -> Float32s:
         """(len(users), n_items) float32 in [0, 1)."""
-        draws = [np.random.default_rng((self.seed, int(user))).random(self.n_items, np.float32) for user in users]
-        return np.stack(draws)
+        draws = np.empty((len(users), self.n_items), np.float32)
+        for of_user, user in zip(draws, users, strict=True):
+            np.random.default_rng((self.seed, int(user))).random(out=of_user, dtype=np.float32)
+        return draws
 
     def exact(self, users: npt.NDArray[Any], items: npt.NDArray[Any]) -> Float64s:
         """(n,) float64 scores of (n,) pairs of rows."""
-        draws: Float64s = self.scores(users)[np.arange(len(users)), items].astype(np.float64)
-        return draws
+        drawn, places = np.unique(users, return_inverse=True)  # a user's draws are dear, and a list has many pairs
+        exact: Float64s = self.scores(drawn)[places, items].astype(np.float64)
+        return exact
 
     def of_items(self, rows: Int32s) -> "Chance":
         """The same for as many items as these (m,) rows."""
