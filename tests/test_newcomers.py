@@ -103,6 +103,8 @@ def test_what_people_call_an_item(title: str, found: int, tmp_path: Path) -> Non
         ("no such thing,3", "1 items are not in the data: no such thing"),
         ("98,3", "1 items are not in the data: 98"),  # a number is no part of a title
         ("lighthouse,6", "1 of 2 ratings are not from 0.5 to 5 as in the data: 6"),
+        ("A Long Road,", "1 of 2 lines have no rating"),
+        ("A Long Road,NA", "1 of 2 lines have no rating"),
         ("The Lighthouse,3", "1 ratings are of an item that the user has rated before: the last one counts"),
     ],
 )
@@ -138,7 +140,9 @@ def test_somebody_without_a_usable_rating_is_left_out(tmp_path: Path) -> None:
         ("item,rating\n,4\n", "mine.csv, line 2: the item id is empty"),
         ("user,item,rating\n,1,4\n", "mine.csv, line 2: the user id is empty"),
         ("1,4\n2\n", "mine.csv, line 2: 1 columns, not 2"),
-        ("1,nan\n", "mine.csv, line 1: the rating 'nan' is not a finite number"),
+        ("1,inf\n", "mine.csv, line 1: the rating 'inf' is not a finite number"),
+        ("1,85%\n", "mine.csv, line 1: the rating '85%' is not a number: leave nothing but the number in the column"),
+        ("item;rating\n1;4,5\n", r"line 2: the rating '4,5' is not a number: .* decimal comma\? write it with a point"),
         ("1,2,3,4\n", "mine.csv, line 1: 4 columns without names: name them in a header, user,item,rating"),
     ],
 )
@@ -150,7 +154,11 @@ def test_a_fault_in_the_file_is_named(content: str, message: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("item,rating\n1,100\n300,80\n", "2 of 2 ratings are not from 0.5 to 5 as in the data: 100, 80"),
+        (
+            "item,rating\n1,100\n300,80\n",
+            "2 of 2 ratings are not from 0.5 to 5 as in the data: 100, 80: put them on that",
+        ),
+        ("item,rating\n1,\n300,n/a\n", "no rating in it can be used"),
         ("item,rating\n8,4\n", "no rating in it can be used"),
     ],
 )

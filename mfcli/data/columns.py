@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mfcli.data.files import short
+from mfcli.data.remedies import BY_HAND, BY_OPTION, Remedies
 from mfcli.data.text import INVISIBLE
 from mfcli.errors import DataError, UsageError
 
@@ -16,12 +17,14 @@ class Wanted:
         names: role -> usual names, without case, blanks or punctuation; the first that is there is taken.
         needed: the first so many roles must be there.
         option: that names them otherwise, and its metavar.
+        remedies: what errors in such a file advise.
     """
 
     names: dict[str, tuple[str, ...]]
     needed: int
     option: str
     metavar: str
+    remedies: Remedies = BY_OPTION
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -87,6 +90,7 @@ NEWCOMERS = Wanted(
     2,
     "a header",
     "item,rating",
+    BY_HAND,
 )
 NEW_CLICKS = replace(
     NEWCOMERS, names={role: NEWCOMERS.names[role] for role in ("item", "user", "title", "year")}, needed=1
@@ -135,14 +139,14 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
         missing = [role for role in wanted.roles[: wanted.needed] if role not in places]
         if missing:
             hint = f"name them with {wanted.option} {wanted.metavar}"
-            if missing == ["user"]:
+            if missing == ["user"] and wanted in (RATINGS, CLICKS):
                 hint += "; the ratings of one person are for `mfcli recommend --ratings`"
             if wanted is RATINGS and {"item", "rating"} <= set(missing) and len(header) > 4:
                 hint += "; a matrix, a line a user and a column an item, is read by --wide"
-            if missing == ["rating"]:
+            if missing == ["rating"] and wanted is RATINGS:
                 hint += "; a file without ratings goes to --clicks"
             if header and header[0].startswith(("#", "%", "//")):
-                hint = f"if the line is a comment, give --comment '{header[0][0]}'"
+                hint = wanted.remedies.comment.format(header[0][0])
             raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
     else:
         names = given_columns(given, wanted)
@@ -158,7 +162,7 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
         if header.count(header[place]) > 1:
             raise DataError(
                 f"{where}: two columns have the same name '{short(header[place])}', one would be the {role}: "
-                f"say which by number with {wanted.option}"
+                + wanted.remedies.same_name.format(wanted.option)
             )
     return places
 

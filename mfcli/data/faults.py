@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from mfcli.data.files import UNREADABLE, one_line, short
 from mfcli.data.form import Form, Reading
+from mfcli.data.remedies import BY_OPTION, Remedies
 from mfcli.errors import DataError
 
 LARGEST_RATING = float(np.finfo(np.float32).max)
@@ -46,44 +47,56 @@ def _hint(row: list[str], form: Form, seen: bool) -> str:
         again = [field.strip() for field in row] == form.header
         return ": the header again: give files that were put together apart, each by --ratings" if again else ""
     if not seen and not any(map(_number, row)):
-        return ": is it a header? Leave out --no-header then"
-    return "" if seen else ": --columns says which column is what"
+        return f": {form.text.remedies.header}"
+    return "" if seen else f": {form.text.remedies.columns}"
 
 
 def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> str | None:
     """What is wrong with a row of a file of ratings; None if nothing is. Timestamps are not looked at."""
     if len(row) != form.width:
         return f"{len(row)} columns, not {form.width}"
+    remedies = form.text.remedies
     for role, place in form.places.items():
         text = row[place].strip()
         if role == "timestamp" or (role in VALUES and text in missing):
             continue
         name = f"{role} id" if role in ("user", "item") else role
         if not text:
-            return f"the {name} is empty{': --missing drops such rows' * (role in VALUES)}"
+            return f"the {name} is empty{_drops(remedies, '') * (role in VALUES)}"
         if any("\udc80" <= c <= "\udcff" for c in text):
-            return f"the {name} is not UTF-8 text: give --encoding (cp1252 is what Windows writes)"
-        fault = rating_fault(text, form.decimal, role) if role in VALUES else None
+            return f"the {name} is not UTF-8 text: {remedies.encoding}"
+        fault = rating_fault(text, form.decimal, role, remedies) if role in VALUES else None
         if fault:
             return fault
     return None
 
 
-def rating_fault(text: str, decimal: str = ".", role: str = "rating") -> str | None:
+def is_absent(text: str) -> bool:
+    """Whether this stands for a rating that is not there."""
+    return not text or ABSENT.fullmatch(text) is not None
+
+
+def _drops(remedies: Remedies, text: str) -> str:
+    """The advice where a text stands for a rating that is not there."""
+    quoted = f"'{short(text)}'" if text else ""
+    return f": {' '.join(remedies.missing.format(quoted).split())}"
+
+
+def rating_fault(text: str, decimal: str = ".", role: str = "rating", remedies: Remedies = BY_OPTION) -> str | None:
     """What is wrong with the text of a rating, or of a click's weight; None if nothing is."""
     quoted = f"the {role} '{short(text)}'"
     value = _number(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     if value is None:
         hint = ""
         if decimal == "." and DECIMAL_COMMA.fullmatch(text):
-            hint = ": is it a decimal comma? --decimal , reads it"
-        elif ABSENT.fullmatch(text):
-            hint = f": --missing '{text}' drops such rows"
+            hint = f": is it a decimal comma? {remedies.decimal}"
+        elif is_absent(text):
+            hint = _drops(remedies, text)
         elif re.search(r"\d", text):
             hint = ": leave nothing but the number in the column"
         return f"{quoted} is not a number{hint}"
     if not math.isfinite(value):
-        return f"{quoted} is not a finite number: --missing '{short(text)}' drops such rows"
+        return f"{quoted} is not a finite number{_drops(remedies, text)}"
     return f"{quoted} is too large" if abs(value) > LARGEST_RATING else None
 
 

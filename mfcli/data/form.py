@@ -17,6 +17,7 @@ from mfcli.data.columns import (
     given_columns,
 )
 from mfcli.data.files import UNREADABLE, Source, one_line, short
+from mfcli.data.remedies import BY_OPTION
 from mfcli.data.text import Row, Text, find_encoding
 from mfcli.errors import DataError, UsageError
 
@@ -114,7 +115,7 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     number, first = filled[0]
     where = f"{source.name}, line {number}"
     if any("\udc80" <= c <= "\udcff" for c in first):
-        raise DataError(f"{where}: not UTF-8 text: give --encoding (cp1252 is what Windows writes)")
+        raise DataError(f"{where}: not UTF-8 text: {text.remedies.encoding}")
     fields = [field.strip() for field in text.split(first)]
     places = _places_without_header(fields, how, wanted, text)
     header = fields if places is None else None
@@ -139,7 +140,8 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
     quoting = how.quoting
     if quoting == "auto":
         quoting = "backslash" if ESCAPED_QUOTE.search(source.head) else "double"
-    text = Text(source, find_encoding(source, how.encoding), quoting=quoting, comment=how.comment)
+    encoding = find_encoding(source, how.encoding, wanted.remedies)
+    text = Text(source, encoding, quoting=quoting, comment=how.comment, remedies=wanted.remedies)
     lines = _first_lines(text)
     separator = {"\\t": "\t", "tab": "\t", "\\s+": " "}.get(how.separator or "", how.separator)
     told = SEPARATOR_LINE.fullmatch(lines[0][1])
@@ -195,9 +197,7 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
     for separator in separators:  # a faulty line further down is reported later, by number
         if _width(lines[0], separator, quotes) >= max(wanted.needed, 2):
             return separator
-    raise DataError(
-        f"{name}, line 1: no separator cuts it into {wanted.needed_text}: give --separator, or mend the file"
-    )
+    raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {wanted.remedies.separator}")
 
 
 def _width(line: str, separator: str, quotes: bool) -> int:
@@ -234,9 +234,11 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
     if len(fields) < wanted.needed:
         raise DataError(f"{where}: {len(fields)} columns, not at least {wanted.needed_text}")
     if len(fields) > len(wanted.roles) or wanted is ITEMS:
+        how_named = f"name them with {wanted.option} {wanted.metavar}"
+        if wanted.remedies is BY_OPTION:
+            how_named = f"say which is which with {wanted.option} {wanted.metavar}, by numbers from 1"
         raise DataError(
-            f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): say which is which with "
-            f"{wanted.option} {wanted.metavar}, by numbers from 1"
+            f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): {how_named}"
             + ("; a matrix, a line a user and a column an item, is read by --wide" if wanted is RATINGS else "")
         )
     return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}

@@ -27,7 +27,7 @@ class Lines(io.RawIOBase):
         last_line: that was read.
     """
 
-    def __init__(self, source: Source, encoding: str, changes: Sequence[Change], block: int) -> None:
+    def __init__(self, source: Source, encoding: str, changes: Sequence[Change], block: int, remedy: str) -> None:
         """Open a text.
 
         Args:
@@ -35,10 +35,12 @@ class Lines(io.RawIOBase):
             encoding: Python's name of it.
             changes: made to each block, in this order.
             block: bytes to read and change at a time.
+            remedy: what the error advises of what is not in this encoding.
         """
         super().__init__()
         self.count, self.any_quote, self.last_line = 0, False, b""
         self._name, self._encoding, self._changes, self._block = source.name, encoding, changes, block
+        self._remedy = remedy
         self._file = source.open()
         self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
         self._rest, self._ready, self._last, self._begun = b"", memoryview(b""), b"\n", False
@@ -85,7 +87,7 @@ class Lines(io.RawIOBase):
                 read = self._decoder.decode(read, final=not read).encode("utf-8", "surrogatepass")
             except UnicodeError:
                 raise DataError(
-                    f"{self._name}, soon after line {self.count}: not {self._encoding} text: give --encoding"
+                    f"{self._name}, soon after line {self.count}: not {self._encoding} text: {self._remedy}"
                 ) from None
         if not self._begun and read:
             self._begun = True

@@ -1,5 +1,6 @@
 """Reading lists of ids: one a line, or the column of ids of a table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from mfcli.data.columns import ITEM, USERS, Wanted, by_usual_names, find_places
@@ -7,11 +8,12 @@ from mfcli.data.files import UNREADABLE, find_source, one_line
 from mfcli.data.form import SEPARATORS
 from mfcli.data.frames import read_all
 from mfcli.data.ratings import Sides
+from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import plain_id
 from mfcli.data.text import Text, find_encoding
 from mfcli.errors import DataError
 
-IDS = Sides(USERS, Wanted({"item": (*ITEM, "id")}, 1, "a header", "itemId"))
+IDS = Sides(replace(USERS, remedies=BY_HAND), Wanted({"item": (*ITEM, "id")}, 1, "a header", "itemId", BY_HAND))
 """The column that is read of lists of users and of items."""
 
 
@@ -36,7 +38,7 @@ def read_ids(path: Path, wanted: Wanted) -> list[str]:
         ids = [str(one) for one in table.column(place).to_pylist()]
     else:
         try:
-            ids = _of_text(Text(source, find_encoding(source, None)), wanted)
+            ids = _of_text(Text(source, find_encoding(source, None, BY_HAND), remedies=BY_HAND), wanted)
         except UNREADABLE as error:
             raise DataError(f"{source.name}: {one_line(error)}") from None
     return list(dict.fromkeys(filter(None, map(plain_id, ids))))
@@ -47,7 +49,7 @@ def _of_text(text: Text, wanted: Wanted) -> list[str]:
     lines = list(text.lines())
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:
-        table = Text(text.source, text.encoding, separator)
+        table = replace(text, separator=separator)
         header = table.split(first)
         places = by_usual_names(header, wanted)
         if places:
@@ -55,5 +57,5 @@ def _of_text(text: Text, wanted: Wanted) -> list[str]:
             rows = [row for _, row in table.rows() if any(row)][1:]
             return [row[place] for row in rows if len(row) > place]
     if any("\udc80" <= c <= "\udcff" for line in lines for c in line if not line.isascii()):
-        raise DataError(f"{text.name}: not UTF-8 text")
+        raise DataError(f"{text.name}: not UTF-8 text: {text.remedies.encoding}")
     return [line.strip() for line in lines]

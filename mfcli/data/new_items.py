@@ -13,13 +13,14 @@ from mfcli.data.files import find_source, short
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import Doubt
 from mfcli.data.prepared import Prepared
+from mfcli.data.remedies import BY_HAND
 from mfcli.data.sheet import Sheet
 from mfcli.data.table import INTEGER
 from mfcli.data.titles import ITEMS_FILES, read_own_items
 from mfcli.data.years import years
 from mfcli.errors import DataError, UsageError
 
-WANTED = replace(ITEMS, option="a header", metavar="itemId,title,genres")
+WANTED = replace(ITEMS, option="a header", metavar="itemId,title,genres", remedies=BY_HAND)
 
 
 def read_new_items(path: Path, prepared: Prepared, doubt: Doubt) -> Any:

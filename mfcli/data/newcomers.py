@@ -1,5 +1,6 @@
 """Reading the ratings of people whom training has not seen, one person's or several people's; items by id or title."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,17 +10,18 @@ import numpy as np
 
 from mfcli.arrays import Float32s, Int32s
 from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
-from mfcli.data.faults import NO_RATINGS, rating_fault, row_fault
+from mfcli.data.faults import NO_RATINGS, is_absent, rating_fault, row_fault
 from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
-from mfcli.data.form import SEPARATORS, Reading, find_form
+from mfcli.data.form import SEPARATORS, Form, Reading, find_form
 from mfcli.data.frames import read_all
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import MOST, Doubt, Titles
 from mfcli.data.prepared import Prepared
 from mfcli.data.readers import RATINGS_FILES
+from mfcli.data.remedies import BY_HAND
 from mfcli.data.sheet import rows_of_frame
 from mfcli.data.table import plain_id
-from mfcli.data.text import Text, find_encoding
+from mfcli.data.text import Text, guess_encoding
 from mfcli.data.titles import YEAR_BEHIND
 from mfcli.errors import DataError
 
@@ -27,7 +29,7 @@ NAME = "new"  # of the person in a file of one person's ratings
 
 
 class Opinion(NamedTuple):
-    """One rating as read: whose, of which item, by its id ('' if it has none) and its title ('' likewise)."""
+    """One rating as read: whose, of which item, by its id and title, '' if it has none; NaN if there is no rating."""
 
     user: str
     item: str
@@ -56,14 +58,18 @@ def read_newcomers(path: Path, prepared: Prepared, doubt: Doubt, click: float | 
     Args:
         path: text, parquet, feather or JSON; - for standard input. As :func:`read_opinions` reads it.
         prepared: knows the items.
-        doubt: is told, with counts, of ratings out of the scale, of unknown or ambiguous items, of items rated twice
-            and of people of whom no rating is left.
+        doubt: is told, with counts, of ratings that are missing or out of the scale, of unknown or ambiguous items, of
+            items rated twice and of people of whom no rating is left.
         click: for a model of clicks what each weighs: then a line is a click, and ratings are not read.
 
     Raises:
         DataError: the file has a fault, or no rating in it can be used.
     """
-    return newcomers_of(read_opinions(path, click), prepared, str(path), doubt)
+    opinions = read_opinions(path, click)
+    there = [one for one in opinions if not math.isnan(one.rating)]
+    if len(there) < len(opinions):
+        doubt(f"{path}: {len(opinions) - len(there):,} of {len(opinions):,} lines have no rating")
+    return newcomers_of(there, prepared, str(path), doubt)
 
 
 def newcomers_of(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Doubt) -> list[Newcomer]:
@@ -98,7 +104,7 @@ def _in_range(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Do
     if outside:
         text = f"{where}: {len(outside):,} of {len(opinions):,} ratings are not from {low:g} to {high:g} as in the data"
         if len(outside) == len(opinions):
-            raise DataError(f"{text}: {_some(outside)}")
+            raise DataError(f"{text}: {_some(outside)}: put them on that scale")
         doubt(f"{text}: {_some(outside)}")
     return [one for one in opinions if low <= one.rating <= high]
 
@@ -153,15 +159,16 @@ def read_opinions(path: Path, click: float | None = None) -> list[Opinion]:
 
 
 def _of_text(source: Source, click: float | None) -> Iterator[Opinion]:
+    encoding = guess_encoding(source, None, BY_HAND)
     if click is None:
-        form = find_form(source, Reading(), NEWCOMERS)
+        form = find_form(source, Reading(encoding=encoding), NEWCOMERS)
     else:
-        text = Text(source, find_encoding(source, None))
+        text = Text(source, encoding, remedies=BY_HAND)
         separator = _separator_of_names(text)
         if separator is None:
             yield from (Opinion(NAME, plain_id(line), "", click) for line in map(str.strip, text.lines()) if line)
             return
-        form = find_form(source, Reading(separator=separator), NEW_CLICKS)
+        form = find_form(source, Reading(separator=separator, encoding=encoding), NEW_CLICKS)
     places = form.places
     if form.header is None and form.width > 2:
         if form.width > 3:
@@ -171,11 +178,18 @@ def _of_text(source: Source, click: float | None) -> Iterator[Opinion]:
         places = {"user": 0, "item": 1, "rating": 2}
     by_title = form.header is not None and plain_name(form.header[places["item"]]) in TITLE
     needed = replace(form, places={role: places[role] for role in ("user", "item", "rating") if role in places})
-    for number, row in form.rows(lambda row: row_fault(row, needed) is None):
-        fault = row_fault(row, needed)
+    for number, row in form.rows(lambda row: _fault(row, needed) is None):
+        fault = _fault(row, needed)
         if fault:
             raise DataError(f"{source.name}, line {number}: {fault}")
         yield _opinion({role: row[place].strip() for role, place in places.items()}, by_title, click)
+
+
+def _fault(row: list[str], form: Form) -> str | None:
+    """What is wrong with a row, but for a rating that is not there; None if nothing is."""
+    place = form.places.get("rating", len(row))
+    absent = tuple(text for text in map(str.strip, row[place : place + 1]) if is_absent(text))
+    return row_fault(row, form, absent)
 
 
 def _separator_of_names(text: Text) -> str | None:
@@ -191,8 +205,10 @@ def _of_frame(source: Source, click: float | None) -> Iterator[Opinion]:
     by_title = plain_name(table.column_names[places["item"]]) in TITLE
     for number, row in enumerate(rows_of_frame(table), 1):
         cells = {role: row[place].strip() for role, place in places.items()}
-        missing = next((role for role in ("item", "rating") if role in cells and not cells[role]), None)
-        fault = f"the {missing} is empty" if missing else rating_fault(cells.get("rating", "1"))
+        rating = cells.get("rating", "")
+        fault = None if cells["item"] else "the item is empty"
+        if not is_absent(rating):
+            fault = fault or rating_fault(rating, remedies=BY_HAND)
         if fault:
             raise DataError(f"{source.name}, row {number}: {fault}")
         yield _opinion(cells, by_title, click)
@@ -200,8 +216,11 @@ def _of_frame(source: Source, click: float | None) -> Iterator[Opinion]:
 
 def _opinion(cells: dict[str, str], by_title: bool, click: float | None) -> Opinion:
     """The rating, or the click, in a row's cells by their roles; ``by_title`` says that the item is a title."""
+    rating = cells.get("rating", "")
     title = cells["item"] if by_title else cells.get("title", "")
     if title and cells.get("year") and not YEAR_BEHIND.search(title):
         title = f"{title} ({cells['year']})"
     item = "" if by_title else plain_id(cells["item"])
-    return Opinion(cells.get("user") or NAME, item, title, float(cells["rating"]) if click is None else click)
+    if click is None:
+        click = math.nan if is_absent(rating) else float(rating)
+    return Opinion(cells.get("user") or NAME, item, title, click)

@@ -14,11 +14,12 @@ from mfcli.data.frames import id_column, read_all
 from mfcli.data.lookup import Doubt
 from mfcli.data.ratings import Sides
 from mfcli.data.readers import RATINGS_FILES, Unfit, codes, parse
+from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import Ids
 from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
 
-PAIRS = Wanted({"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 2, "a header", "user,item")
+PAIRS = Wanted({"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 2, "a header", "user,item", BY_HAND)
 """A file of ratings is one of pairs too: without names of columns the first two are taken."""
 
 

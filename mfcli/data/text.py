@@ -16,6 +16,7 @@ from typing import Any
 
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.lines import Change, ItemInEveryRow, Lines, single_blanks
+from mfcli.data.remedies import BY_OPTION, Remedies
 from mfcli.errors import DataError
 
 Row = tuple[int, list[str]]
@@ -49,6 +50,7 @@ class Text:
         quoting: ``double`` (a quote within quotes is written twice), ``backslash`` (after one), or ``none``.
         comment: what a line begins with that is to be passed over.
         by_item: each item's ratings follow a line that holds its id and a colon, as in the Netflix prize's files.
+        remedies: what errors advise.
     """
 
     source: Source
@@ -57,6 +59,7 @@ class Text:
     quoting: str = "double"
     comment: str | None = None
     by_item: bool = False
+    remedies: Remedies = BY_OPTION
 
     @property
     def name(self) -> str:
@@ -95,7 +98,7 @@ class Text:
         elif self.delimiter == STAND_IN:
             separator = self.separator.encode()
             changes.append(lambda block: block.replace(separator, STAND_IN.encode()))
-        return Lines(self.source, self.encoding, changes, block or BLOCK)
+        return Lines(self.source, self.encoding, changes, block or BLOCK, self.remedies.encoding)
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends; what is not UTF-8 is escaped by surrogates. Raises UNREADABLE, DataError."""
@@ -144,13 +147,13 @@ class Text:
             if row and not taken[-1]:
                 raise DataError(
                     f"{self.name}, line {number}: a quote opens in this row and is not closed before the file ends: "
-                    "mend it, or give --quoting none"
+                    + self.remedies.quoting
                 )
             for further, line in enumerate(taken[1:], number + 1):
                 if is_row(line) and not (further == reader.line_num and self._closes(line)):
                     raise DataError(
                         f"{self.name}, line {number}: a quote in this row encloses line {further}, which looks like "
-                        "a row of its own: mend it, or give --quoting none"
+                        f"a row of its own: {self.remedies.quoting}"
                     )
             yield number, row
             number = reader.line_num + 1
@@ -163,20 +166,20 @@ class Text:
         return after[:1] in ("", self.delimiter) and not is_last
 
 
-def find_encoding(source: Source, wanted: str | None) -> str:
+def find_encoding(source: Source, wanted: str | None, remedies: Remedies = BY_OPTION) -> str:
     """The encoding asked for, else that of the byte order mark, else UTF-8. Raises DataError for what is no text."""
     marked = next((encoding for mark, encoding in MARKS.items() if source.head.startswith(mark)), None)
     encoding = codecs.lookup(marked or wanted or "utf-8").name
     if marked is None and encoding in ("utf-16", "utf-32"):
         encoding += "-le"  # as Windows writes it; without a mark the codec does not know
     if encoding == "utf-8" and b"\0" in source.head[:4096]:
-        raise DataError(f"{source.name}, line 1: there are NUL characters in it: it is no text, or --encoding utf-16")
+        raise DataError(f"{source.name}, line 1: there are NUL characters in it: {remedies.no_text}")
     return encoding
 
 
-def guess_encoding(source: Source, wanted: str | None) -> str:
+def guess_encoding(source: Source, wanted: str | None, remedies: Remedies = BY_OPTION) -> str:
     """As :func:`find_encoding`; where nobody tells, the first of :data:`ENCODINGS` that fits. Raises DataError."""
-    encoding = find_encoding(source, wanted)
+    encoding = find_encoding(source, wanted, remedies)
     return decode(source, ENCODINGS) if encoding == "utf-8" and wanted is None else encoding
 
 

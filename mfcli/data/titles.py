@@ -76,7 +76,7 @@ def read_own_items(source: Source, how: Reading | None = None, wanted: Wanted = 
         table = read_all(source)
         places = find_places(table.column_names, how.columns, wanted, source.name)
         return _items(rows_of_frame(table), table.column_names, places)
-    how = replace(how, encoding=guess_encoding(source, how.encoding))
+    how = replace(how, encoding=guess_encoding(source, how.encoding, wanted.remedies))
     text, lines = find_text(source, how, wanted)
     if how.columns is None and text.separator == DAT.separator:
         return read_items(source, DAT)
