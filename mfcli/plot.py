@@ -18,11 +18,11 @@ from mfcli.figures import curves, ratings
 from mfcli.figures.calibration import calibration
 from mfcli.figures.comparison import Compared, comparison
 from mfcli.figures.curves import History
-from mfcli.figures.facts import evaluation_section, made_section, training_section
 from mfcli.figures.item_map import item_map
 from mfcli.figures.page import Picture, Section, page
 from mfcli.figures.search import read_trials
 from mfcli.figures.search import search as draw_search
+from mfcli.figures.sections import evaluation_section, made_section, training_section
 from mfcli.figures.segments import segments as draw_segments
 from mfcli.figures.style import Draw, svg_for_page, write_figure
 from mfcli.judging.evaluation_file import FILE as EVALUATION
@@ -94,7 +94,7 @@ def _learnt_from(trained: TrainedRun) -> tuple[str, bool]:
 
 def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> dict[str, Draw]:
     """Every figure of a run by its name; of scores of clicks, and without a part, none that needs predicted ratings."""
-    (history, _), results = _learnt(config.run, trained.record), trained.prepared.record.results
+    history, _ = _learnt(config.run, trained.record)
     draws: dict[str, Draw] = {
         "learning-curves": lambda ax: curves.learning_curves(ax, history),
         "item-map": lambda ax: item_map(ax, trained.model, _titles(trained)),
@@ -103,7 +103,7 @@ def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> d
         trials = read_trials(trained.record.read(SEARCH).decode(), history.validation_measure)
         draws["search"] = lambda ax: draw_search(ax, trials, history.validation_measure)
     if not trained.model.of_clicks:
-        draws["rating-histogram"] = lambda ax: ratings.rating_histogram(ax, results)
+        draws["rating-histogram"] = lambda ax: ratings.rating_histogram(ax, trained.prepared.facts)
     if trained.model.of_clicks or part is None:
         return draws
     actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
@@ -187,18 +187,18 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
     """Write the page into the folder, if it is wanted; its path."""
     if not config.report:
         return {}
-    record, data = trained.record, trained.prepared.record
+    record, facts = trained.record, trained.prepared.facts
     unknown = f"Not evaluated yet: mfcli evaluate --run {config.run}"
     if not trained.prepared.has("test"):
         unknown = "Nothing is held out to judge it by."
     text = page(
-        f"Run '{config.run}' on {data.results['dataset']}",
+        f"Run '{config.run}' on {facts.dataset}",
         f"Solver {record.config.get('solver')}, {record.results['factors']} factors.",
         [
             evaluation_section(_evaluation(trained), unknown),
             Section("Figures", [Picture(*svg_for_page(draw)) for draw in draws.values()]),
-            training_section(record, data),
-            made_section(record, data, matplotlib.__version__),
+            training_section(record, facts),
+            made_section(record, trained.prepared.record, matplotlib.__version__),
         ],
     )
     written = atomic_file if config.output is None else output_file

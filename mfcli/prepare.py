@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.artifacts import Artifacts
-from mfcli.config.common import Feedback
 from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
 from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, Planted, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
+from mfcli.data.facts import Facts
 from mfcli.data.files import find_source, find_sources, short
 from mfcli.data.form import Reading
 from mfcli.data.oddities import odd_ids, odd_values
@@ -32,59 +32,15 @@ from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.progress import Progress
 
 
-@dataclass(frozen=True)
-class PreparedSummary:
-    """The result; the same is in the stage's stage.json.
+@dataclass(frozen=True, kw_only=True)
+class PreparedSummary(Facts):
+    """The result: what is recorded of the ratings, and where.
 
     Attributes:
         path: the data stage.
-        dataset: name of the data set or of the ratings file.
-        feedback: whether they are ``ratings``, or ``clicks``, whose weights stand in place of ratings.
-        users, items, ratings: how many there are in all.
-        train, val, test: ratings in each part.
-        density: ratings / (users * items).
-        mean, minimum, maximum: of the ratings.
-        histogram: rating (or the middle of a bin of them) as text -> how many.
-        test_users_unseen, test_items_unseen: of the test part's, those without a training rating.
-        test_ratings_unseen: test ratings of such a user or item.
-        lines: read, all files together; of files that are no text, rows.
-        columns: role -> what the file of ratings calls its column.
-        missing: lines left out, since their rating is one of --missing.
-        dropped: ratings left out by --min-user-ratings, --min-item-ratings or as duplicates.
-        user_ids, item_ids: ``integer`` or ``string``.
-        user_features, item_features: attribute -> how many features it has.
-        users_described, items_described: those with a feature at all.
-        oracle_rmse: of the true model, for synthetic data.
     """
 
     path: Path
-    dataset: str
-    feedback: Feedback
-    users: int
-    items: int
-    ratings: int
-    train: int
-    val: int
-    test: int
-    density: float
-    mean: float
-    minimum: float
-    maximum: float
-    histogram: dict[str, int]
-    test_users_unseen: int
-    test_items_unseen: int
-    test_ratings_unseen: int
-    lines: int
-    columns: dict[str, str]
-    missing: int
-    dropped: int
-    user_ids: str
-    item_ids: str
-    user_features: dict[str, int]
-    item_features: dict[str, int]
-    users_described: int
-    items_described: int
-    oracle_rmse: float | None = None
 
 
 @dataclass(frozen=True)

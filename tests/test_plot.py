@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from mfcli.artifacts import Artifacts
 from mfcli.config.plot import PlotConfig
 from mfcli.config.train import TrainConfig
+from mfcli.data.facts import Facts
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.figures.curves import POINTS, History, compare_runs, learning_curves
 from mfcli.figures.ratings import error_by_rating, predicted_against_actual, rating_histogram
@@ -264,9 +266,14 @@ def test_thirty_five_runs_are_told_apart(ax: Axes) -> None:
     assert len({(line.get_color(), line.get_marker()) for line in ax.get_lines()[2:105:3]}) == 35
 
 
-def test_the_histogram_shows_the_counts_and_the_mean(ax: Axes) -> None:
-    results = {"histogram": {"0.5": 3, "4": 10, "5": 1}, "minimum": 0.5, "mean": 3.0, "ratings": 14, "dataset": "mine"}
-    rating_histogram(ax, results)
+@pytest.fixture
+def facts(finished: Path) -> Facts:
+    return Artifacts(finished).data.record().told(Facts)
+
+
+def test_the_histogram_shows_the_counts_and_the_mean(ax: Axes, facts: Facts) -> None:
+    counts = {"0.5": 3, "4": 10, "5": 1}
+    rating_histogram(ax, replace(facts, dataset="mine", ratings=14, histogram=counts, minimum=0.5, mean=3.0))
     assert [bar.get_height() for bar in ax.patches] == [3, 10, 1]
     assert ticks(ax) == ["0.5", "4", "5"]
     assert ax.get_title() == "14 ratings of mine"
@@ -275,8 +282,8 @@ def test_the_histogram_shows_the_counts_and_the_mean(ax: Axes) -> None:
     assert ax.get_xlabel() == "rating"
 
 
-def test_a_histogram_in_bins_says_so(ax: Axes) -> None:
-    rating_histogram(ax, {"histogram": {"1": 3, "2": 1}, "minimum": 0.5, "mean": 1.0, "ratings": 4, "dataset": "mine"})
+def test_a_histogram_in_bins_says_so(ax: Axes, facts: Facts) -> None:
+    rating_histogram(ax, replace(facts, histogram={"1": 3, "2": 1}, minimum=0.5))
     assert ax.get_xlabel() == "rating (middle of its bin)"
 
 

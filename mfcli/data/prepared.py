@@ -1,11 +1,10 @@
 """What ``prepare`` makes, written and read: the parts of the ratings, the tables of users and items."""
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from mfcli.arrays import Int32s, Int64s
 from mfcli.config.common import Feedback
 from mfcli.data.attributes import Described
+from mfcli.data.facts import Facts
 from mfcli.data.features import Features
 from mfcli.data.features import to_arrow as features_to_arrow
 from mfcli.data.ids import find_ids
@@ -69,42 +69,6 @@ def _write_rows(
     counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
     table = pa.table(columns | told | counted)
     write_table(table.append_column(*features_to_arrow(described)), path)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the other commands need of what ``prepare`` records of its result.
-
-    Attributes:
-        dataset, users, items, ratings, train, val, test, density, mean, minimum, maximum, histogram, user_ids,
-            item_ids, test_ratings_unseen, feedback, oracle_rmse: as ``PreparedSummary`` has them.
-    """
-
-    dataset: str
-    users: int
-    items: int
-    ratings: int
-    train: int
-    val: int
-    test: int
-    density: float
-    mean: float
-    minimum: float
-    maximum: float
-    histogram: dict[str, int]
-    user_ids: Literal["integer", "string"]
-    item_ids: Literal["integer", "string"]
-    test_ratings_unseen: int
-    feedback: Feedback = "ratings"
-    oracle_rmse: float | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.users, self.items, self.ratings, len(self.histogram)) < 1:
-            raise ValueError("there are no ratings")
-        if not self.minimum <= self.mean <= self.maximum:
-            raise ValueError(f"the mean {self.mean:g} is not between {self.minimum:g} and {self.maximum:g}")
-        if any(not math.isfinite(float(value)) for value in self.histogram) or min(self.histogram.values()) < 0:
-            raise ValueError("the histogram is none")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from mfcli.arrays import Float64s
+from mfcli.data.facts import Facts
 from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend, short
 from mfcli.models.metrics import rmse
 
@@ -28,15 +29,15 @@ def _rating_axis(ax: Axes, values: Sequence[float], binned: bool, name: str) -> 
     return places
 
 
-def rating_histogram(ax: Axes, results: dict[str, Any]) -> None:
-    """How often each rating was given, in all parts together: from the results of ``prepare``."""
-    values = [float(v) for v in results["histogram"]]
-    binned = values[0] > results["minimum"] + 1e-5 * abs(results["minimum"])
+def rating_histogram(ax: Axes, facts: Facts) -> None:
+    """How often each rating was given, in all parts together."""
+    values = [float(v) for v in facts.histogram]
+    binned = values[0] > facts.minimum + 1e-5 * abs(facts.minimum)
     places = _rating_axis(ax, values, binned, "rating")
-    ax.bar(places, list(results["histogram"].values()), width=0.85, color=BLUE)
-    mean = results["mean"]
+    ax.bar(places, list(facts.histogram.values()), width=0.85, color=BLUE)
+    mean = facts.mean
     ax.axvline(float(np.interp(mean, values, places)), color=ORANGE, linestyle="--", label=f"mean {mean:.4g}")
-    ax.set_title(f"{results['ratings']:,} ratings of {short(results['dataset'])}")
+    ax.set_title(f"{facts.ratings:,} ratings of {short(facts.dataset)}")
     ax.set_ylabel("how many")
     ax.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

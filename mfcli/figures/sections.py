@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mfcli.data.facts import Facts
 from mfcli.figures.page import Lines, Section, Table
 from mfcli.models.measures import MEASURES
 from mfcli.record import Record
@@ -104,9 +105,9 @@ def _segments(told: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def training_section(record: Record, data: Record) -> Section:
+def training_section(record: Record, facts: Facts) -> Section:
     """How the run was trained, and on what."""
-    told, of = record.results, data.results
+    told = record.results
     name = told["epoch_name"]
     trained = {f"{name}s": f"{told['epochs']}", "kept": f"{name} {told['best_epoch']}"}
     if told["averages_samples"]:
@@ -119,16 +120,15 @@ def training_section(record: Record, data: Record) -> Section:
     trained["factors"] = str(told["factors"])
     trained |= {f"explained by {kind}": f"{share:.1%} of the variance" for kind, share in told["explained"].items()}
     trained["device"] = str(record.body["device"])
-    parts = {part: f"{of[part]:,}" for part in ("train", "val", "test")}
     known = {
-        of["feedback"]: f"{of['ratings']:,} by {of['users']:,} users on {of['items']:,} items",
-        "parts": ", ".join(f"{part} {count}" for part, count in parts.items()),
-        "range": f"{of['minimum']:g} to {of['maximum']:g}, mean {of['mean']:.3f}",
-        "density": f"{of['density']:.3%}",
-        "test, unseen": f"{of['test_ratings_unseen']:,} of users or items without a training rating",
+        facts.feedback: f"{facts.ratings:,} by {facts.users:,} users on {facts.items:,} items",
+        "parts": f"train {facts.train:,}, val {facts.val:,}, test {facts.test:,}",
+        "range": f"{facts.minimum:g} to {facts.maximum:g}, mean {facts.mean:.3f}",
+        "density": f"{facts.density:.3%}",
+        "test, unseen": f"{facts.test_ratings_unseen:,} of users or items without a training rating",
     }
     return Section(
-        "Training", [Table("The run", [*trained.items()]), Table(f"The data: {of['dataset']}", [*known.items()])]
+        "Training", [Table("The run", [*trained.items()]), Table(f"The data: {facts.dataset}", [*known.items()])]
     )
 
 
