@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 
-from mfcli.arrays import Float32s
+from mfcli.arrays import Float32s, Float64s
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file
 from mfcli.config.plot import PlotConfig
@@ -31,7 +30,7 @@ from mfcli.models.bootstrap import Groups
 from mfcli.models.history import FILE as HISTORY
 from mfcli.models.history import Learnt, read_epochs
 from mfcli.models.measures import MEASURES
-from mfcli.models.metrics import rmse
+from mfcli.models.metrics import errors, rmse
 from mfcli.models.run import SEARCH, TrainedRun, open_run
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
@@ -106,23 +105,28 @@ def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> d
         draws["rating-histogram"] = lambda ax: ratings.rating_histogram(ax, trained.prepared.facts)
     if trained.model.of_clicks or part is None:
         return draws
-    actual, predicted = part.ratings, trained.model.predict(part.users, part.items, part.timestamps)
+    actual, predicted = part.ratings, _predicted(trained, part)
     deviations = trained.model.deviations(part.users, part.items, part.timestamps)
     if deviations is not None:
         draws["calibration"] = lambda ax: calibration(ax, actual, predicted, deviations, config.part)
     return draws | {
         "segments": lambda ax: draw_segments(
-            ax, _segments(part, trained, predicted, deviations), rmse(actual, predicted), config.part
+            ax, _segments(trained, part, errors(actual, predicted), deviations), rmse(actual, predicted), config.part
         ),
         "predicted-vs-actual": lambda ax: ratings.predicted_against_actual(ax, actual, predicted, config.part),
         "error-by-rating": lambda ax: ratings.error_by_rating(ax, actual, predicted, config.part),
     }
 
 
-def _segments(part: Ratings, trained: TrainedRun, predicted: Float32s, deviations: Float32s | None) -> list[Segment]:
+def _predicted(trained: TrainedRun, part: Ratings) -> Float32s:
+    """(n,) what a run predicts of n ratings."""
+    return trained.model.predict(part.users, part.items, part.timestamps)
+
+
+def _segments(trained: TrainedRun, part: Ratings, off: Float64s, deviations: Float32s | None) -> list[Segment]:
+    """The segments of n ratings, whose predictions are (n,) off."""
     train, genres = trained.prepared.part("train"), trained.prepared.items["genres"].to_pylist()
-    errors = predicted.astype(np.float64) - part.ratings
-    return segments(part, train, genres, errors, Groups.of(part.users), deviations)
+    return segments(part, train, genres, off, Groups.of(part.users), deviations)
 
 
 def _titles(trained: TrainedRun) -> list[str]:
@@ -154,13 +158,10 @@ def _errors_compared(
         return {}
     names = [name for name in dict.fromkeys(config.compare) if name != config.run]
     others = [other for name in names if _learnt_from(other := open_run(artifacts, name)) == _learnt_from(trained)]
-    first, *errors = (
-        one.model.predict(part.users, part.items, part.timestamps).astype(np.float64) - part.ratings
-        for one in (trained, *others)
-    )
+    first, *rest = (errors(part.ratings, _predicted(one, part)) for one in (trained, *others))
     groups = Groups.of(part.users)
     runs = [Compared.of(config.run, first, groups, None)]
-    for other, one in zip(others, errors, strict=True):
+    for other, one in zip(others, rest, strict=True):
         runs.append(Compared.of(other.record.name, one, groups, first))
     return {"compare-errors": lambda ax: comparison(ax, runs, config.part)} if others else {}
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from mfcli.arrays import Floats
 from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend
-from mfcli.models.metrics import coverage
+from mfcli.models.metrics import coverage, errors
 
 GROUPS, SMALLEST = 10, 20  # ratings are put into so many groups at the most, of so many at the least
 
@@ -27,7 +27,7 @@ def calibration(
     """
     order = np.argsort(deviations, kind="stable")
     groups = np.array_split(order, np.clip(len(order) // SMALLEST, 1, GROUPS))
-    squares = (predicted.astype(np.float64) - actual) ** 2
+    squares = errors(actual, predicted) ** 2
     expected = np.array([np.sqrt((deviations[group].astype(np.float64) ** 2).mean()) for group in groups])
     found = np.array([np.sqrt(squares[group].mean()) for group in groups])
     # The standard error of a root mean square of n, by the delta method, twice.

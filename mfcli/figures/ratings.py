@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mfcli.arrays import Float64s
 from mfcli.data.facts import Facts
 from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend, short
-from mfcli.models.metrics import rmse
+from mfcli.models.metrics import errors, rmse
 
 FEW = 20  # different ratings up to which each has a box of its own
 
@@ -75,10 +75,10 @@ def error_by_rating(ax: Axes, actual: npt.NDArray[Any], predicted: npt.NDArray[A
     """For each actual rating the RMSE, and by how much predictions, likewise (n,), are too high or too low."""
     values, which, binned = _groups(actual)
     places = _rating_axis(ax, values, binned, "actual rating")
-    errors = predicted.astype(np.float64) - actual
+    off = errors(actual, predicted)
     counts = np.bincount(which)
-    means = np.bincount(which, errors) / counts
-    roots = np.sqrt(np.bincount(which, errors**2) / counts)
+    means = np.bincount(which, off) / counts
+    roots = np.sqrt(np.bincount(which, off**2) / counts)
     ax.bar(places, roots, width=0.7, color=PALE, edgecolor=BLUE, label="RMSE")
     ax.plot(places, means, color=ORANGE, marker="o", label="mean error (above 0: predicted too high; below: too low)")
     ax.axhline(0, color=GREY, linewidth=1)

@@ -41,7 +41,7 @@ class Trial:
     def errors(self, model: FactorModel) -> Float64s:
         """(n,) float64: predicted less actual ratings."""
         predicted = model.predict(self.part.users, self.part.items, self.part.timestamps)
-        return predicted.astype(np.float64) - self.part.ratings
+        return metrics.errors(self.part.ratings, predicted)
 
     def judged(self, scorer: Scorer, advance: Callable[[float], None] = lambda _: None) -> dict[int, Judged]:
         """The lists that the scorer makes, by their size."""

@@ -11,16 +11,8 @@ import numpy.typing as npt
 from mfcli.arrays import Bools, Float64s, Floats
 
 
-def _errors(actual: Floats, predicted: Floats) -> Float64s:
-    if actual.shape != predicted.shape or actual.ndim != 1:
-        raise ValueError(f"shapes {actual.shape} and {predicted.shape} are not one (n,)")
-    if not len(actual):
-        raise ValueError("no ratings to compare")
-    return predicted.astype(np.float64) - actual.astype(np.float64)
-
-
-def rmse(actual: Floats, predicted: Floats) -> float:
-    """Root of the mean squared error over all ratings, in rating points.
+def errors(actual: Floats, predicted: Floats) -> Float64s:
+    """(n,) predicted less actual ratings, in rating points.
 
     Args:
         actual: (n,) ratings.
@@ -29,12 +21,21 @@ def rmse(actual: Floats, predicted: Floats) -> float:
     Raises:
         ValueError: the shapes differ, or n is 0.
     """
-    return float(np.sqrt(np.mean(np.square(_errors(actual, predicted)))))
+    if actual.shape != predicted.shape or actual.ndim != 1:
+        raise ValueError(f"shapes {actual.shape} and {predicted.shape} are not one (n,)")
+    if not len(actual):
+        raise ValueError("no ratings to compare")
+    return predicted.astype(np.float64) - actual.astype(np.float64)
+
+
+def rmse(actual: Floats, predicted: Floats) -> float:
+    """Root of the mean squared error over all ratings, in rating points. Arguments and errors as for :func:`errors`."""
+    return float(np.sqrt(np.mean(np.square(errors(actual, predicted)))))
 
 
 def mae(actual: Floats, predicted: Floats) -> float:
-    """Mean absolute error over all ratings, in rating points. Arguments and errors as for :func:`rmse`."""
-    return float(np.mean(np.abs(_errors(actual, predicted))))
+    """Mean absolute error over all ratings, in rating points. Arguments and errors as for :func:`errors`."""
+    return float(np.mean(np.abs(errors(actual, predicted))))
 
 
 def coverage(actual: Floats, predicted: Floats, deviations: Floats, width: float) -> float:
@@ -44,12 +45,12 @@ def coverage(actual: Floats, predicted: Floats, deviations: Floats, width: float
         actual, predicted, deviations: (n,), n > 0, in rating points.
         width: how many deviations; of a normal distribution 0.683 lie within 1 and 0.954 within 2.
     """
-    return float(np.mean(np.abs(_errors(actual, predicted)) <= width * deviations.astype(np.float64)))
+    return float(np.mean(np.abs(errors(actual, predicted)) <= width * deviations.astype(np.float64)))
 
 
 def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
     """Mean log density of the ratings under normal predictive distributions. Arguments as for :func:`coverage`."""
-    scaled = _errors(actual, predicted) / deviations
+    scaled = errors(actual, predicted) / deviations
     return float(np.mean(-0.5 * np.square(scaled) - np.log(deviations.astype(np.float64)) - 0.5 * np.log(2 * np.pi)))
 
 
