@@ -21,10 +21,11 @@ from mfcli.models.run import TrainedRun
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
-from mfcli.solvers.compute import Compute, one_blas_thread, torch_threads
+from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.start import Start
 from mfcli.stage import Draft, Stage
+from mfcli.threads import one_blas_thread
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 

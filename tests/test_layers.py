@@ -11,7 +11,7 @@ import mfcli
 ROOT = Path(mfcli.__file__).parent
 LAYERS = (
     {"arrays", "errors", "ranks"},
-    {"option", "progress", "signals", "terminal", "typed"},
+    {"option", "progress", "signals", "terminal", "threads", "typed"},
     {"atomic"},
     {"config"},
     {"stage_file"},

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mfcli.arrays import Float32s, Float64s, Int32s
 from mfcli.data.ratings import Sides
 from mfcli.models.model import FactorModel
+from mfcli.threads import one_blas_thread
 
 POWER = 1 / 3  # of a row's number of ratings
 
@@ -45,12 +46,10 @@ class Expected:
             counts: (n,) ratings; at least one row has some.
             power: of its ratings that a row weighs.
         """
-        from threadpoolctl import threadpool_limits
-
         weights = np.where(counts > 0, counts.astype(np.float64) ** power, 0)
         weights /= weights.sum()
         exact, weighted = rows.astype(np.float64), features.multiply(weights[:, None]).tocsr()
-        with threadpool_limits(1):  # sums do not depend on the number of threads
+        with one_blas_thread():
             center, typical = weights @ exact, weights @ features
             gram = (weighted.T @ features).toarray() - np.outer(typical, typical)
             ridge = weights @ weights * np.eye(len(gram))

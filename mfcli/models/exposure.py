@@ -21,6 +21,7 @@ from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.pairs import products
 from mfcli.models.tensors import packed, unpacked
+from mfcli.threads import one_blas_thread
 
 FILE = "exposure.safetensors"
 RANK = 256  # of the decomposition
@@ -134,7 +135,6 @@ def learn(train: Ratings, rank: int = RANK) -> Exposure:
         rank: of the decomposition, at most.
     """
     from scipy.sparse import csr_matrix
-    from threadpoolctl import threadpool_limits
 
     mean, std = float(train.ratings.mean(dtype=np.float64)), float(train.ratings.std(dtype=np.float64)) or 1.0
     counts = train.user_counts()
@@ -142,7 +142,7 @@ def learn(train: Ratings, rank: int = RANK) -> Exposure:
     matrix = csr_matrix((values.astype(np.float32), (train.users, train.items)), (train.n_users, train.n_items))
     # Noise as large as X, of any kind, has about this as its largest squared singular value.
     noise = (np.linalg.norm(values) * (train.n_users**-0.5 + train.n_items**-0.5)) ** 2
-    with threadpool_limits(1):  # sums do not depend on the number of threads, and several are slower here
+    with one_blas_thread():  # which is faster here than several
         squares, loadings = directions(matrix, rank)
         shares = squares / (squares + SHRINKAGE * noise)
         users = (matrix @ loadings.astype(np.float32)) * shares.astype(np.float32)

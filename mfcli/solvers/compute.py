@@ -271,15 +271,6 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Within the block NumPy and SciPy compute with one thread: with several, last bits depend on how many they are."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):
-        yield
-
-
 def pick_device(wanted: str, local: int | None = None) -> torch.device:
     """The device of that name; ``auto`` is CUDA where there is one.
 

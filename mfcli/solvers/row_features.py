@@ -19,8 +19,9 @@ from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.co_ratings import shared_co_ratings
-from mfcli.solvers.compute import Compute, one_blas_thread
+from mfcli.solvers.compute import Compute
 from mfcli.solvers.sparse_rows import SparseRows
+from mfcli.threads import one_blas_thread
 
 
 @dataclass(frozen=True, eq=False)
