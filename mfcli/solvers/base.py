@@ -180,7 +180,7 @@ class Solver(ABC):
         return {}
 
     def explained(self) -> dict[str, float]:
-        """What side information it uses: by kind, such as ``exposure of users``, the share of variance explained.
+        """What side information it uses: by kind, such as ``users`` or ``time``, the share of variance explained.
 
         Of features it is a share of the variance of the rows' vectors, of ``time`` one of the ratings'.
         """

@@ -1,4 +1,4 @@
-"""Who rated what, as features of users and of items.
+"""Co-ratings: who rated what, as features of users and of items. ``--side`` calls them exposure.
 
 X is 1 where a user rated an item and 0 elsewhere. Of its truncated singular value decomposition P S Vᵀ a user's
 features are their row of P S over √n, and an item's its row of V S over √n, with n the row's ratings: the leading
@@ -16,11 +16,12 @@ from mfcli.models.exposure import directions
 from mfcli.solvers.compute import Compute
 
 WIDTH = 100  # directions kept
+KIND = "exposure"  # what --side calls them
 
 
 @dataclass(frozen=True)
 class CoRatings:
-    """Features from who rated what, of w directions.
+    """Features of w directions.
 
     Attributes:
         rows: (n_users, w) and (n_items, w) float32; zeros for a row without ratings.

@@ -1,6 +1,6 @@
 """Side information as a solver sees it: a matrix F with a row of features for every row of one side.
 
-Its first columns are dense, those from who rated what; the others are sparse, those of attributes. A solver learns from
+Its first columns are dense, those of co-ratings; the others are sparse, those of attributes. A solver learns from
 the rows with ratings alone. What is said of the others is found from these at the end (:mod:`mfcli.models.expected`).
 """
 
@@ -18,6 +18,7 @@ from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
 from mfcli.models.newcomer import NewcomerPrior
+from mfcli.solvers.co_ratings import KIND as CO_RATINGS
 from mfcli.solvers.co_ratings import shared_co_ratings
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.sparse_rows import SparseRows
@@ -29,7 +30,7 @@ class RowFeatures:
     """F, (n, f), of one side.
 
     Attributes:
-        columns: kind of side information -> its columns: ``exposure``, and ``users`` or ``items``.
+        columns: kind of side information -> its columns: that of co-ratings, and ``users`` or ``items``.
         dense: (n, e) float32, the first of them.
         sparse: (n, f - e) float32, the others.
         transposed: (f - e, n) the same.
@@ -53,7 +54,7 @@ class RowFeatures:
         cls,
         kind: str,
         counts: Int32s,
-        exposure: Float32s | None,
+        co_ratings: Float32s | None,
         features: Features | None,
         compute: Compute,
         basis: Float32s | None = None,
@@ -63,18 +64,18 @@ class RowFeatures:
         Args:
             kind: what the sparse ones are called, ``users`` or ``items``.
             counts: (n,) ratings of each row.
-            exposure: (n, e), or None.
+            co_ratings: (n, e), or None.
             features: of n rows, or None.
             compute: where tensors are to lie.
             basis: as the attribute; None where nobody new is told of.
         """
         from scipy.sparse import csr_matrix
 
-        dense = np.zeros((len(counts), 0), np.float32) if exposure is None else exposure
+        dense = np.zeros((len(counts), 0), np.float32) if co_ratings is None else co_ratings
         sparse = csr_matrix((len(counts), 0), dtype=np.float32) if features is None else features.matrix
         rated = counts > 0
         width, total = dense.shape[1], dense.shape[1] + sparse.shape[1]
-        spans = {"exposure": slice(0, width), kind: slice(width, total)}
+        spans = {CO_RATINGS: slice(0, width), kind: slice(width, total)}
         return cls(
             columns={name: span for name, span in spans.items() if span.stop > span.start},
             dense=compute.place(dense),
@@ -193,7 +194,7 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
         _chosen(config, kind, features) for kind, features in zip(Sides._fields, data.features, strict=True)
     )
     with one_blas_thread():
-        found = shared_co_ratings(train, compute) if "exposure" in config.side_kinds else None
+        found = shared_co_ratings(train, compute) if CO_RATINGS in config.side_kinds else None
         rows = Sides(None, None) if found is None else found.rows
         basis = np.zeros((train.n_items, 0), np.float32) if found is None else found.basis
         users = items = None
