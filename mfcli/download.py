@@ -15,7 +15,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.atomic import sha256
 from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
-from mfcli.data.catalog import SYNTHETIC, DataSet, Planted, find
+from mfcli.data.catalogue import SYNTHETIC, DataSet, Planted, find
 from mfcli.errors import ArtifactError, DownloadError
 from mfcli.progress import Progress
 from mfcli.record import Record

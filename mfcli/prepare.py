@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts
 from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalog import CATALOG, PLANTED, SYNTHETIC, Planted, find
+from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Planted, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.facts import Facts
@@ -224,7 +224,7 @@ def _own(config: PrepareConfig) -> _Source:
 
 def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     name = config.name or _only(artifacts)
-    if name not in CATALOG and Path(name).exists():
+    if name not in CATALOGUE and Path(name).exists():
         raise UsageError(f"no data set is called '{name}': a file of your own is given by --ratings {name}")
     layout = PLANTED if name == SYNTHETIC else find(name).layout
     record = artifacts.raw(name).record()

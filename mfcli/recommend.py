@@ -20,7 +20,7 @@ from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
 from mfcli.ranks import ALONE, Place, place
 from mfcli.serving.answer import Answer, doubter
-from mfcli.serving.catalogue import catalogue
+from mfcli.serving.listing import listing
 from mfcli.serving.lists import lists
 from mfcli.serving.pairs import predict_pairs
 from mfcli.serving.similar import similar_items
@@ -149,5 +149,5 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, he
     if config.similar_to:
         return similar_items(config, trained, doubt)
     if config.list:
-        return catalogue(config, trained, doubt)
+        return listing(config, trained, doubt)
     return lists(config, trained, doubt, here)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from mfcli.artifacts import Artifacts
 from mfcli.config.download import DownloadConfig
 from mfcli.data.archive import unpack
-from mfcli.data.catalog import CATALOG
+from mfcli.data.catalogue import CATALOGUE
 from mfcli.download import Downloaded, download
 from mfcli.errors import ArtifactError, DownloadError, UsageError
 from mfcli.progress import Progress
@@ -226,11 +226,11 @@ def test_a_changing_set_is_checked_against_the_md5_beside_it(mfcli: Runner, tmp_
 
 def test_a_fixed_set_is_checked_against_the_catalogue(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     content = zipped(DAT_FILES)
-    entry = replace(CATALOG["ml-1m"], md5=hashlib.md5(content).hexdigest())
+    entry = replace(CATALOGUE["ml-1m"], md5=hashlib.md5(content).hexdigest())
     with serving({"/data/ml-1m.zip": [Answer(content)]}) as server:
-        with pytest.raises(DownloadError, match=CATALOG["ml-1m"].md5):
+        with pytest.raises(DownloadError, match=CATALOGUE["ml-1m"].md5):
             get("ml-1m", mirror=server.address, retries=0)
-        monkeypatch.setitem(CATALOG, "ml-1m", entry)
+        monkeypatch.setitem(CATALOGUE, "ml-1m", entry)
         assert get("ml-1m", mirror=server.address).files == ["movies.dat", "ratings.dat"]
     assert set(server.asked) == {"/data/ml-1m.zip"}  # no .md5 is asked for
 
@@ -660,7 +660,7 @@ def test_a_damaged_zip_is_refused_or_harmless(tmp_path: Path, seed: bytes, damag
 def test_the_list_shows_every_set(mfcli: Runner) -> None:
     shown = mfcli("download", "--list")
     assert (shown.returncode, shown.stderr) == (0, "")
-    for name, entry in CATALOG.items():
+    for name, entry in CATALOGUE.items():
         (line,) = [line for line in shown.stdout.splitlines() if line.split()[0] == name]
         for text in (f"{entry.ratings:,}", f"{entry.megabytes:g} MB", entry.md5 or "beside it", entry.licence):
             assert text in line
@@ -670,7 +670,7 @@ def test_the_list_shows_every_set(mfcli: Runner) -> None:
 def test_the_list_as_json_has_addresses_and_layouts(mfcli: Runner, tmp_path: Path) -> None:
     shown = mfcli("download", "--list", "--json")
     listed = {entry["name"]: entry for entry in json.loads(shown.stdout)}
-    assert set(CATALOG) <= set(listed)
+    assert set(CATALOGUE) <= set(listed)
     assert listed["ml-1m"]["address"] == "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
     assert listed["ml-1m"]["layout"]["separator"] == "::"
     assert not (tmp_path / "artifacts").exists()

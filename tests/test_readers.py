@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcli.data.catalog import CSV, DAT, ML100K, Layout
+from mfcli.data.catalogue import CSV, DAT, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
 from mfcli.data.readers import read_ratings

@@ -13,7 +13,7 @@ from mfcli.config.common import Config
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.files import find_source
-from mfcli.data.lists import IDS, read_ids
+from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.new_items import WANTED
 from mfcli.data.newcomers import read_newcomers
 from mfcli.data.pairs import read_pairs

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.data.catalog import CSV, DAT, DAT_LATIN, ML100K, Layout
+from mfcli.data.catalogue import CSV, DAT, DAT_LATIN, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
 from mfcli.data.sheet import Sheet

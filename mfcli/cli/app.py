@@ -86,9 +86,9 @@ def _app(
 def download(config: DownloadConfig, output: Output) -> None:
     """Get a MovieLens data set, or generate a synthetic one, into raw/."""
     if config.list:
-        from mfcli.data.catalog import CATALOG
+        from mfcli.data.catalogue import CATALOGUE
 
-        output.show([asdict(one) | {"address": one.address()} for one in CATALOG.values()], show.catalogue)
+        output.show([asdict(one) | {"address": one.address()} for one in CATALOGUE.values()], show.catalogue)
         return
     from mfcli.download import download as stage
 

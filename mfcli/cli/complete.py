@@ -35,6 +35,6 @@ def _of(values: Callable[[Path], list[str]]) -> Completion:
 
 
 def _catalogue(_: Path) -> list[str]:
-    from mfcli.data.catalog import CATALOG, SYNTHETIC
+    from mfcli.data.catalogue import CATALOGUE, SYNTHETIC
 
-    return [*CATALOG, SYNTHETIC]
+    return [*CATALOGUE, SYNTHETIC]

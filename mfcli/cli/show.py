@@ -20,7 +20,7 @@ BAR = 30  # characters of the longest bar of a histogram
 
 
 def catalogue(entries: list[dict[str, Any]]) -> str:
-    from mfcli.data.catalog import CSV, GROUPLENS, SYNTHETIC
+    from mfcli.data.catalogue import CSV, GROUPLENS, SYNTHETIC
 
     rows = []
     for one in entries:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfcli.arrays import Bools, Int32s
 from mfcli.config.recommend import RecommendConfig
-from mfcli.data.lists import IDS, read_ids
+from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.prepared import Prepared
 from mfcli.errors import DataError

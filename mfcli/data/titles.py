@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mfcli.data.catalog import DAT, ML100K, Layout
+from mfcli.data.catalogue import DAT, ML100K, Layout
 from mfcli.data.columns import ITEMS, Wanted, find_places, plain_name
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form, find_text

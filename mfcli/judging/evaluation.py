@@ -16,7 +16,7 @@ from mfcli.judging.sums import Sums
 from mfcli.judging.trial import Trial
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
-from mfcli.models.lists import Judged
+from mfcli.models.judge import Judged
 from mfcli.models.run import TrainedRun
 from mfcli.models.scorers import Chance, Popularity
 from mfcli.models.segments import Segment, segments

@@ -9,7 +9,7 @@ from mfcli.data.ratings import Ratings
 from mfcli.judging.sums import LISTS, RATINGS, Sums
 from mfcli.models import metrics
 from mfcli.models.bootstrap import Groups
-from mfcli.models.lists import Judge, Judged
+from mfcli.models.judge import Judge, Judged
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
 from mfcli.data.ratings import Ratings, Sides
-from mfcli.models.pairs import products
+from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
 from mfcli.threads import one_blas_thread
 

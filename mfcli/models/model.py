@@ -15,7 +15,7 @@ from mfcli.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from mfcli.data.ratings import Sides
 from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.models.pairs import products
+from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
 
 FILE = "model.safetensors"

@@ -11,7 +11,7 @@ from mfcli.arrays import Float32s, Int32s, Int64s
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
-from mfcli.data.lists import IDS, read_ids
+from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
 from mfcli.data.prepared import Prepared

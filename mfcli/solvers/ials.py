@@ -26,7 +26,7 @@ from mfcli.data.ratings import ItemLists, Sides
 from mfcli.data.shared import Chosen
 from mfcli.data.training import TrainingData
 from mfcli.models.clicks import confidences
-from mfcli.models.lists import Judge
+from mfcli.models.judge import Judge
 from mfcli.models.measures import LOSS, NDCG
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.data.ratings import Ratings, Sides
-from mfcli.models.lists import Judge
+from mfcli.models.judge import Judge
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
 from tests.bench.data import real_file

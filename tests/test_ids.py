@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.ids import find_ids
-from mfcli.data.lists import IDS, read_ids
 from mfcli.data.lookup import known_rows
 from mfcli.errors import DataError
 

@@ -1,4 +1,4 @@
-"""Pairs of a user and an item: the products of their vectors."""
+"""The products of the vectors of pairs of a user and an item."""
 
 from typing import Any
 

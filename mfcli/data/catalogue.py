@@ -69,7 +69,7 @@ _ALL = (
     DataSet("ml-25m", 25_000_095, 250, "6b51fb2759a8657d3bfcbfc42b592ada", RESEARCH, CSV),
     DataSet("ml-32m", 32_000_204, 239, "d472be332d4daa821edc399621853b57", RESEARCH, CSV),
 )
-CATALOG: dict[str, DataSet] = {d.name: d for d in _ALL}
+CATALOGUE: dict[str, DataSet] = {d.name: d for d in _ALL}
 
 SYNTHETIC = "synthetic"
 
@@ -87,6 +87,6 @@ class Planted:
 
 def find(name: str) -> DataSet:
     """The entry of that name. Raises UsageError with the known names."""
-    if name not in CATALOG:
-        raise UsageError(f"no data set is called '{name}': there are {', '.join([*CATALOG, SYNTHETIC])}")
-    return CATALOG[name]
+    if name not in CATALOGUE:
+        raise UsageError(f"no data set is called '{name}': there are {', '.join([*CATALOGUE, SYNTHETIC])}")
+    return CATALOGUE[name]

@@ -10,7 +10,7 @@ from mfcli.models.run import TrainedRun
 from mfcli.serving.answer import Answer, Items, id_kinds
 
 
-def catalogue(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
+def listing(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> Answer:
     """All users, or all items that pass the filters, and how often they are in the ratings. Raises DataError."""
     prepared = trained.prepared
     counts = [Column("ratings", "int32", "ratings"), Column("train_ratings", "int32", "training")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mfcli.data.catalog import CATALOG, find
+from mfcli.data.catalogue import CATALOGUE, find
 from mfcli.errors import UsageError
 
 PUBLISHED = {
@@ -18,7 +18,7 @@ PUBLISHED = {
 
 
 def test_every_set_has_its_published_checksum() -> None:
-    assert {name: entry.md5 for name, entry in CATALOG.items()} == PUBLISHED
+    assert {name: entry.md5 for name, entry in CATALOGUE.items()} == PUBLISHED
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
