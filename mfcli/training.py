@@ -40,7 +40,7 @@ class Trained:
         device: where it was computed.
         factors: of the model, which for gibbs are as many as its posterior mean needs.
         epochs: epochs run.
-        best_epoch: the one whose weights were kept.
+        best_epoch: the one whose model was kept.
         train_measure, validation_measure: which of the four that follow it was judged by.
         train_rmse, train_loss: of that epoch; None if it is not judged by that.
         validation_rmse, validation_ndcg: of that epoch; None without a validation part, or if it is not judged by that.

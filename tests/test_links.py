@@ -75,7 +75,7 @@ def test_b_is_drawn_from_its_conditional_distribution() -> None:
     rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
     last = linking.link(torch.zeros(features.width, D), 0.7)
     drawn = [linking.sample(rows, prior, last, rng) for _ in range(8_000)]
-    weights = np.array([one.weights.numpy() for one in drawn])
+    weights = np.array([one.coefficients.numpy() for one in drawn])
     inverse = np.linalg.inv(matrix.T @ matrix + 0.7 * np.eye(7))
     expected = inverse @ matrix.T @ (rows - prior.mean).numpy()
     np.testing.assert_allclose(weights.mean(0), expected, atol=0.04)
@@ -115,7 +115,7 @@ def test_rows_without_ratings_say_nothing_of_the_link() -> None:
     others = torch.cat([rows[:9], rows[9:] + 100])
     last = linking.none_yet(D)
     one, other = (linking.sample(z, prior, last, np.random.default_rng(0)) for z in (rows, others))
-    torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=0)
+    torch.testing.assert_close(one.coefficients, other.coefficients, rtol=0, atol=0)
     assert linking.left(rows, one).shape == (9, D)
 
 
@@ -168,7 +168,7 @@ def test_the_link_that_was_planted_is_found() -> None:
     assert users.link is None
     assert items.link is not None
     tastes = torch.cat([users.rows[:, :-1], torch.ones(len(users.rows), 1)], 1)
-    found = (tastes @ items.link.weights.T).numpy()
+    found = (tastes @ items.link.coefficients.T).numpy()
     assert np.corrcoef(found.ravel(), PLANTED.likes.ravel())[0, 1] > 0.97
     assert solver.explained()["items"] > 0.7
 

@@ -6,16 +6,16 @@ from mfcli.artifacts import Artifacts
 from mfcli.config.common import RankBy
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.judging.evaluation_file import read_evaluation
+from mfcli.judging.exam import Exam
 from mfcli.judging.moved import learnt, moved
 from mfcli.judging.results import Comparison, Difference
 from mfcli.judging.sums import Sums
-from mfcli.judging.trial import Trial
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.option import NAME
 
 
 def compare(
-    against: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, sums: Sums, rank_by: RankBy
+    against: str, artifacts: Artifacts, trained: TrainedRun, exam: Exam, sums: Sums, rank_by: RankBy
 ) -> Comparison:
     """The run's measures less those of another, by user.
 
@@ -23,7 +23,7 @@ def compare(
         against: a run of the directory, or the file of an evaluation on the same part.
         artifacts: the directory.
         trained: the run.
-        trial: the part on which both are tried.
+        exam: the part on which both are judged.
         sums: of the run on that part.
         rank_by: what ranks the lists of both.
 
@@ -33,9 +33,9 @@ def compare(
     """
     is_name = NAME.fullmatch(against) is not None
     if not is_name or (Path(against).is_file() and not artifacts.run(against).exists()):
-        name, other = against, _of_file(Path(against), trial)
+        name, other = against, _of_file(Path(against), exam)
     else:
-        name, other = f"run '{against}'", _of_run(against, artifacts, trained, trial, rank_by)
+        name, other = f"run '{against}'", _of_run(against, artifacts, trained, exam, rank_by)
     measures = sums.in_common(other)
     if not measures:
         run = trained.record.name
@@ -49,31 +49,31 @@ def compare(
     return Comparison(name, differences)
 
 
-def _of_file(path: Path, trial: Trial) -> Sums:
+def _of_file(path: Path, exam: Exam) -> Sums:
     """The sums in an evaluation.json. Raises ArtifactError if they are of another part."""
     evaluated = read_evaluation(path)
-    if evaluated.inputs["part"] != trial.part.digest():
+    if evaluated.inputs["part"] != exam.part.digest():
         raise ArtifactError(
             f"the test parts differ: {path} is of other ratings; name the run itself, which can be tried on these"
         )
     return evaluated.sums
 
 
-def _of_run(name: str, artifacts: Artifacts, trained: TrainedRun, trial: Trial, rank_by: RankBy) -> Sums:
+def _of_run(name: str, artifacts: Artifacts, trained: TrainedRun, exam: Exam, rank_by: RankBy) -> Sums:
     """The sums of another run on the part. Raises ArtifactError if it has learnt from ratings of the part."""
-    other = open_run(artifacts, name, rank_by if trial.sizes else None)
+    other = open_run(artifacts, name, rank_by if exam.sizes else None)
     if other.model.of_clicks != trained.model.of_clicks:
         raise UsageError(
             f"run '{name}' learnt from {'clicks' if other.model.of_clicks else 'ratings'}, the other did not: "
             "compare runs of one kind"
         )
     if other.prepared.fingerprint != trained.prepared.fingerprint or other.prepared.whole:
-        known = learnt(trial.part, trained.prepared, other)
+        known = learnt(exam.part, trained.prepared, other)
         if known:
             raise ArtifactError(
-                f"the test parts differ: run '{name}' has learnt from {known:,} of the {len(trial.part):,} ratings; "
+                f"the test parts differ: run '{name}' has learnt from {known:,} of the {len(exam.part):,} ratings; "
                 "`mfcli prepare` with --split latest or --test-users-share keeps them apart as data grow"
             )
         other = moved(other, trained.prepared)
-    errors = None if other.model.of_clicks else trial.errors(other.model)
-    return trial.sums(errors, trial.judged(other.scorer(rank_by)) if trial.sizes else {})
+    errors = None if other.model.of_clicks else exam.errors(other.model)
+    return exam.sums(errors, exam.judged(other.scorer(rank_by)) if exam.sizes else {})

@@ -10,10 +10,10 @@ from mfcli.config.evaluate import EvaluateConfig
 from mfcli.data.ratings import Ratings
 from mfcli.errors import UsageError
 from mfcli.judging.comparison import compare
+from mfcli.judging.exam import Exam
 from mfcli.judging.gates import gates
 from mfcli.judging.results import Calibration, Evaluation, Lists, Ranking, Some
 from mfcli.judging.sums import Sums
-from mfcli.judging.trial import Trial
 from mfcli.models import metrics
 from mfcli.models.baselines import bias_model, mean_model
 from mfcli.models.judge import Judged
@@ -40,13 +40,13 @@ def judge(
     """
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
     relevant_from = config.relevant_from(None if trained.model.of_clicks else trained.model.mean)
-    trial = Trial(part, train, config.sizes, relevant_from, hide=config.part != "train")
-    errors = None if trained.model.of_clicks else trial.errors(trained.model)
-    judged, ranking = _ranking(config, trained, trial, progress)
-    sums = trial.sums(errors, judged)
+    exam = Exam(part, train, config.sizes, relevant_from, hide=config.part != "train")
+    errors = None if trained.model.of_clicks else exam.errors(trained.model)
+    judged, ranking = _ranking(config, trained, exam, progress)
+    sums = exam.sums(errors, judged)
     rival = config.rival
-    comparison = None if rival is None else compare(rival, artifacts, trained, trial, sums, config.rank_by)
-    predictions = {} if errors is None else _predictions(trained, trial, train, errors)
+    comparison = None if rival is None else compare(rival, artifacts, trained, exam, sums, config.rank_by)
+    predictions = {} if errors is None else _predictions(trained, exam, train, errors)
     if predictions and predictions["bias_rmse"] < predictions["rmse"]:
         progress.warn(
             f"run '{config.one_run}': biases alone predict better (RMSE {predictions['bias_rmse']:.4f} against "
@@ -60,7 +60,7 @@ def judge(
         ratings=len(part),
         ranking=ranking,
         **predictions,
-        segments=_segments(config, trained, trial, train, errors),
+        segments=_segments(config, trained, exam, train, errors),
         comparison=comparison,
         gates=outcomes,
         passed=all(one.passed for one in outcomes) if outcomes else None,
@@ -68,11 +68,11 @@ def judge(
     return evaluation, sums
 
 
-def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Float64s) -> dict[str, Any]:
+def _predictions(trained: TrainedRun, exam: Exam, train: Ratings, errors: Float64s) -> dict[str, Any]:
     """How good the predicted ratings are: the fields of an Evaluation that say so."""
-    of_mean, of_biases = trial.errors(mean_model(train)), trial.errors(bias_model(train))
-    known = trained.model.known(trial.part.users, trial.part.items)
-    rmse, mean_rmse, bias_rmse = map(trial.groups.rmse, (errors, of_mean, of_biases))
+    of_mean, of_biases = exam.errors(mean_model(train)), exam.errors(bias_model(train))
+    known = trained.model.known(exam.part.users, exam.part.items)
+    rmse, mean_rmse, bias_rmse = map(exam.groups.rmse, (errors, of_mean, of_biases))
     return {
         "rmse": rmse.value,
         "mae": float(np.abs(errors).mean()),
@@ -83,25 +83,25 @@ def _predictions(trained: TrainedRun, trial: Trial, train: Ratings, errors: Floa
         "rmse_interval": rmse.interval,
         "mean_rmse_interval": mean_rmse.interval,
         "bias_rmse_interval": bias_rmse.interval,
-        "warm": _some(trial, known, errors, of_biases),
-        "cold": _some(trial, ~known, errors, of_biases),
+        "warm": _some(exam, known, errors, of_biases),
+        "cold": _some(exam, ~known, errors, of_biases),
         "oracle_rmse": trained.prepared.facts.oracle_rmse,
-        "calibration": _calibration(trained, trial, errors),
+        "calibration": _calibration(trained, exam, errors),
     }
 
 
-def _some(trial: Trial, which: Bools, errors: Float64s, of_biases: Float64s) -> Some | None:
+def _some(exam: Exam, which: Bools, errors: Float64s, of_biases: Float64s) -> Some | None:
     if not which.any():
         return None
-    rmse, bias_rmse = (trial.groups.rmse(one, which) for one in (errors, of_biases))
+    rmse, bias_rmse = (exam.groups.rmse(one, which) for one in (errors, of_biases))
     return Some(int(which.sum()), rmse.value, bias_rmse.value, rmse.interval, bias_rmse.interval)
 
 
-def _calibration(trained: TrainedRun, trial: Trial, errors: Float64s) -> Calibration | None:
-    deviations = trained.model.deviations(trial.part.users, trial.part.items, trial.part.timestamps)
+def _calibration(trained: TrainedRun, exam: Exam, errors: Float64s) -> Calibration | None:
+    deviations = trained.model.deviations(exam.part.users, exam.part.items, exam.part.timestamps)
     if deviations is None:
         return None
-    actual, predicted = trial.part.ratings, trial.part.ratings + errors
+    actual, predicted = exam.part.ratings, exam.part.ratings + errors
     return Calibration(
         within_1=metrics.coverage(actual, predicted, deviations, 1),
         within_2=metrics.coverage(actual, predicted, deviations, 2),
@@ -111,28 +111,28 @@ def _calibration(trained: TrainedRun, trial: Trial, errors: Float64s) -> Calibra
 
 
 def _segments(
-    config: EvaluateConfig, trained: TrainedRun, trial: Trial, train: Ratings, errors: Float64s | None
+    config: EvaluateConfig, trained: TrainedRun, exam: Exam, train: Ratings, errors: Float64s | None
 ) -> list[Segment] | None:
     if not config.segments:
         return None
     if errors is None:
         raise UsageError(f"--segments: run '{config.one_run}' learnt from clicks, and predicts no ratings")
-    part, genres = trial.part, trained.prepared.items["genres"].to_pylist()
+    part, genres = exam.part, trained.prepared.items["genres"].to_pylist()
     deviations = trained.model.deviations(part.users, part.items, part.timestamps)
-    return segments(part, train, genres, errors, trial.groups, deviations)
+    return segments(part, train, genres, errors, exam.groups, deviations)
 
 
 def _ranking(
-    config: EvaluateConfig, trained: TrainedRun, trial: Trial, progress: Progress
+    config: EvaluateConfig, trained: TrainedRun, exam: Exam, progress: Progress
 ) -> tuple[dict[int, Judged], Ranking | None]:
     """Lists for every user with a relevant item in the part. Warns if those of the most popular items are better."""
-    judge = trial.judge
+    judge = exam.judge
     if judge is None:
         return {}, None
-    scorers = (trained.scorer(config.rank_by), Popularity(judge.popularity), Chance(trial.part.n_items))
+    scorers = (trained.scorer(config.rank_by), Popularity(judge.popularity), Chance(exam.part.n_items))
     with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
-        run, popular, random = (trial.judged(one, advance) for one in scorers)
-    lists = [Lists(n, run[n].measures, popular[n].measures, random[n].measures) for n in trial.sizes]
+        run, popular, random = (exam.judged(one, advance) for one in scorers)
+    lists = [Lists(n, run[n].measures, popular[n].measures, random[n].measures) for n in exam.sizes]
     for one in lists:
         if one.run["NDCG"] < one.popular["NDCG"]:
             progress.warn(
@@ -141,4 +141,4 @@ def _ranking(
             )
     what = trained.prepared.feedback.removesuffix("s")
     candidates = "all items" if judge.hidden is None else f"all items without a training {what} of the user's"
-    return run, Ranking(config.rank_by, candidates, trial.relevant_from, len(judge.users), lists)
+    return run, Ranking(config.rank_by, candidates, exam.relevant_from, len(judge.users), lists)

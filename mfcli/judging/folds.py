@@ -22,9 +22,9 @@ from mfcli.data.ratings import Parts, Ratings, Sides
 from mfcli.data.split import split
 from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped, UsageError
+from mfcli.judging.exam import Exam
 from mfcli.judging.results import Difference
 from mfcli.judging.roster import in_short
-from mfcli.judging.trial import Trial
 from mfcli.models.bootstrap import LEVEL
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.measures import Measures, shown
@@ -182,7 +182,7 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
     train, val, test = folds.parts(fold)
     data = TrainingData(train, val if len(val) else None, folds.prepared.features())
     mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
-    trial = Trial(test, train, folds.sizes, folds.config.relevant_from(mean))
+    exam = Exam(test, train, folds.sizes, folds.config.relevant_from(mean))
     exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
     for record in records:
         name = record.name
@@ -192,7 +192,7 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
         begin = time.perf_counter()
         model = _fitted(config, data, where, progress)
         seconds = time.perf_counter() - begin
-        measures = _measures(trial, model, name, folds.config, exposure)
+        measures = _measures(exam, model, name, folds.config, exposure)
         told = ", ".join(f"{one} {measures[one]:.4f}" for one in shown(measures))
         progress.note(f"{where}: {told}, {seconds:.1f} s")
         yield record, {**measures, SECONDS: seconds}
@@ -216,14 +216,12 @@ def _fitted(config: TrainConfig, data: TrainingData, where: str, progress: Progr
         return fit.kept()[0]
 
 
-def _measures(
-    trial: Trial, model: FactorModel, name: str, config: EvaluateConfig, exposure: Exposure | None
-) -> Measures:
+def _measures(exam: Exam, model: FactorModel, name: str, config: EvaluateConfig, exposure: Exposure | None) -> Measures:
     """What the model comes to on the fold."""
-    if trial.sizes and config.rank_by == "lower-bound":
+    if exam.sizes and config.rank_by == "lower-bound":
         require_uncertainty(model, name, "--rank-by lower-bound")
-    judged = trial.judged(scorer(config.rank_by, model, exposure, model.uncertainties)) if trial.sizes else {}
-    sums = trial.sums(None if model.of_clicks else trial.errors(model), judged)
+    judged = exam.judged(scorer(config.rank_by, model, exposure, model.uncertainties)) if exam.sizes else {}
+    sums = exam.sums(None if model.of_clicks else exam.errors(model), judged)
     return {measure: sums.value(measure) for measure in sums.totals}
 
 

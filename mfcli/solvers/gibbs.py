@@ -72,7 +72,7 @@ class Sample:
         arrays = {"rows": self.rows.cpu().numpy(), "weights": self.weights.cpu().numpy()}
         if self.link is None:
             return State(arrays)
-        return State(arrays | {"link": self.link.weights.cpu().numpy()}, {"link_precision": self.link.precision})
+        return State(arrays | {"link": self.link.coefficients.cpu().numpy()}, {"link_precision": self.link.precision})
 
 
 def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = None) -> Prior:
@@ -91,7 +91,7 @@ def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = Non
     freedom = d + n
     if link is not None:
         inverse += link.scatter()
-        freedom += len(link.weights)
+        freedom += len(link.coefficients)
     try:
         root = wishart_root(inverse, freedom, rng)
         upper = np.linalg.inv(root)
@@ -290,7 +290,7 @@ class Gibbs(Solver):
         users, items = (
             {}
             if linking is None or sample.link is None
-            else linking.features.explained(sample.link.weights, sample.rows)
+            else linking.features.explained(sample.link.coefficients, sample.rows)
             for linking, sample in zip(self.linking, self.last, strict=True)
         )
         shares = by_side(users, items)

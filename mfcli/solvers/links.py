@@ -27,18 +27,18 @@ class Link:
     """A sample of a side's link.
 
     Attributes:
-        weights: (f, d) B.
+        coefficients: (f, d) B.
         precision: λ.
         shifts: (n, d) F B.
     """
 
-    weights: Tensor
+    coefficients: Tensor
     precision: float
     shifts: Tensor
 
     def scatter(self) -> Float64s:
         """(d, d) λBᵀB: what B, whose rows are draws of N(0, Λ⁻¹/λ), says of Λ."""
-        exact = self.weights.double().cpu().numpy()
+        exact = self.coefficients.double().cpu().numpy()
         scatter: Float64s = self.precision * exact.T @ exact
         return scatter
 
@@ -63,9 +63,9 @@ class Linking:
         """Before the first sample: features move nothing."""
         return self.link(self.features.dense.new_zeros(self.features.width, dimensions), 1.0)
 
-    def link(self, weights: Tensor, precision: float) -> Link:
-        """The link of these weights."""
-        return Link(weights, precision, self.features.times(weights))
+    def link(self, coefficients: Tensor, precision: float) -> Link:
+        """The link of these coefficients."""
+        return Link(coefficients, precision, self.features.times(coefficients))
 
     def left(self, rows: Tensor, link: Link) -> Tensor:
         """Z - FB of the (n, d) rows with ratings; the others are draws that say nothing of their own."""
@@ -85,7 +85,7 @@ class Linking:
         moment = self.features.transposed_times((rows - prior.mean) * self.features.rated[:, None]).double()
         normals = torch.from_numpy(rng.standard_normal(moment.shape)).to(moment)
         root = cholesky(prior.covariance[None])[0].double()
-        weights = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
-        squared = float(((weights @ prior.precision.double()) * weights).sum())
-        precision = rng.gamma(SHAPE + weights.numel() / 2, 1 / (RATE + squared / 2))
-        return self.link(weights.to(rows), float(precision))
+        coefficients = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
+        squared = float(((coefficients @ prior.precision.double()) * coefficients).sum())
+        precision = rng.gamma(SHAPE + coefficients.numel() / 2, 1 / (RATE + squared / 2))
+        return self.link(coefficients.to(rows), float(precision))

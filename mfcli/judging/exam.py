@@ -1,4 +1,4 @@
-"""A trial: one part of the ratings, on which models and lists are judged."""
+"""An exam: one part of the ratings, on which models and lists are judged."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
 
 
-class Trial:
+class Exam:
     """One part of the ratings, and who is in which group when sums over users are made.
 
     Args:
