@@ -13,6 +13,7 @@ from mfcli.config.download import DownloadConfig
 from mfcli.config.plot import PlotConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
+from mfcli.errors import UsageError
 from mfcli.stage import Stage
 from mfcli.stage_file import STAGE_FILE
 
@@ -48,3 +49,9 @@ class Artifacts:
     def plots(self, run: str) -> Stage:
         """The figures of a run."""
         return Stage(self.run(run).path / "plots", PlotConfig(dir=self.root, run=run))
+
+    def require_outside(self, output: Path) -> None:
+        """Raise UsageError if what --output names lies among the stages, which nothing but mfcli may change."""
+        for name in ("raw", DATA, "runs"):
+            if output.resolve().is_relative_to((self.root / name).resolve()):
+                raise UsageError(f"--output {output} lies among the artifacts: name another place")

@@ -145,13 +145,15 @@ class Option:
             raise UsageError(f"{self.flag}: {value} is not in {self.opt.range}")
 
     def from_plain(self, value: Any) -> Any:
-        """The option's value, from what JSON or TOML can hold; still to be checked."""
+        """The option's value, from what JSON or TOML can hold; still to be checked. Raises UsageError."""
         if isinstance(value, list):
             return tuple(self._one_from_plain(one) for one in value)
         one = self._one_from_plain(value)
         return (one,) if self.several and not isinstance(one, tuple) else one
 
     def _one_from_plain(self, value: Any) -> Any:
+        if self.kind is Path and value == "":
+            raise UsageError(f"{self.flag} is empty")
         if self.kind is Path and isinstance(value, (str, Path)):
             return at_home(Path(value))
         if self.kind is str and isinstance(value, int) and not isinstance(value, bool):
@@ -321,6 +323,10 @@ class Options:
         """
         options = {name: cls.option(name).from_plain(value) for name, value in values.items()}
         return cls(**options, ambient=frozenset(ambient))
+
+    def but(self, **others: Any) -> Self:
+        """The same config with other values of some options. What is not given stays so, as ``replace`` would not."""
+        return type(self)(**{name: getattr(self, name) for name in self.explicit} | others, ambient=self.ambient)
 
     def again(self, recorded: Mapping[str, Any]) -> Self:
         """The config that made a result with these recorded options: they, and what else this config says."""

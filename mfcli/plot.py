@@ -55,6 +55,8 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
         UsageError: the folder for the figures is a file.
     """
     artifacts, progress = Artifacts(config.dir), progress or Progress()
+    if config.output is not None:
+        artifacts.require_outside(config.output)
     trained = open_run(artifacts, config.run, note=progress.note)
     part = None
     if config.part == "test" and not trained.prepared.has("test"):

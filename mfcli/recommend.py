@@ -54,8 +54,10 @@ def recommend(config: RecommendConfig, stdout: IO[bytes], progress: Progress | N
     """
     name = output_format(config)
     form = FORMATS[name]
-    if not form.text and config.output is None and not config.save and stdout.isatty():
+    if not form.text and config.to_file is None and not config.save and stdout.isatty():
         raise UsageError(f"--format {name}: a terminal cannot show it; give --output FILE")
+    if config.to_file is not None:
+        Artifacts(config.dir).require_outside(config.to_file)
     progress = progress or Progress()
     if place().world > 1:
         return _shared(config, form, stdout, progress)
@@ -83,7 +85,7 @@ def _written(
     config: RecommendConfig, form: Format, trained: TrainedRun, answer: Answer, stdout: IO[bytes]
 ) -> Recommended:
     """The result, after the answer has been written."""
-    path = trained.record.path / f"recommendations{form.ending}" if config.save else config.output
+    path = trained.record.path / f"recommendations{form.ending}" if config.save else config.to_file
     first, written = list(itertools.islice(answer.blocks, 1)), 0  # errors come before the file is opened
     with contextlib.ExitStack() as stack:
         if config.save:
@@ -114,10 +116,10 @@ def output_format(config: RecommendConfig) -> str:
     """
     if config.format is not None:
         return config.format
-    if config.output is None:
+    if config.to_file is None:
         return "csv" if config.save or config.pairs else "table"
     for name, form in FORMATS.items():
-        if form.ending == config.output.suffix:
+        if form.ending == config.to_file.suffix:
             return name
     raise UsageError(f"--output {config.output}: give --format, its ending names none")
 

@@ -69,7 +69,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
                 progress.note(f"nothing to resume: run '{config.run}' is finished")
                 return finished
             progress.note(f"no checkpoint of run '{config.run}': starting at the beginning")
-            task = replace(task, config=replace(task.config, resume=False))
+            task = replace(task, config=task.config.but(resume=False))
         check_fits(task.config.solver, source.prepared.feedback, source.data.train)
         _warn_of_factors(task.config, source.prepared, progress)
         if task.begun is None and task.config.search:

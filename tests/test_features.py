@@ -75,6 +75,7 @@ def test_what_is_unknown_adds_nothing_and_can_be_told(films: Features) -> None:
     assert films.encode(attributes).tolist() == films.encode({"genres": "War"}).tolist()
     assert films.unknown(attributes) == ["genres=Opera", "pages=7", "year=long ago"]
     assert films.unknown({"genres": "War", "pages": "", "year": ""}) == []
+    assert films.unknown({"pages": "NaN"}) == ["pages=NaN"]
     with pytest.raises(DataError, match="there is no attribute 'colour': features were made of genres, pages, year"):
         films.encode({"colour": "red"})
     with pytest.raises(DataError, match="'colour'"):

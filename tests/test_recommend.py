@@ -235,7 +235,7 @@ def test_the_taste_of_somebody_new_counts(finished: Path, tmp_path: Path) -> Non
     [
         ("item,rating\nno-such-item,5\n", "no rating in it can be used"),
         ("item,rating\n{item},five\n", "line 2"),
-        ("item,rating\n{item},nan\n", "line 2"),
+        ("item,rating\n{item},inf\n", "line 2"),
         ("", "the file is empty"),
     ],
 )
@@ -320,6 +320,9 @@ def test_standard_output_gets_what_a_file_gets(finished: Path, in_every_format: 
     done = run_mfcli("recommend", "--all-users", "-n", 3, "--format", "csv", cwd=finished.parent)
     assert done.stdout == in_every_format["csv"].read_text()
     assert done.stderr == ""
+    stdout = io.BytesIO()
+    recommend(RecommendConfig(dir=finished, all_users=True, n=3, format="csv", output=Path("-")), stdout)
+    assert stdout.getvalue().decode() == done.stdout
 
 
 def test_json_is_one_document_and_excludes_other_formats(finished: Path) -> None:

@@ -127,6 +127,13 @@ def test_a_search_can_go_on_for_longer(found: Path) -> None:
     assert done.resumed_at == done.epochs, "it is finished"
 
 
+def test_to_go_on_with_a_search_that_was_not_begun_is_to_begin_it(found: Path, mfcli: Runner) -> None:
+    options = ("--dir", found, "--run", "new", "--solver", "als", "--epochs", 1, "--factors", 2, "--bias-l2", 0.3)
+    done = mfcli("train", *options, "--search", 2, "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(found, "new")) == 2
+
+
 def test_what_a_search_was_begun_with_cannot_change(found: Path) -> None:
     with pytest.raises(Stopped):
         train(TrainConfig(dir=found, run="cut", search=7, space=a_space(found), **SMALL), StopsAfter(2))

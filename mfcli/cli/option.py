@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +39,7 @@ CONFIG = shown(
     envvar="MFCLI_CONFIG",
 )
 PRINT_CONFIG = shown("--print-config", help="Print the settings in force, as a file for --config, and do nothing else.")
+PATHS = {"FILE", "DIR", "PATH"}
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 """What stands for a value in ``--help`` where nothing says more of it."""
 
@@ -61,11 +63,21 @@ class Command(_PlainFlags, TyperCommand):
     """A command whose options are given once, but for those that take several values."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raise UsageError if an option that holds one value is given twice: one of the two would be lost."""
-        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        """Raise UsageError for what Typer lets pass.
+
+        An option that holds one value is given twice: one of the two would be lost. A path is empty, as where a shell's
+        variable is not set: it would be the folder at hand.
+        """
+        values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(given).items():
-            if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
+            if not isinstance(parameter, TyperOption):
+                continue
+            if times > 1 and not parameter.multiple:
                 raise UsageError(f"{parameter.opts[0]} is given {times} times, and holds one value")
+            value = values[parameter.name]
+            is_path = PATHS & {*re.split(r"\W+", parameter.metavar or "")}
+            if is_path and "" in (value if isinstance(value, list) else [value]):
+                raise UsageError(f"{parameter.opts[0]} is empty")
         return super().parse_args(ctx, args)
 
 

@@ -7,9 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from mfcli.config.common import RANK_BY, Config, RankBy
 from mfcli.errors import UsageError
-from mfcli.option import Opt
+from mfcli.option import Opt, Option
 
 SIMILAR_LEAST = 10  # training ratings of an item that is like another by more than chance
+FILTERS = ("genre", "exclude_genre", "year", "items_from", "exclude", "min_ratings")
+"""Options that say which items may be listed."""
+
 YEARS = re.compile(r"\d{1,4}|\d{1,4}\.\.(\d{1,4})?|\.\.\d{1,4}")
 
 
@@ -119,7 +122,7 @@ class RecommendConfig(Config):
     ] = None
     output: Annotated[
         Path | None,
-        Opt("Write here instead of standard output.", short="-o", metavar="FILE", place=True),
+        Opt("Write here instead of standard output (-).", short="-o", metavar="FILE", place=True),
     ] = None
     save: Annotated[
         bool,
@@ -161,19 +164,50 @@ class RecommendConfig(Config):
             raise UsageError("only one option can read standard input")
         if self.save and self.output is not None:
             raise UsageError("--save and --output exclude each other")
-        if self.year is not None and not YEARS.fullmatch(self.year):
+        if self.year is not None and not (YEARS.fullmatch(self.year) and self.years):
             raise UsageError(f"--year: '{self.year}' is not FROM..TO, FROM.., ..TO or one year")
-        for told in self.attributes_told:
-            if not re.fullmatch(r"[^=]+=.*", told):
-                raise UsageError(f"--user-attributes: '{told}' is not NAME=VALUE")
+        names = [name.lower() for name, _ in self._attributes]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"--user-attributes: {name} is told twice")
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | ({"min_ratings": SIMILAR_LEAST} if self.similar_to else {})
 
+    def why_unused(self, option: Option) -> str | None:
+        """Also why what is asked for has no use for it."""
+        of_lists = ("rank_by", "include_seen")
+        unused = {
+            "--pairs": (self.pairs is not None, (*of_lists, "n")),
+            "--similar-to": (bool(self.similar_to), of_lists),
+            "--list items": (self.list == "items", (*of_lists, "n")),
+            "--list users": (self.list == "users", (*of_lists, "n", *FILTERS)),
+        }
+        for mode, (asked, names) in unused.items():
+            if asked and option.name in names:
+                return f"{option.flag} changes nothing with {mode}: leave it out"
+        return super().why_unused(option)
+
     @property
-    def attributes_told(self) -> tuple[str, ...]:
-        """What --user-attributes says, each as NAME=VALUE."""
-        return tuple(part.strip() for told in self.user_attributes for part in told.split(","))
+    def to_file(self) -> Path | None:
+        """The file that --output names; None for standard output."""
+        return None if self.output == Path("-") else self.output
+
+    @property
+    def _attributes(self) -> tuple[tuple[str, str], ...]:
+        """The names and values of --user-attributes. Raises UsageError."""
+        found = []
+        for told in (part.strip() for one in self.user_attributes for part in one.split(",")):
+            name, _, value = map(str.strip, told.partition("="))
+            if not (name and value):
+                raise UsageError(f"--user-attributes: '{told}' is not NAME=VALUE")
+            found.append((name, value))
+        return tuple(found)
+
+    @property
+    def attributes_told(self) -> dict[str, str]:
+        """What --user-attributes says: name -> value."""
+        return dict(self._attributes)
 
     @property
     def spread(self) -> tuple[str, ...]:
@@ -183,8 +217,7 @@ class RecommendConfig(Config):
     @property
     def filters(self) -> tuple[str, ...]:
         """Flags of the options that say which items may be listed, those that are given."""
-        names = ("genre", "exclude_genre", "year", "items_from", "exclude", "min_ratings")
-        return tuple(self.option(name).flag for name in names if getattr(self, name))
+        return tuple(self.option(name).flag for name in FILTERS if getattr(self, name))
 
     @property
     def years(self) -> range | None:

@@ -69,10 +69,11 @@ class Features:
 
     def unknown(self, attributes: Mapping[str, str]) -> list[str]:
         """What of these attributes is no feature: ``["occupation=spy"]``. Raises DataError as :meth:`encode` does."""
+        said = zip(self._said(attributes), attributes.values(), strict=True)
         return [
             f"{attribute.name}={word}"
-            for attribute, words in self._said(attributes)
-            for word in words
+            for (attribute, words), value in said
+            for word in words or filter(None, [value])
             if word not in attribute.values
         ]
 

@@ -57,7 +57,7 @@ def _attributes(config: RecommendConfig, trained: TrainedRun) -> Float32s | None
     typical = None if newcomer is None else newcomer.typical_attributes
     if features is None or typical is None:
         raise UsageError(f"--user-attributes: run '{config.run}' has not learnt from features of users (train --side)")
-    told = dict(text.split("=", 1) for text in config.attributes_told)
+    told = config.attributes_told
     unknown = features.unknown(told)
     if unknown:
         raise DataError(f"--user-attributes: no user in the data has {', '.join(unknown)}")
