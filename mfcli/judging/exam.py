@@ -39,7 +39,7 @@ class Exam:
             self.lists = Groups(groups[self.judge.users], self.groups.number)
 
     def errors(self, model: FactorModel) -> Float64s:
-        """(n,) float64: predicted less actual ratings."""
+        """(n,) float64 predicted less actual ratings, in rating points."""
         predicted = model.predict(self.part.users, self.part.items, self.part.timestamps)
         return metrics.errors(self.part.ratings, predicted)
 

@@ -251,7 +251,8 @@ def _differences(run: OnFolds, first: OnFolds) -> Iterator[Difference]:
 def corrected(differences: np.ndarray) -> tuple[tuple[float, float], float]:
     """The interval of the mean of (k,) differences on k folds, and how often chance alone would bring it.
 
-    t = d / √((1/k + n_test/n_train) s²), with k - 1 degrees of freedom; n_test/n_train is 1/(k - 1).
+    t = d / √((1/k + n_test/n_train) s²), with k - 1 degrees of freedom; n_test/n_train is 1/(k - 1) (Nadeau and Bengio,
+    Machine Learning 2003).
     """
     from scipy.stats import t
 

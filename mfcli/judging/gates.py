@@ -38,7 +38,7 @@ def gates(config: EvaluateConfig, sums: Sums, bias_rmse: float | None, compariso
 
 
 def no_worse(comparison: Comparison, tolerance: float) -> Gate:
-    """Whether a run is no worse than the other, but for the tolerance: by RMSE, of clicks by the first NDCG."""
+    """Whether a run is worse than the other by no more than the tolerance: by RMSE, of clicks by the first NDCG."""
     one = next(one for one in comparison.differences if one.measure == "RMSE" or one.measure.startswith("NDCG"))
     bound = one.against - tolerance if rises(one.measure) else one.against + tolerance
     bound_of = f"that of {comparison.against} ({one.against:.4f}) and --tolerance {tolerance:g}"

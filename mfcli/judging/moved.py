@@ -14,7 +14,7 @@ from mfcli.models.strangers import with_strangers
 
 
 def moved(trained: TrainedRun, to: Prepared) -> TrainedRun:
-    """The run with the rows of other data. Whom it does not know is a stranger to it."""
+    """The run with the rows of other data. A user or an item that it does not know is a stranger to it."""
     rows = to.rows_among(trained.prepared)
     exposure = None if trained.exposure is None else _exposure(trained.exposure, rows)
     return replace(trained, prepared=to, model=_model(with_strangers(trained.model), rows), exposure=exposure)

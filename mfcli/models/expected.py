@@ -1,9 +1,10 @@
 """What is expected of a row that nobody rated: what the rated rows with its features are like on average.
 
-By ridge regression of the rated rows on their features, in which a row with n ratings weighs ∛n. Were all rows to weigh
-the same, that would tell of rows that few rate, as most unrated ones are; by n, of those that are rated often, as what
-is new may be. The power lies between: on MovieLens it is about the least that predicts items held out at random, the
-popular ones too, by 3 % better than biases alone, and the less it is, the better are those predicted that are rare.
+This is a ridge regression (Hoerl and Kennard, Technometrics 1970) of the rated rows on their features, in which a row
+with n ratings weighs ∛n. Equal weights would describe rows that few people rate, as most unrated rows are. Weights of n
+would describe rows that many people rate, as new ones may become. The power lies between. On MovieLens it is about the
+least that predicts items held out at random, popular ones among them, 3 % better than biases alone; a lower power
+predicts rare items better.
 """
 
 from dataclasses import dataclass, replace

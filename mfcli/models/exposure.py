@@ -63,6 +63,7 @@ class Exposure:
 
     @property
     def rank(self) -> int:
+        """r, how many directions it keeps."""
         return len(self.shares)
 
     def scores(self, users: Int64s) -> Float32s:

@@ -1,4 +1,8 @@
-"""Folding in: the vector of a user whom training did not see, from their ratings; the items stay as trained."""
+"""Folding in: the vector of a user whom training did not see, from their ratings; the items stay as trained.
+
+Given the items, a user's vector is a Bayesian linear regression of their ratings on the items' vectors (Bishop, Pattern
+Recognition and Machine Learning, 2006, chapter 3).
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,8 +75,8 @@ def fold_in(
 def contributions(model: FactorModel, rated: Int32s, ratings: Float32s, items: Int32s) -> Float64s:
     """What each rating of a user adds to the predictions, were the user folded in.
 
-    Folding in is a linear smoother: a prediction is a sum over the ratings, each less its item's bias, beside what is
-    expected of somebody who rated these items, however they did.
+    A prediction by folding in is linear in the ratings: what is expected of somebody who rated these items, however
+    they did, and a sum over the ratings, each less its item's bias. (Hu, Koren and Volinsky, ICDM 2008.)
 
     Args:
         rated: (n,) rows of the items that the user rated.

@@ -49,7 +49,11 @@ def coverage(actual: Floats, predicted: Floats, deviations: Floats, width: float
 
 
 def log_density(actual: Floats, predicted: Floats, deviations: Floats) -> float:
-    """Mean log density of the ratings under normal predictive distributions. Arguments as for :func:`coverage`."""
+    """Mean log density of the ratings under normal predictive distributions: the higher, the better.
+
+    It is the logarithmic score (Gneiting and Raftery, Journal of the American Statistical Association 2007).
+    Arguments as for :func:`coverage`.
+    """
     scaled = errors(actual, predicted) / deviations
     return float(np.mean(-0.5 * np.square(scaled) - np.log(deviations.astype(np.float64)) - 0.5 * np.log(2 * np.pi)))
 

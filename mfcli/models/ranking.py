@@ -21,7 +21,8 @@ class Scorer(Protocol):
     """What says how good every item is for a user: the higher, the better."""
 
     @property
-    def n_items(self) -> int: ...
+    def n_items(self) -> int:
+        """How many items there are."""
 
     def scores(self, users: Int64s) -> Float32s:
         """A new (len(users), n_items) float32 array that rises with the scores of these rows of users."""

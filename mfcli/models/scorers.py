@@ -66,7 +66,7 @@ class Likely:
 class LowerBound:
     """The predicted rating, not clipped, less two standard deviations of the prediction itself.
 
-    Of 40 predictions as unsure as that, 39 should be above it, were they free of the ratings' noise.
+    For 39 of 40 pairs the true rating, free of noise, should be above it.
 
     Attributes:
         model: predicts.

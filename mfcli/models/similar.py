@@ -1,4 +1,4 @@
-"""Similar items: the nearest by the cosine of their vectors."""
+"""Similar items: the nearest by the cosine of their vectors (Sarwar, Karypis, Konstan and Riedl, WWW 2001)."""
 
 import numpy as np
 

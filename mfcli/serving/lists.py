@@ -79,7 +79,13 @@ def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
 
 
 class Lists:
-    """Makes lists: ranks the items of a user and tells what there is to tell of them."""
+    """Makes lists: ranks the items of a user and tells what there is to tell of them.
+
+    Args:
+        config: how many, by what, and which columns.
+        trained: the run.
+        candidates: (m,) rows of the items that may be in a list, ascending; None for all.
+    """
 
     def __init__(self, config: RecommendConfig, trained: TrainedRun, candidates: Int32s | None) -> None:
         self.config, self.trained, self.candidates = config, trained, candidates
@@ -89,6 +95,7 @@ class Lists:
 
     @property
     def columns(self) -> list[Column]:
+        """Of every list."""
         somebody_new = self.config.ratings is not None or self.config.user_attributes
         user = "string" if somebody_new else id_kinds(self.trained.prepared).users
         columns = [

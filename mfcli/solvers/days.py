@@ -1,7 +1,7 @@
 """Days: what the ratings of one user on one day have in common, sampled with everything else.
 
-To the prediction of a rating is added δ of its user and day, δ ~ N(0, 1/τ), τ ~ Gamma. Given the rest, with e what the
-ratings of a user u on a day have left for δ, and w = α γ_u γ_i their precisions:
+Every user and day has an effect δ, which is added to the predictions of that day: δ ~ N(0, 1/τ), τ ~ Gamma. Given the
+rest, with e the ratings of the day less their predictions without δ, and w = α γ_u γ_i their precisions:
 
     δ ~ N(Σ w e / P, 1/P)    P = τ + Σ w
 

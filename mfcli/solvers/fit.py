@@ -22,7 +22,13 @@ HOPELESS = 1000.0  # times the largest rating: an RMSE that no epoch comes back 
 
 @dataclass
 class Best:
-    """The model that is the best so far on the validation part; without that part, nothing."""
+    """The model that is the best so far on the validation part; without that part, nothing.
+
+    Attributes:
+        epoch: that made it, from 1; 0 for none.
+        validation: what it came to on the validation part.
+        model: as it was then.
+    """
 
     epoch: int = 0
     validation: float | None = None

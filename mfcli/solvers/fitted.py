@@ -55,7 +55,7 @@ def row_model(
 
 
 def validate(model: FactorModel, validation: Ratings | None) -> float | None:
-    """RMSE of the model on the validation part, or None without one."""
+    """RMSE of the model on the validation part, in rating points; None without that part."""
     if validation is None:
         return None
     return rmse(validation.ratings, model.predict(validation.users, validation.items))

@@ -1,9 +1,9 @@
 """Searching for the settings that predict the validation part best, with Optuna.
 
 The sampler is the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kégl, NeurIPS 2011). A trial that is
-worse than the median of the earlier ones at the same epoch is broken off. What to try next follows from the seed and
-from what the trials before came to: a search that was interrupted goes on as if it had not been, when its trials are
-told again.
+worse than the median of the earlier ones at the same epoch is broken off (Golovin et al., KDD 2017). What to try next
+follows from the seed and from the results of the trials before. So a search that was interrupted goes on as if it had
+not been: its trials are told to the sampler again.
 """
 
 from collections.abc import Callable, Iterator

@@ -18,8 +18,8 @@ class SparseRows:
 
     Attributes:
         starts: (n + 1,) int64.
-        places: int64.
-        values: float32.
+        places: (entries,) int64.
+        values: (entries,) float32.
     """
 
     starts: Tensor

@@ -37,6 +37,7 @@ class Journal:
 
     @property
     def begun(self) -> bool:
+        """Whether there is such a file."""
         return os.path.lexists(self.path)
 
     def save(self, begun: "Begun", trials: Sequence[Trial]) -> None:
