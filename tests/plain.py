@@ -20,23 +20,46 @@ def regressions(rows: Int32s, others: Float64s, ratings: Float64s, n: int) -> It
         yield row, np.column_stack([mine[:, :-1], np.ones(len(mine))]), ratings[rows == row] - mine[:, -1]
 
 
-def als(train: Ratings, items: Float64s, l2: float, bias_l2: float, rounds: int) -> tuple[Float64s, Float64s]:
-    """Alternating least squares from (n_items, d) vectors: min Σ(r - r̂)² + Σ_rows √n (λ‖p‖² + λ_b b²)."""
+def als(
+    train: Ratings, rows: list[Float64s], alpha: float, priors: list[tuple[Float64s, Float64s, Float64s]], rounds: int
+) -> tuple[list[Float64s], float]:
+    """Alternating least squares with penalties that are learnt: the (n, d) vectors of users and items, and α.
+
+    Args:
+        rows: to begin with; those of the items count.
+        alpha: precision of the ratings' noise.
+        priors: of users and of items Λ, m and S, the covariance of the factors of who is rated or rates.
+    """
     ratings = train.ratings - train.ratings.mean(dtype=np.float64)
-    penalty = np.diag([l2] * (items.shape[1] - 1) + [bias_l2])
-
-    def solved(rows: Int32s, others: Float64s, n: int) -> Float64s:
-        return np.array(
-            [
-                np.linalg.solve(x.T @ x + np.sqrt(max(len(y), 1)) * penalty, x.T @ y)
-                for _, x, y in regressions(rows, others, ratings, n)
-            ]
-        )
-
+    n, d = len(ratings), rows[0].shape[1]
+    at, factors = [train.users, train.items], np.diag([1.0] * (d - 1) + [0.0])
+    counts = [np.bincount(at[side], minlength=len(rows[side])) for side in (0, 1)]
     for _ in range(rounds):
-        users = solved(train.users, items[train.items], train.n_users)
-        items = solved(train.items, users[train.users], train.n_items)
-    return users, items
+        for side in (0, 1):
+            (precision, mean, _), (_, _, spread) = priors[side], priors[1 - side]
+            rows[side] = np.array(
+                [
+                    np.linalg.solve(alpha * (x.T @ x + len(y) * spread) + precision, alpha * x.T @ y + precision @ mean)
+                    for _, x, y in regressions(at[side], rows[1 - side][at[1 - side]], ratings, len(rows[side]))
+                ]
+            )
+        x = [np.column_stack([rows[side][:, :-1], np.ones(len(rows[side]))])[at[side]] for side in (0, 1)]
+        moments = [x[side].T @ x[side] / n for side in (0, 1)]
+        found, unsure = [], []
+        for side in (0, 1):
+            precision, _, _ = priors[side]
+            growth = alpha * (moments[1 - side] + priors[1 - side][2])
+            covariances = np.array([np.linalg.inv(precision + c * growth) for c in counts[side]])
+            typical, own = covariances[at[side]].mean(0), rows[side][counts[side] > 0]
+            away = np.vstack([own, np.zeros(d)]) - own.sum(0) / (len(own) + 1)
+            scatter = away.T @ away + covariances[counts[side] > 0].sum(0) + np.eye(d)
+            found.append((np.linalg.inv(scatter / len(away)), own.sum(0) / len(away), factors @ typical @ factors))
+            unsure.append(typical)
+        predicted = (x[0][:, :-1] * x[1][:, :-1]).sum(1) + sum(rows[side][at[side], -1] for side in (0, 1))
+        expected = ((ratings - predicted) ** 2).sum()
+        expected += n * np.trace(unsure[1] @ moments[0] + unsure[0] @ (moments[1] + found[1][2]))
+        alpha, priors = (n + 2) / (expected + 2), found
+    return rows, alpha
 
 
 def implicit_als(

@@ -263,7 +263,11 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
         (TrainConfig, {"solver": "gibbs", "epochs": 3}, "--epochs is for --solver adam, als or ials, not for gibbs"),
         (TrainConfig, {"samples": 3}, "--samples is for --solver gibbs, not for adam"),
         (TrainConfig, {"side": ("time",)}, "--side time is for --solver gibbs, not for adam"),
-        (TrainConfig, {"side": ("items",), "solver": "als"}, "--side items is for --solver adam or gibbs, not for als"),
+        (
+            TrainConfig,
+            {"side": ("exposure",), "solver": "als"},
+            "--side exposure is for --solver adam or gibbs, not for als",
+        ),
         (TrainConfig, {"side": ("none", "items")}, "--side none stands alone"),
         (TrainConfig, {"side": ()}, "--side: say which, or none"),
         (TrainConfig, {"device": "gpu"}, "--device: 'gpu' is not one of auto, cpu, cuda, cuda:N"),

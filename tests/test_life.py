@@ -321,7 +321,7 @@ def test_the_life_of_a_model(finished: Path, process: Runner, tmp_path: Path) ->
 
     assert night(2400) == 0
     first = served()
-    assert night(3000, "--l2", 1000, "--bias-l2", 1000) == 7
+    assert night(3000, "--no-biases", "--epochs", 1) == 7
     assert served() == first
     assert night(3000, "--warm-start", "default") == 0
     second = served()

@@ -18,12 +18,15 @@ from tests.planted import CPU, full_matrix, quietly, some_of
 @pytest.mark.parametrize("factors", [3, 24], ids=["few factors", "more factors than ratings, as for short rows"])
 def test_als_is_the_plain_one_row_by_row(factors: int) -> None:
     train, _ = some_of(full_matrix(25, 15, 2, 0.3), 0.4)
-    solver = Als(TrainConfig(solver="als", factors=factors, l2=0.8, bias_l2=0.2), TrainingData(train), CPU)
-    users, items = plain.als(train, solver.items.double().numpy(), 0.8, 0.2, rounds=3)
+    solver = Als(TrainConfig(solver="als", factors=factors), TrainingData(train), CPU)
+    solver.run_epoch(quietly)
+    priors = [(side.precision, side.mean, side.spread) for side in solver.beliefs.sides]
+    rows, alpha = plain.als(train, [side.double().numpy() for side in solver.rows], solver.beliefs.alpha, priors, 3)
     for _ in range(3):
         solver.run_epoch(quietly)
-    np.testing.assert_allclose(solver.users, users, atol=2e-4)
-    np.testing.assert_allclose(solver.items, items, atol=2e-4)
+    for found, expected in zip(solver.rows, rows, strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert solver.beliefs.alpha == pytest.approx(alpha, rel=1e-5)
 
 
 SWEEPS, BATCHES = 1200, 30

@@ -17,14 +17,14 @@ from tests.conftest import Runner
 
 
 def test_every_run_has_a_line_and_is_evaluated_if_it_was_not(artifacts: Path, mfcli: Runner) -> None:
-    train(TrainConfig(dir=artifacts, run="als", solver="als", factors=3, l2=1.5, epochs=2))
+    train(TrainConfig(dir=artifacts, run="als", solver="als", factors=3, tolerance=0.5, epochs=2))
     evaluate(EvaluateConfig(dir=artifacts, run=("als",), top=(3,)))
     written = artifacts / "runs/als/evaluation.json"
     before = written.read_bytes()
     told = json.loads(mfcli("evaluate", "--all", "--json").stdout)["runs"]
     assert [(one["run"], one["solver"], one["settings"]) for one in told] == [
         ("default", "adam", "factors 4, epochs 4"),
-        ("als", "als", "factors 3, epochs 2, l2 1.5"),
+        ("als", "als", "factors 3, epochs 2, tolerance 0.5"),
     ]
     assert written.read_bytes() == before
     assert [one["rmse"] for one in told] == [

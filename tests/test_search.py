@@ -26,7 +26,7 @@ from mfcli.train import train
 from mfcli.training import Trained
 from tests.conftest import Runner
 
-SMALL: dict[str, Any] = {"solver": "als", "epochs": 4, "threads": 1}
+SMALL: dict[str, Any] = {"side": ("none",), "epochs": 4, "threads": 1}
 
 
 class StopsAfter(Progress):
@@ -163,7 +163,7 @@ def test_what_a_search_was_begun_with_cannot_change(found: Path) -> None:
 
 def test_settings_as_they_are_come_first_and_bad_ones_are_broken_off(artifacts: Path, mfcli: Runner) -> None:
     a_space(artifacts, "l2 = {choices = [1.0, 300.0, 1000.0]}")
-    options = "--solver als --factors 4 --epochs 6 --search 12 --seed 1 --threads 1".split()
+    options = "--side none --factors 4 --epochs 6 --search 12 --seed 1 --threads 1".split()
     done = mfcli("train", *options, "--space", "artifacts/space.toml")
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("trial")]
@@ -220,7 +220,7 @@ def test_every_solver_has_a_space_about_its_defaults(solver: Any) -> None:
 
 
 def test_what_is_given_is_not_searched_for() -> None:
-    assert set(space_of(TrainConfig(solver="als", factors=8, search=1))) == {"l2", "bias_l2"}
+    assert set(space_of(TrainConfig(factors=8, search=1))) == {"l2", "bias_l2"}
     with pytest.raises(UsageError, match="all options that it would choose are given"):
         space_of(TrainConfig(solver="gibbs", factors=8))
 

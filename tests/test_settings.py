@@ -84,9 +84,9 @@ def test_what_is_printed_is_in_force(
     mfcli: Runner, parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.toml").write_text("seed = 5\n[train]\nsolver = 'als'\nrun = 'x'")
-    printed = mfcli("train", "--config", "a.toml", "--run", "y", "--print-config", env={"MFCLI_TRAIN_L2": "3"})
+    printed = mfcli("train", "--config", "a.toml", "--run", "y", "--print-config", env={"MFCLI_TRAIN_PATIENCE": "3"})
     table = tomllib.loads(printed.stdout)["train"]
-    assert (table["solver"], table["seed"], table["run"], table["l2"]) == ("als", 5, "y", 3.0)
+    assert (table["solver"], table["seed"], table["run"], table["patience"]) == ("als", 5, "y", 3)
     assert "batch" not in table, "als has no batches"
 
 

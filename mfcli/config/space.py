@@ -16,7 +16,7 @@ Table = Mapping[str, Mapping[str, Any]]
 FACTORS, BIAS_L2 = {"low": 8, "high": 128, "log": True}, {"low": 0.03, "high": 3.0, "log": True}
 DEFAULTS: dict[str, Table] = {
     "adam": {"factors": FACTORS, "l2": {"low": 0.1, "high": 10.0, "log": True}, "bias_l2": BIAS_L2},
-    "als": {"factors": FACTORS, "l2": {"low": 0.1, "high": 10.0, "log": True}, "bias_l2": BIAS_L2},
+    "als": {"factors": FACTORS},
     "gibbs": {"factors": FACTORS},
     "ials": {
         "factors": {"low": 16, "high": 256, "log": True},

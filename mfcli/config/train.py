@@ -14,14 +14,14 @@ BATCH, LARGE_BATCH = 2048, 8192
 """A mini-batch by default: a thirtieth of the training part up to the first, a hundredth up to the second."""
 
 OF_SOLVERS: dict[str, dict[str, Any]] = {
-    "als": {"epochs": 15},
+    "als": {"epochs": 10},
     "ials": {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30},
 }
 """The defaults that a solver has in the place of TrainConfig's."""
 
 WARM: dict[str, dict[str, Any]] = {
     "adam": {"epochs": 3},
-    "als": {"epochs": 4},
+    "als": {"epochs": 3},
     "gibbs": {"burn_in": 1, "samples": 28},
     "ials": {"epochs": 4},
 }
@@ -58,7 +58,7 @@ class TrainConfig(Config):
         Literal["adam", "als", "gibbs", "ials"],
         Opt(
             "adam: mini-batches, as in the article. als: alternating least squares, the fastest to a good fit. "
-            "gibbs: Bayesian, the most accurate; it has nothing to tune, and tells how sure it is. "
+            "gibbs: Bayesian, the most accurate; it tells how sure it is. Both have nothing to tune. "
             "ials: for clicks, plays and purchases."
         ),
     ] = "adam"
@@ -77,7 +77,7 @@ class TrainConfig(Config):
         tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
         Opt(
             "Side information, separated by commas: who rated what (exposure), features of items and of users, "
-            "days (time, gibbs alone). auto: all there is; als and ials take none."
+            "days (time, gibbs alone). auto: all there is. als takes features alone, for who has no ratings; ials none."
         ),
     ] = ("auto",)
     preset: Annotated[
@@ -121,7 +121,7 @@ class TrainConfig(Config):
             "L2 of the factors, λ; a row of n ratings pays λ√n‖p‖². "
             f"ials, default {OF_SOLVERS['ials']['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
             range="[0, inf)",
-            only=("adam", "als", "ials"),
+            only=("adam", "ials"),
         ),
     ] = 1.0
     unclicked: Annotated[
@@ -132,7 +132,7 @@ class TrainConfig(Config):
             only=("ials",),
         ),
     ] = 0.3
-    bias_l2: Annotated[float, Opt("L2 of the biases, scaled likewise.", range="[0, inf)", only=("adam", "als"))] = 0.3
+    bias_l2: Annotated[float, Opt("L2 of the biases, scaled likewise.", range="[0, inf)", only=("adam",))] = 0.3
     init_std: Annotated[
         float,
         Opt("Standard deviation of the initial factors.", range="[0, inf)", only=("adam",)),
@@ -290,6 +290,7 @@ class TrainConfig(Config):
 
 SIDE_KINDS: dict[str, tuple[str, ...]] = {
     "adam": ("exposure", "items", "users"),
+    "als": ("items", "users"),
     "gibbs": ("exposure", "items", "users", "time"),
 }
 """What a solver can use of side information; one that is not here uses none."""

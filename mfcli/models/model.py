@@ -24,6 +24,7 @@ PAIRS_AT_ONCE = 250_000
 SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
 NEWCOMER, DAYS = "newcomer_", "day_"
+NEWCOMER_ARRAYS = ("precision", "mean", "each", "link", "basis", "typical")
 LAYOUT = {
     "user_factors": "float32 users factors",
     "item_factors": "float32 items factors",
@@ -40,6 +41,7 @@ LAYOUT = {
     "day_variances": "float32 days",
     "newcomer_precision": "float64 vector vector",
     "newcomer_mean": "float64 vector",
+    "newcomer_each": "float64 vector vector",
     "newcomer_link": "float64 features vector",
     "newcomer_basis": "float32 items co-ratings",
     "newcomer_typical": "float64 features",
@@ -52,7 +54,6 @@ SCALARS = {
     "day_unknown": float,
     "newcomer_by_root_count": bool,
     "newcomer_noise": float,
-    "newcomer_each": float,
 }
 
 Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
@@ -250,7 +251,7 @@ class FactorModel:
         if self.days is not None:
             named |= {f"{DAYS}{name}": getattr(self.days, name) for name in ("keys", "effects", "variances")}
         if self.newcomer is not None:
-            known = {name: getattr(self.newcomer, name) for name in ("precision", "mean", "link", "basis", "typical")}
+            known = {name: getattr(self.newcomer, name) for name in NEWCOMER_ARRAYS}
             named |= {f"{NEWCOMER}{name}": array for name, array in known.items() if array is not None}
         return named
 
@@ -262,7 +263,7 @@ class FactorModel:
         if self.days is not None:
             named[f"{DAYS}unknown"] = self.days.unknown
         if self.newcomer is not None:
-            named |= {f"{NEWCOMER}{name}": getattr(self.newcomer, name) for name in ("by_root_count", "noise", "each")}
+            named |= {f"{NEWCOMER}{name}": getattr(self.newcomer, name) for name in ("by_root_count", "noise")}
         return named
 
     @classmethod
@@ -304,7 +305,7 @@ class FactorModel:
             raise ValueError("its days are in no order, or their variances below 0")
         if prior is None:
             return
-        if len(prior.mean) != width or prior.noise <= 0 or prior.each < 0:
+        if len(prior.mean) != width or prior.noise <= 0:
             raise ValueError("its prior of newcomers is of another model")
         known = (prior.link, prior.basis, prior.typical)
         if len({one is None for one in known}) > 1:

@@ -24,7 +24,8 @@ class NewcomerPrior:
             count (Rendle, Krichene, Zhang and Koren, RecSys 2022).
         noise: variance of a newcomer's rating about the true prediction; times the item's of ``item_noise`` where the
             model has that. It is 1 where the precision is a penalty beside plain squared errors.
-        each: what every rating, or click, of a user adds to the diagonal of the precision.
+        each: (d, d) float64, what every rating, or click, of a user adds to the precision; None for nothing. It pulls
+            towards 0, as if these ratings had said so.
         link: (f, d) float64: the mean of a user with features x is that of the others and xᵀ times this; None where
             features make no difference. First come e features from what the user rated, then those of attributes.
         basis: (n_items, e) float32: the first e features are the sum of the rated items' rows over √n.
@@ -35,7 +36,7 @@ class NewcomerPrior:
     mean: Float64s
     by_root_count: bool
     noise: float
-    each: float = 0.0
+    each: Float64s | None = None
     link: Float64s | None = None
     basis: Float32s | None = None
     typical: Float64s | None = None
@@ -78,7 +79,9 @@ class NewcomerPrior:
             l2: λ.
         """
         precision = unclicked * (items.T @ items + l2 * len(items) * np.eye(items.shape[1]))
-        return cls(precision, np.zeros(len(precision)), by_root_count=False, noise=1.0, each=l2)
+        return cls(
+            precision, np.zeros(len(precision)), by_root_count=False, noise=1.0, each=l2 * np.eye(len(precision))
+        )
 
     def told(self, items: Int32s, attributes: npt.NDArray[Any] | None) -> "NewcomerPrior":
         """The prior of a user of whom something is known.
@@ -118,7 +121,7 @@ class NewcomerPrior:
     def posterior(self, design: Float64s, target: Float64s, noise: Float64s) -> tuple[Float64s, Float64s]:
         """Mean (d,) and covariance (d, d) of z given ratings: Bayesian linear regression, or a ridge regression.
 
-            (Xᵀ N⁻¹ X + Λ) z = Xᵀ N⁻¹ y + Λ m
+            (Xᵀ N⁻¹ X + n E + Λ) z = Xᵀ N⁻¹ y + Λ m
 
         Of several solutions (no penalty, few ratings) it is the smallest.
 
@@ -128,13 +131,21 @@ class NewcomerPrior:
             noise: (n,) N: the ratings' variances.
         """
         precision = self.precision * np.sqrt(max(len(target), 1)) if self.by_root_count else self.precision
-        precision = precision + self.each * len(target) * np.eye(len(precision))
         weighted = design / noise[:, None]
-        covariance = np.linalg.pinv(weighted.T @ design + precision, hermitian=True)
+        gram = weighted.T @ design + precision
+        if self.each is not None:
+            gram = gram + self.each * len(target)
+        covariance = np.linalg.pinv(gram, hermitian=True)
         return covariance @ (weighted.T @ target + precision @ self.mean), covariance
 
     def scaled(self, vector: Float64s, noise: float) -> "NewcomerPrior":
         """The prior in other units: a user's vector is (d,) ``vector`` times as large, the noise ``noise`` times."""
-        precision = self.precision / np.outer(vector, vector)
-        link = None if self.link is None else self.link * vector
-        return replace(self, precision=precision, mean=self.mean * vector, noise=self.noise * noise, link=link)
+        squares = np.outer(vector, vector)
+        return replace(
+            self,
+            precision=self.precision / squares,
+            mean=self.mean * vector,
+            noise=self.noise * noise,
+            each=None if self.each is None else self.each / squares,
+            link=None if self.link is None else self.link * vector,
+        )

@@ -16,7 +16,7 @@ def with_strangers(model: FactorModel) -> FactorModel:
     """The model with a user and an item more, the last rows of each, of whom nothing is known.
 
     The user has the mean of the prior of newcomers. The item has no factors and no bias where L2 pulls towards 0, and
-    the mean of the items that have ratings where the solver is Bayesian. Nobody's prediction is less
+    the mean of the items that have ratings where rows are drawn to their mean. Nobody's prediction is less
     sure than theirs, and noise is what it is on average.
     """
     prior = model.newcomer
@@ -24,7 +24,7 @@ def with_strangers(model: FactorModel) -> FactorModel:
     if prior is not None:
         user[: len(prior.mean)] = prior.mean
     item = np.zeros(model.n_factors + 1)
-    if model.noise is not None:
+    if prior is not None and not prior.by_root_count and not model.of_clicks:
         rated = model.counts.items > 0
         item[:-1] = model.factors.items[rated].mean(0)
         item[-1] = 0 if model.biases is None else model.biases.items[rated].mean()

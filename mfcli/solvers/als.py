@@ -1,81 +1,123 @@
 """Alternating least squares: each half of a round solves exactly for every user, or every item, given the others.
 
-(Zhou, Wilkinson, Schreiber and Pan, AAIM 2008; with biases solved for together with the factors, and the L2 of
-:func:`mfcli.solvers.rows.l2_prior`.) The objective
-
-    Σ (r - r̂)² + Σ_rows √n (λ‖p‖² + λ_b b²)
-
-never rises from one half to the next.
+(Zhou, Wilkinson, Schreiber and Pan, AAIM 2008; with biases solved for together with the factors.) What keeps rows small
+is learnt from them after every round (:mod:`mfcli.solvers.beliefs`), so that there is nothing to tune. The objective of
+a round, squared errors and what rows pay beside them, never rises from one half to the next. It begins close to the end
+(:mod:`mfcli.solvers.spectral`).
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.arrays import Int32s
+from mfcli.arrays import Float64s, Int32s
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides
 from mfcli.data.shared import Chosen
 from mfcli.data.training import TrainingData
+from mfcli.models.expected import with_expected
 from mfcli.models.model import FactorModel
-from mfcli.models.newcomer import NewcomerPrior
-from mfcli.solvers.base import Epoch, Method, Tick
-from mfcli.solvers.blocks import Blocks, cut_sides, less, own_rows
-from mfcli.solvers.compute import Compute
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
+from mfcli.solvers.beliefs import Beliefs, Moments
+from mfcli.solvers.blocks import cut_sides, less, own_rows
+from mfcli.solvers.compute import Compute, Map
 from mfcli.solvers.fitted import row_model, validate
-from mfcli.solvers.halves import Alternating, Round, initial_rows
-from mfcli.solvers.rows import l2_prior
+from mfcli.solvers.halves import Round
+from mfcli.solvers.row_features import chosen_features
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.spectral import NOISE, Spectral
 from mfcli.solvers.start import Start
 from mfcli.solvers.warm import folded_in
+from mfcli.threads import one_blas_thread
+
+USERS, ITEMS = 0, 1  # numbers of the sides
+SMALL = 1e-4  # variance of a number of the rows that a warm start begins with, at the least
 
 
-class Als(Alternating):
+class Als(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
-    method = Method("round", averages_samples=False, remedy="raise --l2, or use fewer --factors")
+    method = Method("round", averages_samples=False, remedy="look for absurd ratings, or use fewer --factors")
 
     def __init__(self, config: TrainConfig, data: TrainingData, compute: Compute) -> None:
         self.config, self.data, self.compute = config, data, compute
         self.epochs = config.epochs
-        self.bias_l2 = config.bias_l2 if config.biases else None
-        train, device = data.train, compute.device
+        train = data.train
         self.mean = train.summary.mean if config.biases else 0.0
-        self.blocks = cut_sides(train, config.factors + int(config.biases), less(self.mean), compute)
-        self.prior = l2_prior(config.factors, config.l2, self.bias_l2, device)
-        seed = mixed_seed(config.seed, -1)
-        self.items = initial_rows(train.n_items, config.factors, config.biases, seed, device)
-        self.users = torch.zeros(train.n_users, self.items.shape[1], device=device)
-        self.objective = float("inf")
+        self.square = max(train.summary.variance + (train.summary.mean - self.mean) ** 2, 0.01)
+        d = config.factors + int(config.biases)
+        self.blocks = cut_sides(train, d, less(self.mean), compute)
+        self.counts = Sides(self.blocks.users.counts, self.blocks.items.counts)
+        self.rows = Sides(*(torch.zeros(len(side), d, device=compute.device) for side in self.counts))
+        self.beliefs = self._beliefs(Sides(np.ones(d), np.ones(d)))
+        self.features = Sides(*(side and side.matrix for side in chosen_features(config, data)))
+        self.squared_error: float | None = None
+        self.begun = False
 
     @classmethod
     def own(cls, config: TrainConfig, counts: Sides[Int32s], compute: Compute) -> Chosen:
         return own_rows(counts, config.factors + int(config.biases), compute)
 
     def begin(self, start: Start) -> None:
-        self.users, self.items = folded_in(start, self.config, self.data.train, self.mean, self.compute)
+        self.rows = folded_in(start, self.config, self.data.train, self.mean, self.compute)
+        moments = self._moments(self.rows)
+        about = self._beliefs(Sides(*((side.square.diagonal() / side.rows).clip(SMALL) for side in moments)))
+        self.beliefs = about.learnt(moments, self.counts, NOISE * self.square * len(self.data.train))
+        self.begun = True
+
+    def _begin_with_spectrum(self, workers: Map) -> None:
+        config, seed = self.config, mixed_seed(self.config.seed, -1)
+        spectral = Spectral.of(self.blocks, config.factors, config.biases, self.square, seed, workers)
+        self.rows = Sides(self.rows.users, spectral.items)
+        self.beliefs = self._beliefs(spectral.variances)
+
+    def _beliefs(self, variances: Sides[Float64s]) -> Beliefs:
+        """Before the first round, from what (d,) variances rows may have."""
+        return Beliefs.of_variances(variances, 1 / (NOISE * self.square), self.counts, self.config.biases)
 
     def run_epoch(self, tick: Tick) -> Epoch:
-        with self.compute.one_core_each() as workers:
+        with self.compute.one_core_each() as workers, one_blas_thread():
+            if not self.begun:
+                self._begin_with_spectrum(workers)
+            last = self._moments(self.rows)
             current = Round(self.blocks, self.config.biases, workers, tick)
-            users, items = (side.rows for side in current.least_squares(self.items, self.prior))
-            errors, penalty = current.tally.sums(), self._penalty(users, self.blocks.users)
-            objective_users = errors.users + penalty + self._penalty(self.items, self.blocks.items)
-            objective = errors.items + penalty + self._penalty(items, self.blocks.items)
-        converged = self.objective - objective <= self.config.tolerance * objective
-        self.users, self.items, self.objective = users, items, objective
+            users = self._half(current, USERS, self.rows.items)
+            rows = Sides(users, self._half(current, ITEMS, users))
+            errors, moments = current.tally.sums(), self._moments(rows)
+            objective_users = errors.users + self.beliefs.penalty(Sides(moments.users, last.items))
+            objective = errors.items + self.beliefs.penalty(moments)
+            fall = float("inf")
+            if self.squared_error is not None:
+                fall = self.squared_error + self.beliefs.penalty(last) - objective
+            self.beliefs = self.beliefs.learnt(moments, self.counts, errors.items)
+        self.rows, self.squared_error, self.begun = rows, errors.items, True
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
             validation=validate(self.model(), self.data.validation),
-            others={"objective_users": objective_users, "objective": objective},
-            converged=converged,
+            others={"objective_users": objective_users, "objective": objective, "alpha": self.beliefs.alpha},
+            converged=fall <= self.config.tolerance * objective,
         )
 
-    def _penalty(self, rows: Tensor, blocks: Blocks) -> float:
-        """L2 of one side's (n, d) rows."""
-        root_counts = self.compute.place(blocks.counts).sqrt()
-        return float((rows.double().square() @ self.prior.precision.diagonal().double() * root_counts).sum())
+    def _half(self, current: Round, side: int, given: Tensor) -> Tensor:
+        """The (n, d) rows of a side given the other's."""
+        return current.half(self.blocks[side], given, self.beliefs.prior(side, self.compute)).rows
+
+    def _moments(self, rows: Sides[Tensor]) -> Sides[Moments]:
+        """Of the (n_users, d) and (n_items, d) rows."""
+        users, items = (Moments.of(side, self.compute.place(n)) for side, n in zip(rows, self.counts, strict=True))
+        return Sides(users, items)
 
     def model(self) -> FactorModel:
-        newcomer = NewcomerPrior.of_penalties(self.config.factors, self.config.l2, self.bias_l2)
-        return row_model(self.data.train, Sides(self.users, self.items), self.config.biases, newcomer)
+        model = row_model(self.data.train, self.rows, self.config.biases, self.beliefs.newcomer())
+        return with_expected(model, self.features)
+
+    def state(self) -> State:
+        rows = State({name: side.cpu().numpy() for name, side in self.rows._asdict().items()})
+        progress = State({}, {"squared_error": self.squared_error, "begun": self.begun})
+        return State.joined(rows=rows, beliefs=self.beliefs.state(), progress=progress)
+
+    def load_state(self, state: State) -> None:
+        rows, progress = state.part("rows").arrays, state.part("progress").values
+        self.rows = Sides(*(self.compute.place(rows[name]) for name in Sides._fields))
+        self.beliefs = self.beliefs.like(state.part("beliefs"))
+        self.squared_error, self.begun = progress["squared_error"], progress["begun"]

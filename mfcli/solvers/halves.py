@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from mfcli.data.ratings import Sides
-from mfcli.solvers.base import Solver, State, Tick
+from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import Block, Blocks
-from mfcli.solvers.compute import Compute, Map
+from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.rows import AnyPrior, Prior, Solutions, solve_block
 
@@ -121,26 +121,3 @@ class Round:
         blocks.complete(rows, weighted_errors, *([] if drawn_about is rows else [drawn_about]))
         self.tally.complete(blocks)
         return Solutions(rows, drawn_about, weighted_errors)
-
-
-class Alternating(Solver):
-    """A solver that goes on from the rows of its last round.
-
-    Attributes:
-        compute: where the rows lie.
-        users, items: (n_users, d) and (n_items, d) rows.
-        objective: after the last round; infinite before the first.
-    """
-
-    compute: Compute
-    users: Tensor
-    items: Tensor
-    objective: float
-
-    def state(self) -> State:
-        arrays = {"users": self.users.cpu().numpy(), "items": self.items.cpu().numpy()}
-        return State(arrays, {"objective": self.objective})
-
-    def load_state(self, state: State) -> None:
-        self.users, self.items = (self.compute.place(state.arrays[name]) for name in ("users", "items"))
-        self.objective = state.values["objective"]

@@ -30,11 +30,11 @@ from mfcli.models.judge import Judge
 from mfcli.models.measures import LOSS, NDCG
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.solvers.base import Epoch, Method, Tick
+from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import Blocks, cut_sides, own_rows
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import factor_model
-from mfcli.solvers.halves import Alternating, Round, initial_rows
+from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.rows import DiagonalPrior
 from mfcli.solvers.seeds import mixed_seed
 from mfcli.solvers.start import Start
@@ -43,7 +43,7 @@ LISTS = 2000  # of users of the validation part, looked at after a round, at the
 LENGTH = 10  # of such a list
 
 
-class Ials(Alternating):
+class Ials(Solver):
     """The solver. See :class:`mfcli.solvers.base.Solver` for its interface."""
 
     method = Method(
@@ -117,6 +117,14 @@ class Ials(Alternating):
         newcomer = NewcomerPrior.of_clicks(items, self.config.unclicked, self.config.l2)
         model = factor_model(self.data.train, Sides(self.users, self.items), None, newcomer=newcomer)
         return replace(model, mean=0.0, minimum=0.0, maximum=1.0, typical_click=self.typical)
+
+    def state(self) -> State:
+        arrays = {"users": self.users.cpu().numpy(), "items": self.items.cpu().numpy()}
+        return State(arrays, {"objective": self.objective})
+
+    def load_state(self, state: State) -> None:
+        self.users, self.items = (self.compute.place(state.arrays[name]) for name in ("users", "items"))
+        self.objective = state.values["objective"]
 
 
 def _penalty(rows: Tensor, penalties: Tensor) -> float:

@@ -10,7 +10,7 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -111,7 +111,21 @@ class DiagonalPrior:
         return normals * self.of(block).rsqrt()
 
 
-AnyPrior = Prior | DiagonalPrior
+class AnyPrior(Protocol):
+    """What solving needs of a prior: what a :class:`Prior` has of these names."""
+
+    @property
+    def has_covariance(self) -> bool: ...
+
+    def means(self, block: Block) -> Tensor: ...
+
+    def alphas(self, block: Block) -> Tensor | float: ...
+
+    def natural(self, block: Block) -> tuple[Tensor, Tensor]: ...
+
+    def times_covariance(self, block: Block, x: Tensor) -> Tensor: ...
+
+    def scatter(self, block: Block, normals: Tensor) -> Tensor: ...
 
 
 def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:

@@ -12,7 +12,7 @@ from tests.bench.report import fitted, parsed, say, table
 DATA = "ml-1m"
 POINTS = {
     "adam": [f"adam:epochs={n}" for n in (2, 4, 7, 10)],
-    "als": [f"als:epochs={n},tolerance=0" for n in (1, 2, 4, 8, 15)],
+    "als": [f"als:epochs={n},tolerance=0" for n in (1, 2, 3, 5, 10)],
     "gibbs": [f"gibbs:burn_in={n // 3},samples={n}" for n in (3, 12, 30, 90)],
     "libmf": [f"libmf:epochs={n}" for n in (5, 10, 20, 30)],
     "cmfrec": [f"cmfrec:epochs={n}" for n in (2, 5, 15)],

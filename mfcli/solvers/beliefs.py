@@ -1,0 +1,271 @@
+"""What is believed of the rows of both sides before their ratings are seen, learnt from the rows.
+
+It takes the place of penalties that somebody would have to choose. By variational Bayes (Lim and Teh, KDD Cup and
+Workshop 2007; Nakajima and Sugiyama, JMLR 2011), of the model
+
+    r ~ N(μ + b_u + b_i + p_u·q_i, 1/α)    z = [p, b] ~ N(m, Λ⁻¹), with m and Λ of the users and of the items
+
+a row is held for normal about its solution. We go one step further than they do: its covariance is taken for that of a
+row with as many ratings, n, by rows of the other side that are typical of ratings,
+
+    C(n) = (Λ + nα(X + S))⁻¹
+
+where X is the second moment of their x = [q, 1], and S the covariance of their q, both means over all ratings. (With
+covariances of each row's own a round takes four times as long, and ml-1m is predicted better by 0.0015.)
+So a row with n ratings pays beside its squared errors (z - m)ᵀΛ(z - m) + nα pᵀSp: what is not sure of the other side
+is no reason to go far. After every round α, m and Λ become those under which the rows are likeliest.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfcli.arrays import Float64s, Int32s
+from mfcli.data.ratings import Sides
+from mfcli.errors import DivergedError
+from mfcli.models.newcomer import NewcomerPrior
+from mfcli.solvers.base import State
+from mfcli.solvers.blocks import Block
+from mfcli.solvers.compute import Compute
+
+AT_ONCE = 2**16  # rows whose sums are taken at a time
+
+
+@dataclass(frozen=True)
+class CountedPrior:
+    """A prior N(m_n, Λ_n⁻¹) of a row with n ratings: Λ_n = Λ + nE and Λ_n m_n = Λm. It stands in for a :class:`Prior`.
+
+    All Λ_n have one basis: Λ_n⁻¹ = W diag(1/(1 + n g)) Wᵀ.
+
+    Attributes:
+        alpha: α, the noise precision.
+        precision: Λ, (d, d).
+        each: E, (d, d).
+        pull: Λm, (d,).
+        basis: W, (d, d).
+        growth: g, (d,).
+    """
+
+    alpha: float
+    precision: Tensor
+    each: Tensor
+    pull: Tensor
+    basis: Tensor
+    growth: Tensor
+
+    has_covariance = True
+
+    def means(self, block: Block) -> Tensor:
+        """m_n of the block's rows, (r, d)."""
+        return self._times_covariance(self.pull, self._shrink(block))
+
+    def alphas(self, block: Block) -> float:
+        """α."""
+        return self.alpha
+
+    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
+        """Λ_n of the block's rows, (r, d, d), and Λm, (1, d)."""
+        return self.precision + block.counts[:, None, None] * self.each, self.pull[None]
+
+    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
+        """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
+        return self._times_covariance(x, self._shrink(block)[:, None])
+
+    def scatter(self, block: Block, normals: Tensor) -> Tensor:
+        """Draws of N(0, Λ_n⁻¹) from (r, d) draws of N(0, 1)."""
+        return (normals * self._shrink(block).sqrt()) @ self.basis.T
+
+    def _shrink(self, block: Block) -> Tensor:
+        return 1 / (1 + block.counts[:, None] * self.growth)
+
+    def _times_covariance(self, x: Tensor, shrink: Tensor) -> Tensor:
+        return ((x @ self.basis) * shrink) @ self.basis.T
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the rows of one side that have ratings, all float64.
+
+    Attributes:
+        rows: how many they are.
+        sum, square: (d,) Σ z and (d, d) Σ z zᵀ.
+        rated_sum, rated_square: Σ n z and Σ n z zᵀ, where n is a row's number of ratings.
+    """
+
+    rows: int
+    sum: Float64s
+    square: Float64s
+    rated_sum: Float64s
+    rated_square: Float64s
+
+    @classmethod
+    def of(cls, rows: Tensor, counts: Tensor) -> "Moments":
+        """Of (n, d) rows with (n,) numbers of ratings."""
+        d = rows.shape[1]
+        sums = rows.new_zeros(2, d + 1, d, dtype=torch.float64)  # first of each row, then of each rating
+        for part, n in zip(torch.split(rows, AT_ONCE), torch.split(counts.double(), AT_ONCE), strict=True):
+            exact = torch.nn.functional.pad(part.double(), (0, 1), value=1.0)
+            for weights, found in zip(((n > 0).double(), n), sums, strict=True):
+                found += (exact * weights[:, None]).T @ part.double()
+        (square, rated_square), (total, rated_total) = sums[:, :-1].cpu().numpy(), sums[:, -1].cpu().numpy()
+        return cls(int((counts > 0).sum()), total, square, rated_total, rated_square)
+
+    def about(self, mean: Float64s) -> Float64s:
+        """(d, d) Σ (z - m)(z - m)ᵀ."""
+        mixed = np.outer(mean, self.sum)
+        scatter: Float64s = self.square - mixed - mixed.T + self.rows * np.outer(mean, mean)
+        return scatter
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of one side.
+
+    Attributes:
+        precision: Λ, (d, d) float64.
+        mean: m, (d,) float64.
+        spread: S, (d, d) float64, 0 where a bias is concerned: how unsure rows are that the other side is solved by.
+    """
+
+    precision: Float64s
+    mean: Float64s
+    spread: Float64s
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What is believed of both sides, and of the noise.
+
+    Attributes:
+        alpha: α.
+        sides: of the users and of the items.
+        biased: whether a row's last number is a bias.
+    """
+
+    alpha: float
+    sides: Sides[Belief]
+    biased: bool
+
+    @classmethod
+    def of_variances(cls, variances: Sides[Float64s], alpha: float, counts: Sides[Int32s], biased: bool) -> "Beliefs":
+        """Before anything is learnt: rows about 0, each number of its own (d,) variance.
+
+        Args:
+            variances: above 0.
+            alpha, biased: as the attributes.
+            counts: ratings of every user and item.
+        """
+        d = len(variances.users)
+        without = (Belief(np.diag(1 / v), np.zeros(d), np.zeros((d, d))) for v in variances)
+        known = cls(alpha, Sides(*without), biased)
+        designs = Sides(*(np.diag(np.append(v[:-1], 1.0) if biased else v) for v in variances))
+        sides = (
+            replace(side, spread=known._of_factors(typical))
+            for side, (typical, _) in zip(known.sides, known._covariances(designs, counts), strict=True)
+        )
+        return replace(known, sides=Sides(*sides))
+
+    def prior(self, side: int, compute: Compute) -> CountedPrior:
+        """Of the rows of one side, 0 for users, where the other side is given."""
+        own, each = self.sides[side], self.alpha * self.sides[1 - side].spread
+        basis, growth = _basis(own.precision, each)
+        arrays = (own.precision, each, own.precision @ own.mean, basis, growth)
+        return CountedPrior(self.alpha, *(compute.place(array.astype(np.float32)) for array in arrays))
+
+    def penalty(self, moments: Sides[Moments]) -> float:
+        """What the rows of both sides pay beside the sum of squared errors: their penalties, divided by α."""
+        (users, items), (of_users, of_items) = self.sides, moments
+        own = sum(
+            (side.precision * rows.about(side.mean)).sum() for side, rows in zip(self.sides, moments, strict=True)
+        )
+        each = (items.spread * of_users.rated_square).sum() + (users.spread * of_items.rated_square).sum()
+        return float(own / self.alpha + each)
+
+    def learnt(self, moments: Sides[Moments], counts: Sides[Int32s], squared_error: float) -> "Beliefs":
+        """What is believed after a round.
+
+        Λ⁻¹ is the mean of (z - m)(z - m)ᵀ + C, and 1/α that of the squared errors that are expected. Both are taken as
+        if there were a little more to learn from: of each side a row with mean 0 and covariance I, and two ratings with
+        an error of 1.
+
+        Args:
+            moments: of the users' and the items' rows.
+            counts: their ratings.
+            squared_error: sum over all ratings.
+        """
+        ratings = int(counts.users.sum())
+        designs = Sides(*(self._design(rows, ratings) for rows in moments))
+        covariances = self._covariances(designs, counts)
+        (users, _), (items, _) = covariances
+        unsure = (items * designs.users).sum() + (users * (designs.items + self._of_factors(items))).sum()
+        alpha = (ratings + 2) / (squared_error + ratings * unsure + 2)
+        found = (self._belief(rows, *known) for rows, known in zip(moments, covariances, strict=True))
+        return Beliefs(float(alpha), Sides(*found), self.biased)
+
+    def _belief(self, rows: Moments, typical: Float64s, total: Float64s) -> Belief:
+        """Of one side's rows, and their covariances: the typical one, and the sum."""
+        mean = rows.sum / (rows.rows + 1)
+        scatter = rows.about(mean) + np.outer(mean, mean) + total + np.eye(len(mean))
+        precision = np.linalg.inv(scatter / (rows.rows + 1)).astype(np.float64)
+        return Belief(precision, mean, self._of_factors(typical))
+
+    def _design(self, rows: Moments, ratings: int) -> Float64s:
+        """X of one side's rows, (d, d): their second moment with 1 in place of the bias."""
+        design = rows.rated_square / ratings
+        if self.biased:
+            design[-1] = design[:, -1] = np.append(rows.rated_sum[:-1] / ratings, 1.0)
+        return design
+
+    def _covariances(self, designs: Sides[Float64s], counts: Sides[Int32s]) -> list[tuple[Float64s, Float64s]]:
+        """For users and for items C(n), its mean over all ratings, and its sum over the rows that have any."""
+        found = []
+        for own, other, design, numbers in zip(self.sides, self.sides[::-1], designs[::-1], counts, strict=True):
+            basis, growth = _basis(own.precision, self.alpha * (design + other.spread))
+            rows = np.bincount(numbers)  # by number of ratings
+            n = np.flatnonzero(rows[1:]) + 1
+            shrink, rows = 1 / (1 + n[:, None] * growth), rows[n]
+            typical, total = (n * rows) @ shrink / (n @ rows), rows @ shrink
+            found.append(((basis * typical) @ basis.T, (basis * total) @ basis.T))
+        return found
+
+    def _of_factors(self, covariance: Float64s) -> Float64s:
+        """A covariance of rows as one of their factors, with zeros for the bias."""
+        if self.biased:
+            covariance = covariance.copy()
+            covariance[-1] = covariance[:, -1] = 0
+        return covariance
+
+    def newcomer(self) -> NewcomerPrior:
+        """Somebody new is taken for a user of whom nothing is known yet."""
+        users, each = self.sides.users, self.alpha * self.sides.items.spread
+        return NewcomerPrior(users.precision, users.mean, by_root_count=False, noise=1 / self.alpha, each=each)
+
+    def state(self) -> State:
+        """All of it but ``biased``."""
+        arrays = {
+            f"{name}_{side}": getattr(belief, name)
+            for side, belief in zip(Sides._fields, self.sides, strict=True)
+            for name in ("precision", "mean", "spread")
+        }
+        return State(arrays, {"alpha": self.alpha})
+
+    def like(self, state: State) -> "Beliefs":
+        """The beliefs of such a state."""
+        sides = (
+            Belief(*(state.arrays[f"{name}_{side}"] for name in ("precision", "mean", "spread")))
+            for side in Sides._fields
+        )
+        return Beliefs(state.values["alpha"], Sides(*sides), self.biased)
+
+
+def _basis(precision: Float64s, each: Float64s) -> tuple[Float64s, Float64s]:
+    """(d, d) W and (d,) g ≥ 0 such that (Λ + nE)⁻¹ = W diag(1/(1 + n g)) Wᵀ for every n. Raises DivergedError."""
+    try:
+        root = np.linalg.cholesky(precision)
+        half = np.linalg.solve(root, each)
+        growth, vectors = np.linalg.eigh(np.linalg.solve(root, half.T))
+    except np.linalg.LinAlgError:
+        raise DivergedError("how rows are spread cannot be told in finite numbers") from None
+    return np.linalg.solve(root.T, vectors), growth.clip(0)
