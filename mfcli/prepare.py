@@ -15,13 +15,13 @@ from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Planted, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.facts import Facts
-from mfcli.data.files import find_source, find_sources, short
+from mfcli.data.files import RATINGS_FILES, find_source, find_sources, short
 from mfcli.data.form import Reading
 from mfcli.data.oddities import odd_ids, odd_values
 from mfcli.data.people import USERS_FILES, read_users
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
-from mfcli.data.readers import RATINGS_FILES, read_ratings
+from mfcli.data.readers import read_ratings
 from mfcli.data.sheet import Sheet
 from mfcli.data.split import split
 from mfcli.data.table import Table, join

@@ -12,18 +12,12 @@ from mfcli.atomic import atomic_file, output_file
 from mfcli.config.common import RankBy
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.formats import FORMATS, Block, Format
-from mfcli.data.new_items import read_new_items
-from mfcli.data.pairs import read_pairs
 from mfcli.errors import UsageError
-from mfcli.models.new_items import with_new_items
 from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
 from mfcli.ranks import ALONE, Place, place
 from mfcli.serving.answer import Answer, doubter
-from mfcli.serving.listing import listing
 from mfcli.serving.lists import lists
-from mfcli.serving.pairs import predict_pairs
-from mfcli.serving.similar import similar_items
 from mfcli.serving.spread import Spread
 
 
@@ -130,6 +124,9 @@ def _open(config: RecommendConfig, progress: Progress) -> TrainedRun:
         require_uncertainty(trained.model, config.run, config.spread[0])
     if config.items_new is None:
         return trained
+    from mfcli.data.new_items import read_new_items
+    from mfcli.models.new_items import with_new_items
+
     doubt = doubter(config.strict, progress)
     return with_new_items(trained, read_new_items(config.items_new, trained.prepared, doubt))
 
@@ -145,11 +142,18 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, he
     """What is asked for, or of lists what is for this process to answer. Raises DataError."""
     doubt = doubter(config.strict, progress)
     if config.pairs:
+        from mfcli.data.pairs import read_pairs
+        from mfcli.serving.pairs import predict_pairs
+
         pairs = read_pairs(Path(config.pairs), doubt, times=trained.model.days is not None)
         spread = Spread(trained, with_std=config.with_std, with_probabilities=config.with_probabilities)
         return predict_pairs(pairs, trained, spread)
     if config.similar_to:
+        from mfcli.serving.similar import similar_items
+
         return similar_items(config, trained, doubt)
     if config.list:
+        from mfcli.serving.listing import listing
+
         return listing(config, trained, doubt)
     return lists(config, trained, doubt, here)

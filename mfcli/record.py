@@ -1,6 +1,7 @@
-"""A stage as it is read: what its stage.json says, and its files, each compared with its checksum."""
+"""A stage as it is read: what its stage.json says, and its files, each compared with its checksums."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import weakref
@@ -13,11 +14,15 @@ from typing import IO, Any, TypeVar, cast
 from mfcli.atomic import AMISS, content_of, link, open_regular, sha256
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError, UsageError
+from mfcli.outputs import CheckedFile, Output
 from mfcli.slot import Slot
 from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
 from mfcli.typed import typed
 
 T = TypeVar("T")
+
+Reading = Callable[[], contextlib.AbstractContextManager[Any]]
+"""What makes a block, within which an error of a file's content becomes one that names the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +123,20 @@ class Record:
         What cannot be opened is complained of when it is read. Raises ArtifactError if it was replaced meanwhile.
         """
         for name in self.files:
-            with contextlib.suppress(OSError), open_regular(self.path / name) as file:
-                self._held[name] = os.dup(file.fileno())
-                weakref.finalize(self, os.close, self._held[name])
+            with contextlib.suppress(OSError):
+                self._descriptor(name)
         with self.reading(STAGE_FILE) as path:
             same = unsealed(content_of(path)) == self.body
         if not same:
             raise ArtifactError(f"{self.path} was made again meanwhile: run this command again")
+
+    def _descriptor(self, name: str) -> int:
+        """Of a file that stays open as long as the record is there. Raises OSError."""
+        if name not in self._held:
+            with open_regular(self.path / name) as file:
+                self._held[name] = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._held[name])
+        return self._held[name]
 
     def _open(self, name: str) -> BufferedReader:
         """One of its files, open at its begin. Raises OSError."""
@@ -151,15 +163,27 @@ class Record:
             return make(content)
 
     def opened(self, name: str) -> IO[bytes]:
-        """A file open for reading, after comparing it with its checksum a piece at a time. Raises ArtifactError."""
+        """A file open for reading, whose bytes are compared with their checksums when they are read.
+
+        Raises ArtifactError, and so does whoever reads it.
+        """
         if self.keeper is not None:
             return self.keeper.opened(self._kept_as(name))
         with self.reading(name) as path:
-            file = self._open(name)
-        if hashlib.file_digest(file, "sha256").hexdigest() != self.files.get(name):
-            file.close()
-            raise self._altered(path)
-        return file
+            descriptor, output = self._descriptor(name), self._output(name)
+            return cast(IO[bytes], CheckedFile(descriptor, output, lambda what: self.damaged(f"{path}{what}")))
+
+    def opened_as(self, name: str, make: Callable[[IO[bytes], Reading], T]) -> T:
+        """What is made of a file that is open for reading, and of what to read it within. Raises ArtifactError."""
+        with self.reading(name):
+            return make(self.opened(name), functools.partial(self.reading, name))
+
+    def _output(self, name: str) -> Output:
+        """What is recorded of a file. Raises ArtifactError if nothing is."""
+        try:
+            return cast(Output, typed(Output, self.body["outputs"][name]))
+        except KeyError:
+            raise self._altered(self.path / name) from None
 
     def _kept_as(self, name: str) -> str:
         """What the keeper calls a file of this copy."""

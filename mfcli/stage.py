@@ -5,15 +5,13 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
-from mfcli.atomic import AMISS, atomic_file, content_of, naming, remove, sha256
+from mfcli.atomic import AMISS, atomic_file, content_of, naming, remove
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError
+from mfcli.outputs import Output
 from mfcli.record import Record
 from mfcli.signals import Held
 from mfcli.slot import Slot
@@ -57,6 +55,8 @@ class Stage:
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
         """Be the only writer. Waits ``timeout`` seconds, then raises ArtifactError."""
+        from filelock import FileLock, Timeout  # which readers do without
+
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._slot.lock, timeout=timeout):
@@ -184,6 +184,8 @@ def _write_stage_file(
     draft: Draft, config: Config, inputs: dict[str, str], device: str | None, libraries: tuple[str, ...]
 ) -> None:
     """Write the stage.json of a draft, once all its files are on the disk."""
+    from importlib import metadata
+
     files = sorted(p for p in draft.path.rglob("*") if p.is_file())
     for path in files:
         with path.open("rb") as file:
@@ -195,9 +197,7 @@ def _write_stage_file(
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in ("mfcli", "numpy", "pyarrow", *libraries)},
         "inputs": inputs,
-        "outputs": {
-            p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in files
-        },
+        "outputs": {p.relative_to(draft.path).as_posix(): Output.of(p).recorded() for p in files},
         "results": draft.results,
     }
     with atomic_file(draft.path / STAGE_FILE) as file:

@@ -7,23 +7,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mfcli.atomic import to_json
+from mfcli.outputs import Output
 from mfcli.typed import typed
 
 STAGE_FILE = "stage.json"
 FORMAT = 2
-
-
-@dataclass(frozen=True)
-class Output:
-    """A file of the stage.
-
-    Attributes:
-        sha256: its checksum.
-        bytes: its size.
-    """
-
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Values that JSON held, checked against the types that they are declared to have."""
 
+import functools
 import math
 import types
 import typing
@@ -70,10 +71,13 @@ def _of_one(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
     raise errors[0]
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _made(kind: Any, value: Any, name: str) -> Any:
     """The dataclass with these values of its fields."""
     _checked(isinstance(value, dict), value, name)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     given = {one.name: value[one.name] for one in fields(kind) if one.name in value}
     for one in fields(kind):
         if one.name not in given and one.default is MISSING and one.default_factory is MISSING:

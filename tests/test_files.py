@@ -17,9 +17,9 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.data.files import Source, find_source, find_sources
+from mfcli.data.files import RATINGS_FILES, Source, find_source, find_sources
 from mfcli.data.form import Reading
-from mfcli.data.readers import RATINGS_FILES, read_ratings
+from mfcli.data.readers import read_ratings
 from mfcli.errors import DataError
 from tests.conftest import Runner
 

@@ -8,10 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import known_rows
+from mfcli.data.table import plain_id
 from mfcli.errors import DataError
 
 
@@ -69,3 +72,18 @@ def test_unknown_ids_are_told_in_one_line_and_a_few_are_named() -> None:
     assert known_rows(prepared, "users", ids, "there", doubts.append).tolist() == [1, 0]
     assert doubts == ["there: 7 of 9 users are not in the data: x0, x1, x2, x3, x4, ..."]
     assert known_rows(prepared, "users", ["1"], "there", pytest.fail).tolist() == [0]
+
+
+@given(
+    known=st.one_of(
+        st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 12), min_size=1, max_size=9, unique=True),
+        st.lists(st.sampled_from(["a", " a", "1", "1.0", "01", "", "é"]), min_size=1, max_size=7, unique=True),
+    ),
+    ids=st.lists(
+        st.sampled_from(["0", "-0", "1", " 1", "1.0", "01", "-2", "9" * 19, "a", " a", "", "é", "1e0"]) | st.text()
+    ),
+)
+def test_ids_are_found_as_they_are_written_or_as_people_mean_them(known: list[Any], ids: list[str]) -> None:
+    places = {str(one): place for place, one in enumerate(known)}
+    expected = [places.get(one, places.get(plain_id(one), -1)) for one in [*ids, str(known[0])]]
+    assert find_ids(pa.chunked_array([pa.array(known)]), [*ids, str(known[0])]).tolist() == expected

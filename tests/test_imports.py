@@ -47,6 +47,12 @@ def test_serving_a_model_imports_nothing_that_trains_or_draws(artifacts: Path, a
     assert not found & HEAVY
 
 
+def test_a_list_for_a_user_imports_nothing_that_reads_files_of_ratings_or_writes_stages(artifacts: Path) -> None:
+    found = imported("recommend", "--user", "1", cwd=artifacts.parent)
+    unneeded = {"pyarrow.compute", "pyarrow.csv", "pyarrow.feather", "filelock", "numpy.ma"}
+    assert not found & (unneeded | {"mfcli.data.form", "mfcli.data.titles", "mfcli.data.readers"})
+
+
 @pytest.mark.parametrize("solver", ["adam", "als", "gibbs"])
 def test_training_imports_no_compiler_and_nothing_that_draws(artifacts: Path, solver: str) -> None:
     passes = ("--burn-in", "1", "--samples", "1") if solver == "gibbs" else ("--epochs", "1")

@@ -13,6 +13,7 @@ LAYERS = (
     {"arrays", "errors", "ranks"},
     {"option", "progress", "signals", "terminal", "threads", "typed"},
     {"atomic"},
+    {"outputs"},
     {"config"},
     {"stage_file"},
     {"slot"},

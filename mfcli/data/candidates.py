@@ -8,7 +8,6 @@ import numpy as np
 
 from mfcli.arrays import Bools, Int32s
 from mfcli.config.recommend import RecommendConfig
-from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
 from mfcli.data.prepared import Prepared
 from mfcli.errors import DataError
@@ -28,6 +27,8 @@ def find_candidates(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -
     items = prepared.items
 
     def listed(file: str) -> Bools:
+        from mfcli.data.id_files import IDS, read_ids
+
         rows = np.zeros(len(items), bool)
         rows[known_rows(prepared, "items", read_ids(Path(file), IDS.items), file, doubt)] = True
         return rows

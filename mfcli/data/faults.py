@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mfcli.data.files import UNREADABLE, one_line, short
 from mfcli.data.form import Form, Reading
@@ -116,6 +115,8 @@ def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str
         how: what stands for a rating that is not there.
         otherwise: what to say if every value is good.
     """
+    import pyarrow.compute as pc  # which few who find faults need
+
     for role in ("user", "item"):
         good = pc.not_equal(pc.utf8_trim_whitespace(columns[role].cast(pa.string())), "")
         row = pc.index(pc.fill_null(good, False), False).as_py()

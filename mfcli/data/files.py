@@ -48,6 +48,9 @@ MAGIC = {
 
 CONTENTS = ("text", "parquet", "feather")
 
+RATINGS_FILES = ("ratings.csv", "ratings.dat", "u.data")
+"""What the ratings are called in the folder or archive of a whole data set."""
+
 STRANGE = {
     b"\xd0\xcf\x11\xe0": "an Excel file: save it as CSV",
     b"sqlite format 3\0": "an SQLite database: export the table as CSV",

@@ -4,9 +4,6 @@ import json
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.feather as feather
-import pyarrow.json as pajson
-import pyarrow.parquet as pq
 
 from mfcli.data.columns import Wanted, find_place, find_places
 from mfcli.data.files import UNREADABLE, Source, one_line
@@ -75,6 +72,10 @@ def read_all(source: Source) -> Any:
 
 
 def _read(source: Source, file: Any) -> Any:
+    import pyarrow.feather as feather
+    import pyarrow.json as pajson
+    import pyarrow.parquet as pq
+
     if source.kind == "parquet":
         return pq.ParquetFile(file).read()  # pq.read_table would import pandas
     if source.kind == "feather":

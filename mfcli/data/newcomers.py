@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mfcli.arrays import Float32s, Int32s
+from mfcli.data.by_title import Titles
 from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
 from mfcli.data.faults import NO_RATINGS, is_absent, rating_fault, row_fault
-from mfcli.data.files import UNREADABLE, Source, find_source, one_line, short
+from mfcli.data.files import RATINGS_FILES, UNREADABLE, Source, find_source, one_line, short
 from mfcli.data.form import SEPARATORS, Form, Reading, find_form
 from mfcli.data.frames import read_all
 from mfcli.data.ids import find_ids
-from mfcli.data.lookup import MOST, Doubt, Titles
+from mfcli.data.lookup import MOST, Doubt
 from mfcli.data.prepared import Prepared
-from mfcli.data.readers import RATINGS_FILES
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.sheet import rows_of_frame
 from mfcli.data.table import plain_id

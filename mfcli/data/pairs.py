@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from mfcli.arrays import Int32s, Int64s
 from mfcli.data.columns import ITEM, RATING, TIME, USER, Wanted, find_places
 from mfcli.data.faults import text_fault
-from mfcli.data.files import Source, find_source
+from mfcli.data.files import RATINGS_FILES, Source, find_source
 from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import id_column, read_all
 from mfcli.data.lookup import Doubt
 from mfcli.data.ratings import Sides
-from mfcli.data.readers import RATINGS_FILES, Unfit, codes, parse
+from mfcli.data.readers import Unfit, codes, parse
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import Ids
 from mfcli.data.times import NoTimes, to_seconds

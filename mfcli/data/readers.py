@@ -21,9 +21,6 @@ from mfcli.data.text import BLOCK
 from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
 
-RATINGS_FILES = ("ratings.csv", "ratings.dat", "u.data")
-"""What the ratings are called in the folder or archive of a whole data set."""
-
 
 class Unfit(Exception):
     """pyarrow cannot read it, or not all that it read can be used."""

@@ -1,13 +1,12 @@
 """The items that every user has rated, kept so that those of one are read without those of the others."""
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from mfcli.arrays import Int32s, Int64s
 from mfcli.data.ratings import ItemLists, Parts, Ratings
-from mfcli.data.tables import numbers
 
 FILE = "seen.parquet"
 USERS_AT_ONCE = 4096  # those of a row group, of which all or none are read
@@ -42,29 +41,25 @@ def read_seen(file: IO[bytes], users: Int64s, counts: Int32s, n_items: int) -> I
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    groups = np.unique(users // USERS_AT_ONCE)
-    read = np.isin(np.arange(len(counts)) // USERS_AT_ONCE, groups)
+    wanted = np.zeros(-(-len(counts) // USERS_AT_ONCE), bool)
+    wanted[users // USERS_AT_ONCE] = True
+    read = wanted[np.arange(len(counts)) // USERS_AT_ONCE]
     try:
         reader = pq.ParquetFile(file, pre_buffer=False)
-        table = reader.read_row_groups(groups.tolist(), columns=["items"], use_threads=False)
+        table = reader.read_row_groups(np.flatnonzero(wanted).tolist(), columns=["items"], use_threads=False)
         table.validate(full=True)
         lists = table["items"].combine_chunks()
-        if lists.flatten().type != pa.int32():
+        if lists.values.type != pa.int32():
             raise ValueError(f"its column items is {lists.type}")
-        sizes, items = numbers(_whole(lists.value_lengths())), numbers(_whole(lists.flatten()))
+        items: Int32s
+        # The array's own sizes and items (value_lengths, flatten) would import all that pyarrow can compute.
+        ends, items = (np.asarray(np.from_dlpack(one), np.int32) for one in (lists.offsets, lists.values))
     except (pa.ArrowException, OSError, KeyError, TypeError, AttributeError, BufferError) as error:
         raise ValueError(f"no parquet file of items that can be read ({error})") from None
-    if not np.array_equal(sizes, counts[read]):
+    if lists.null_count or not np.array_equal(np.diff(ends), counts[read]):
         raise ValueError("its lists are not as long as the users have ratings")
     if len(items) and not 0 <= items.min() <= items.max() < n_items:
         raise ValueError("it has items that there are not")
     starts = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(np.where(read, counts, 0), out=starts[1:])
-    return ItemLists(starts, items)
-
-
-def _whole(array: Any) -> Any:
-    """An array of numbers as a column."""
-    import pyarrow as pa
-
-    return pa.chunked_array([array])
+    return ItemLists(starts, items[ends[0] : ends[-1]].copy())

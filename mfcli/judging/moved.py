@@ -28,7 +28,8 @@ def _model(model: FactorModel, rows: Sides[Int64s]) -> FactorModel:
 
 def _exposure(exposure: Exposure, rows: Sides[Int64s]) -> Exposure:
     """The exposure of these rows; an unknown user is the average one, and an unknown item is met by nobody."""
-    users = np.vstack([exposure.vectors.users, exposure.vectors.users.mean(0)])[rows.users]
+    known = np.asarray(exposure.vectors.users)
+    users = np.vstack([known, known.mean(0)])[rows.users]
     items = np.vstack([exposure.vectors.items, np.zeros((1, exposure.rank), np.float32)])[rows.items]
     leverages = np.append(exposure.leverages, np.float32(0))[rows.items]
     return replace(exposure, vectors=Sides(users, items), leverages=leverages)

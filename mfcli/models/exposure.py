@@ -10,9 +10,11 @@ singular values as in PureSVD (Cremonesi, Koren and Turrin, RecSys 2010), D = SÂ
 No array is as large as items Ã— items. The constants were chosen on validation parts of MovieLens.
 """
 
+import contextlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
+from mfcli.record import Reading
 from mfcli.threads import one_blas_thread
 
 FILE = "exposure.safetensors"
@@ -85,7 +88,7 @@ class Exposure:
         if len(items):
             vector = self._weights(ratings) @ self._loadings(items) * self.shares
         else:
-            vector = self.vectors.users.mean(0)
+            vector = np.asarray(self.vectors.users).mean(0)
         return replace(self, vectors=Sides(vector.astype(np.float32)[None], self.vectors.items))
 
     def why(self, items: Int32s, ratings: Float32s, item: int) -> Float64s:
@@ -117,6 +120,12 @@ class Exposure:
     @classmethod
     def from_bytes(cls, content: bytes) -> "Exposure":
         """The exposure that :meth:`to_bytes` wrote. Raises ValueError if it is none."""
+        exposure = cls.from_file(io.BytesIO(content))
+        return replace(exposure, vectors=Sides(*map(np.asarray, exposure.vectors)))
+
+    @classmethod
+    def from_file(cls, file: IO[bytes], reading: Reading = contextlib.nullcontext) -> "Exposure":
+        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``reading``."""
 
         def made(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> Exposure:
             others: dict[str, Any] = {**arrays, **scalars}
@@ -125,7 +134,7 @@ class Exposure:
                 raise ValueError("its standard deviation or its leverages are what no exposure has")
             return exposure
 
-        return unpacked(content, LAYOUT, SCALARS, made)
+        return unpacked(file, LAYOUT, SCALARS, made, reading)
 
 
 def learn(train: Ratings, rank: int = RANK) -> Exposure:

@@ -4,9 +4,11 @@ A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of
 Of clicks: p_u·q_i, a score about 1 for what was clicked and about 0 for what was not, which is clipped to nothing.
 """
 
+import contextlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
+from mfcli.record import Reading
 
 FILE = "model.safetensors"
 PAIRS_AT_ONCE = 250_000
@@ -320,4 +323,9 @@ class FactorModel:
     @classmethod
     def from_bytes(cls, content: bytes) -> "FactorModel":
         """The model that :meth:`to_bytes` wrote. Raises ValueError if it is none."""
-        return unpacked(content, LAYOUT, SCALARS, cls.from_arrays)
+        return cls.from_file(io.BytesIO(content)).changed(np.asarray, np.asarray)
+
+    @classmethod
+    def from_file(cls, file: IO[bytes], reading: Reading = contextlib.nullcontext) -> "FactorModel":
+        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``reading``."""
+        return unpacked(file, LAYOUT, SCALARS, cls.from_arrays, reading)

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mfcli.arrays import Int64s
 from mfcli.artifacts import DATA, Artifacts
 from mfcli.checkpoint import FILE as CHECKPOINT
 from mfcli.config.common import RankBy
@@ -13,6 +14,7 @@ from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure
+from mfcli.models.file_rows import FileRows
 from mfcli.models.levels import Levels
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
@@ -51,6 +53,12 @@ class TrainedRun:
         """The different ratings, of a model that tells how sure it is. Raises UsageError if there are too many."""
         return Levels.learn(self.model, self.prepared.part("train"))
 
+    def read(self, users: Int64s) -> None:
+        """Read the vectors of these (n,) users, so that damage is met before anything is told. Raises ArtifactError."""
+        for vectors in (self.model.factors.users, self.exposure and self.exposure.vectors.users):
+            if isinstance(vectors, FileRows):
+                vectors.read(users)
+
     def scorer(self, rank_by: RankBy) -> Scorer:
         """What ranks the items for the users of the data, if the run was opened for ranking so."""
         return scorer(rank_by, self.model, self.exposure, self.model.uncertainties)
@@ -88,13 +96,13 @@ def open_run(
     def read(record: Record) -> TrainedRun:
         record.hold()
         prepared = Prepared(record.kept(DATA, artifacts.data.config), whole=record.config.get("refit") is not None)
-        model = record.read_as(MODEL, FactorModel.from_bytes)
+        model = record.opened_as(MODEL, FactorModel.from_file)
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")
         if rank_by not in ("likely", "exposure"):
             return TrainedRun(stage, record, prepared, model)
-        exposure = record.read_as(EXPOSURE, Exposure.from_bytes)
+        exposure = record.opened_as(EXPOSURE, Exposure.from_file)
         _check_fits(record, EXPOSURE, Sides(*map(len, exposure.vectors)), prepared)
         return TrainedRun(stage, record, prepared, model, exposure)
 

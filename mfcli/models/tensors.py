@@ -1,15 +1,25 @@
 """Arrays and what JSON can hold, as one safetensors file of a run, which is checked when it is read."""
 
+import contextlib
+import io
 import json
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.models.file_rows import FileRows
+from mfcli.record import Reading
 from mfcli.typed import typed
 
 FORMAT = "1"
+DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
+"""What safetensors calls the types that our arrays have."""
+
+MANY = "users"
+"""First dimension of the matrices whose rows are read when they are asked for."""
 
 Layout = Mapping[str, str]
 """Name -> type and dimensions of an array, ``float32 users factors``; a dimension has the same size everywhere."""
@@ -26,45 +36,99 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -
 
 
 def unpacked(
-    content: bytes, layout: Layout, kinds: Any, make: Callable[[dict[str, npt.NDArray[Any]], dict[str, Any]], T]
+    file: IO[bytes],
+    layout: Layout,
+    kinds: Any,
+    make: Callable[[dict[str, Any], dict[str, Any]], T],
+    reading: Reading = contextlib.nullcontext,
 ) -> T:
     """What ``make`` makes of the arrays and the scalars that :func:`packed` was given.
 
+    The library reads a file whole, or maps what nobody has checked. The format is plain enough to do without: a header,
+    which says where each array lies, and the arrays.
+
     Args:
-        content: the file's bytes.
-        layout: what arrays there may be.
+        file: open for reading, and to be left open.
+        layout: what arrays there may be. Matrices of users are :class:`FileRows`.
         kinds: name -> type, as :func:`typed` has it, of the scalars that there may be.
         make: raises ValueError, KeyError or TypeError if they do not make a whole.
+        reading: a block for whatever is read later.
 
     Raises:
-        ValueError: the bytes are no such file.
+        ValueError: it is no such file.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        arrays = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        scalars = json.loads(header["__metadata__"]["mfcli"])
+        header, begin = _header(file)
+        scalars = json.loads(header.pop("__metadata__")["mfcli"])
         if scalars.pop("format") != FORMAT:
             raise ValueError("it is of another version of mfcli")
-        check_arrays(arrays, layout)
+        places = _places(header, begin, file.seek(0, io.SEEK_END))
+        _check(places, layout)
+        arrays = {name: _array(file, name, place, layout, reading) for name, place in places.items()}
         return make(arrays, {name: typed(kinds[name], value, name) for name, value in scalars.items()})
-    except (SafetensorError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it is no such file of mfcli ({error})") from None
 
 
-def check_arrays(arrays: Mapping[str, npt.NDArray[Any]], layout: Layout) -> None:
-    """Raise ValueError unless every array is in the layout, has its type and dimensions, and only finite numbers."""
+class _Place(NamedTuple):
+    """An array in a file: its type, its shape, and where its bytes begin."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+
+
+def _header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """What a file says of what is in it, and where that begins: the size of the header in 8 bytes, then the header."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    begin = 8 + int.from_bytes(file.read(8), "little")
+    if begin > size:
+        raise ValueError("it is no such file of mfcli (it is cut off)")
+    return json.loads(file.read(begin - 8)), begin
+
+
+def _places(header: dict[str, Any], begin: int, size: int) -> dict[str, _Place]:
+    """Where the arrays are that fill a file of that size from ``begin`` on. Raises ValueError if they do not."""
+    places, start = {}, begin
+    for name, told in sorted(header.items(), key=lambda one: typed(tuple[int, int], one[1]["data_offsets"])):
+        place = _Place(np.dtype(DTYPES[told["dtype"]]), typed(tuple[int, ...], told["shape"], name), begin)
+        begin += place.dtype.itemsize * math.prod(place.shape)
+        if min(place.shape, default=0) < 0 or told["data_offsets"] != [place.begin - start, begin - start]:
+            raise ValueError(f"it is no such file of mfcli ({name} is not where it should be)")
+        places[name] = place
+    if begin != size:
+        raise ValueError("it is no such file of mfcli (it is not as long as its arrays)")
+    return places
+
+
+def _check(places: Mapping[str, _Place], layout: Layout) -> None:
+    """Raise ValueError unless every array is in the layout, and has its type and dimensions."""
     sizes: dict[str, int] = {}
-    for name, array in arrays.items():
+    for name, place in places.items():
         if name not in layout:
             raise ValueError(f"it has an array {name}")
         dtype, *dimensions = layout[name].split()
-        if array.dtype != dtype or array.ndim != len(dimensions):
-            raise ValueError(f"{name} is {array.dtype} of {array.ndim} dimensions, not {layout[name]}")
-        for dimension, size in zip(dimensions, array.shape, strict=True):
+        if place.dtype != dtype or len(place.shape) != len(dimensions):
+            raise ValueError(f"{name} is {place.dtype} of {len(place.shape)} dimensions, not {layout[name]}")
+        for dimension, size in zip(dimensions, place.shape, strict=True):
             if sizes.setdefault(dimension, size) != size:
                 raise ValueError(f"{name} has {size} {dimension}, others have {sizes[dimension]}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has numbers that are not finite")
+
+
+def _array(file: Any, name: str, place: _Place, layout: Layout, reading: Reading) -> Any:
+    """An array of the file, or a matrix of which rows are read later."""
+    width = place.dtype.itemsize * math.prod(place.shape[1:])
+
+    def fill(first: int, rows: npt.NDArray[Any]) -> None:
+        with reading():
+            file.seek(place.begin + first * width)
+            file.readinto(rows)
+            if not np.isfinite(rows).all():
+                raise ValueError(f"{name} has numbers that are not finite")
+
+    if layout[name].split()[1:2] == [MANY] and len(place.shape) == 2:
+        return FileRows(place.shape, place.dtype, fill)
+    array = np.empty(place.shape, place.dtype)
+    fill(0, array)
+    return array

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from mfcli.arrays import Float32s, Int32s, Int64s
 from mfcli.config.recommend import RecommendConfig
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
-from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.lookup import Doubt, known_rows
-from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import ItemLists
 from mfcli.errors import DataError, UsageError
@@ -26,6 +24,9 @@ from mfcli.ranks import ALONE, Place
 from mfcli.serving.answer import Answer, Items, id_kinds
 from mfcli.serving.reasons import Reasons
 from mfcli.serving.spread import Spread
+
+if TYPE_CHECKING:  # what reads files is imported when there is one
+    from mfcli.data.newcomers import Newcomer
 
 
 def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt, here: Place = ALONE) -> Answer:
@@ -42,11 +43,15 @@ def lists(config: RecommendConfig, trained: TrainedRun, doubt: Doubt, here: Plac
     return Answer(made.columns, blocks, len(newcomers) + len(users))
 
 
-def _newcomers(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> list[Newcomer]:
+def _newcomers(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) -> list["Newcomer"]:
     """Those who are new: whose ratings are in a file, or somebody without ratings who tells attributes."""
+    if config.ratings is None and not config.user_attributes:
+        return []
+    from mfcli.data.newcomers import NAME, Newcomer, read_newcomers
+
     if config.ratings is not None:
         return read_newcomers(config.ratings, trained.prepared, doubt, trained.model.typical_click)
-    return [Newcomer(NAME, np.zeros(0, np.int32), np.zeros(0, np.float32))] if config.user_attributes else []
+    return [Newcomer(NAME, np.zeros(0, np.int32), np.zeros(0, np.float32))]
 
 
 def _attributes(config: RecommendConfig, trained: TrainedRun) -> Float32s | None:
@@ -70,6 +75,8 @@ def _users(config: RecommendConfig, prepared: Prepared, doubt: Doubt) -> Int64s:
         return np.arange(prepared.n_users)
     rows = prepared.user_rows(config.user)
     if config.users_from is not None:
+        from mfcli.data.id_files import IDS, read_ids
+
         where, ids = f"--users-from {config.users_from}", read_ids(Path(config.users_from), IDS.users)
         known = known_rows(prepared, "users", ids, where, doubt)
         if ids and not len(known):
@@ -121,6 +128,7 @@ class Lists:
     def of_users(self, users: Int64s) -> Iterator[Block]:
         """The lists of these (n,) rows of users. What they need of the data is read at once."""
         model, prepared = self.trained.model, self.trained.prepared
+        self.trained.read(users)
         ids = prepared.users["id"].to_pylist()
         hidden = None if self.config.include_seen else prepared.seen(users)
         why = None if self.reasons is None else self.reasons.of_users(prepared.part("train"))
@@ -133,7 +141,7 @@ class Lists:
 
         return blocks()
 
-    def of_newcomer(self, newcomer: Newcomer) -> Block:
+    def of_newcomer(self, newcomer: "Newcomer") -> Block:
         """The list of somebody new."""
         rated, given = newcomer.items, newcomer.ratings
         folded = fold_in(self.trained.model, rated, given, self.attributes)

@@ -7,10 +7,11 @@ series, half have another of it among their ten nearest by exposure, and a third
 from collections.abc import Iterator
 
 from mfcli.config.recommend import RecommendConfig
+from mfcli.data.by_title import Titles
 from mfcli.data.candidates import find_candidates
 from mfcli.data.formats import Block, Column
 from mfcli.data.ids import find_ids
-from mfcli.data.lookup import Doubt, Titles
+from mfcli.data.lookup import Doubt
 from mfcli.data.prepared import Prepared
 from mfcli.errors import DataError
 from mfcli.models.run import TrainedRun
