@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Int32s, Int64s
-from mfcli.data.tables import numbers
+from mfcli.data.tables import RATINGS, numbers
 
 T = TypeVar("T")
 
@@ -103,6 +103,9 @@ class Summary:
         )
 
 
+COLUMNS = {f"{name}s": name for name in RATINGS}
+"""Fields of :class:`Ratings` with an entry a rating -> their columns in files."""
+
 UNKNOWN = Summary(math.nan, math.nan, math.nan, math.nan)
 
 
@@ -126,7 +129,7 @@ class Ratings:
     n_items: int
     timestamps: Int64s | None = None
 
-    columns: ClassVar[tuple[str, ...]] = ("users", "items", "ratings", "timestamps")  # fields with an entry a rating
+    columns: ClassVar[tuple[str, ...]] = tuple(COLUMNS)  # fields with an entry a rating
 
     def __post_init__(self) -> None:
         n = len(self.ratings)
@@ -141,8 +144,12 @@ class Ratings:
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
         """The ratings at these rows (indices or a mask), in this order."""
-        known = {name: column for name in self.columns if (column := getattr(self, name)) is not None}
-        return replace(self, **{name: column[rows] for name, column in known.items()})
+        return replace(self, **{name: values[rows] for name, values in self.known.items()})
+
+    @property
+    def known(self) -> dict[str, npt.NDArray[Any]]:
+        """The fields with an entry a rating, those that are there."""
+        return {name: values for name in self.columns if (values := getattr(self, name)) is not None}
 
     def digest(self) -> str:
         """SHA-256 over who rated what how: the same ratings in the same order and rows, the same digest."""
@@ -172,10 +179,11 @@ class Ratings:
     def joined(cls, pieces: "list[Ratings]") -> "Ratings":
         """The ratings of some pieces, at least one, one after the other; the list is emptied."""
         first = pieces[0]
-        known = [name for name in cls.columns if getattr(first, name) is not None]
-        columns: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in known}
+        whole: dict[str, Any] = {
+            name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in first.known
+        }
         pieces.clear()
-        return replace(first, **columns)
+        return replace(first, **whole)
 
     @property
     def mine(self) -> "Sides[Ratings]":
@@ -206,13 +214,11 @@ class Ratings:
         """A pyarrow table of the columns user, item, rating and, if known, timestamp."""
         import pyarrow as pa
 
-        columns: dict[str, Any] = {"user": self.users, "item": self.items, "rating": self.ratings}
-        if self.timestamps is not None:
-            columns["timestamp"] = self.timestamps
-        return pa.table(columns)
+        known = self.known
+        return pa.table({column: known[name] for name, column in COLUMNS.items() if name in known})
 
     @classmethod
     def from_arrow(cls, table: Any, n_users: int, n_items: int) -> "Ratings":
         """The ratings in a table that :meth:`to_arrow` made."""
-        columns: dict[str, Any] = {name: numbers(table[name]) for name in table.column_names}
-        return Ratings(columns["user"], columns["item"], columns["rating"], n_users, n_items, columns.get("timestamp"))
+        known = {name: numbers(table[column]) for name, column in COLUMNS.items() if column in table.column_names}
+        return Ratings(**known, n_users=n_users, n_items=n_items)

@@ -120,8 +120,8 @@ class TrainFile:
 
     def _ratings(self) -> Iterator[Ratings]:
         """The ratings in order, not too many at a time."""
-        columns = ("user", "item", "rating", *(("timestamp",) if self.timed else ()))
-        for piece in self._pieces(*columns):
+        left_out = set() if self.times else {"timestamp"}
+        for piece in self._pieces(*(name for name in self._reader().schema_arrow.names if name not in left_out)):
             yield Ratings.from_arrow(piece, self.prepared.n_users, self.prepared.n_items)
 
     def read(self, chosen: Chosen) -> Sides[Ratings]:

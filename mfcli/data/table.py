@@ -161,7 +161,8 @@ class Table(Ratings):
         """The ratings of dense rows, in the order of the ids, and the ids that are left."""
         users, user_ids = _dense(self.users, self.ids.users)
         items, item_ids = _dense(self.items, self.ids.items)
-        ratings = Ratings(users, items, self.ratings, len(user_ids), len(item_ids), self.timestamps)
+        values: dict[str, Any] = {name: getattr(self, name) for name in Ratings.columns}
+        ratings = Ratings(**values | {"users": users, "items": items}, n_users=len(user_ids), n_items=len(item_ids))
         return ratings, Sides(user_ids, item_ids)
 
 
