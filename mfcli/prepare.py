@@ -179,7 +179,7 @@ def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
     if origin.no_times:
         progress.warn(f"timestamps are left out: {origin.no_times}")
     if origin.missing:
-        progress.note(f"left out {origin.missing:,} lines whose rating is one of --missing {config.missing}")
+        progress.note(f"left out {origin.missing:,} lines whose rating is one of --missing '{config.missing}'")
 
 
 def _own(config: PrepareConfig) -> _Source:
@@ -198,11 +198,13 @@ def _own(config: PrepareConfig) -> _Source:
 
     def read(paths: Sequence[Path], name: str) -> Table:
         sources = [source for path in paths for source in find_sources(path, RATINGS_FILES)]
-        inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
-        if config.wide:
-            return join([read_wide(source, how) for source in sources])
         wanted = CLICKS if config.clicks else RATINGS
-        return join([read_ratings(source, replace(how, weights=config.weights), wanted) for source in sources])
+        if config.wide:
+            tables = [read_wide(source, how) for source in sources]
+        else:
+            tables = [read_ratings(source, replace(how, weights=config.weights), wanted) for source in sources]
+        inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
+        return join(tables)
 
     table = read(config.own, "clicks" if config.clicks else "ratings")
     if config.test is not None:
@@ -218,7 +220,7 @@ def _own(config: PrepareConfig) -> _Source:
         users = find_source(config.users, USERS_FILES)
         inputs["users"] = users.sha256()
         sheets = sheets._replace(users=read_users(users, how))
-    names = ["standard input" if str(path) == "-" else short(path.name) for path in config.own]
+    names = ["standard input" if str(path) == "-" else short(path.absolute().name) for path in config.own]
     return _Source(" and ".join(names), table, sheets, inputs)
 
 

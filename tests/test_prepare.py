@@ -504,3 +504,19 @@ def test_ml_1m(real_data: Path, tmp_path: Path) -> None:
     assert (done.ratings, done.users, done.items) == (1_000_209, 6_040, 3_706)
     assert (done.train, done.val, done.test) == (900_188, 0, 100_021)
     assert done.histogram == {"1": 56_174, "2": 107_557, "3": 261_197, "4": 348_971, "5": 226_310}
+
+
+def test_the_folder_at_hand_has_a_name(mfcli: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "ratings.csv").write_text("user,item,rating\n1,1,4\n1,2,3\n2,1,5\n2,2,1\n")
+    done = mfcli("prepare", "--ratings", ".", "--validation-fraction", 0, cwd=folder)
+    assert done.stdout.startswith("mine in artifacts/data\n")
+    assert done.stderr.startswith("read 4 ratings in 5 lines of mine: ")
+
+
+def test_what_is_too_little_to_cut_says_what_can_be_done(mfcli: Runner, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("1,1,4\n2,1,3\n")
+    for options, remedy in (((), "--validation-fraction 0"), (("--test-fraction", 0.9), "--split none")):
+        done = mfcli("prepare", "--ratings", "r.csv", "-q", *options)
+        assert (done.returncode, done.stderr.count("\n"), remedy in done.stderr) == (4, 1, True)

@@ -149,7 +149,7 @@ def test_decimal_commas(tmp_path: Path) -> None:
         ("1.234,5", "--decimal , reads it"),
         ("good", "is not a number$"),
         ("nan", "--missing 'nan' drops such rows"),
-        ("", "the rating is empty: --missing drops such rows"),
+        ("", "the rating is empty: --missing '' drops such rows"),
     ],
 )
 def test_a_rating_that_is_none_comes_with_a_remedy(text: str, hint: str, tmp_path: Path) -> None:

@@ -77,8 +77,7 @@ def is_absent(text: str) -> bool:
 
 def _drops(remedies: Remedies, text: str) -> str:
     """The advice where a text stands for a rating that is not there."""
-    quoted = f"'{short(text)}'" if text else ""
-    return f": {' '.join(remedies.missing.format(quoted).split())}"
+    return f": {remedies.missing.format(short(text))}"
 
 
 def rating_fault(text: str, decimal: str = ".", role: str = "rating", remedies: Remedies = BY_OPTION) -> str | None:

@@ -56,7 +56,7 @@ def _test_part(config: PrepareConfig, ratings: Ratings, own_test: Rows | None) -
             return _latest_of_each(everything, ratings.users, _timestamps(config, ratings), config.test_fraction)
         case "leave-last":
             return _leave_last(ratings.users, _timestamps(config, ratings))
-    return _random(everything, config.test_fraction, config.seed, "test")
+    return _random(everything, config.test_fraction, config.seed, "test", "--split none holds nothing out")
 
 
 def _validation_part(config: PrepareConfig, ratings: Ratings, rest: Rows) -> tuple[Rows, Rows]:
@@ -66,7 +66,7 @@ def _validation_part(config: PrepareConfig, ratings: Ratings, rest: Rows) -> tup
             return _latest(rest, _timestamps(config, ratings), config.validation_fraction)
         case "latest":
             return _latest_of_each(rest, ratings.users, _timestamps(config, ratings), config.validation_fraction)
-    return _random(rest, config.validation_fraction, config.seed, "validation")
+    return _random(rest, config.validation_fraction, config.seed, "validation", "--validation-fraction 0 cuts none")
 
 
 def pair_numbers(ratings: Ratings, ids: Sides[list[str]]) -> Float64s:
@@ -105,14 +105,16 @@ def _timestamps(config: PrepareConfig, ratings: Ratings) -> Int64s:
     return ratings.timestamps
 
 
-def _random(rows: Rows, fraction: float, seed: int, part: str) -> tuple[Rows, Rows]:
+def _random(rows: Rows, fraction: float, seed: int, part: str, otherwise: str) -> tuple[Rows, Rows]:
     """What is kept and what is cut: row for row what scikit-learn's ``train_test_split`` gives.
+
+    Where there is too little to cut the part from, the error says what can be done ``otherwise``.
 
     Written out, since its import alone would take half the time of ``prepare``.
     """
     n_cut = int(np.ceil(fraction * len(rows)))
     if not 0 < n_cut < len(rows):
-        raise DataError(f"{len(rows)} ratings are too few to cut a {part} part of {fraction:g} from")
+        raise DataError(f"{len(rows)} ratings are too few to cut a {part} part of {fraction:g} from: {otherwise}")
     shuffled = rows[np.random.RandomState(seed).permutation(len(rows))]
     return shuffled[n_cut:], shuffled[:n_cut]
 
