@@ -212,6 +212,14 @@ def test_titles_are_printed_as_they_are(odd_titles: Path, process: Runner) -> No
     assert [row["title"] for row in found] == [TITLE, TITLE]
 
 
+def test_a_narrow_table_says_what_is_what(artifacts: Path, mfcli: Runner) -> None:
+    judged = mfcli("evaluate", "--top", 3, env={"COLUMNS": "40"})
+    assert (judged.returncode, "…" in judged.stdout) == (0, False)
+    assert all(f" {name} " in judged.stdout for name in ("run 'default'", "biases alone", "training mean"))
+    listed = mfcli("recommend", "--user", 1, "-n", 3, env={"COLUMNS": "40"})
+    assert [word in listed.stdout for word in ("title", "rating", "score", "genres")] == [True, True, True, False]
+
+
 @pytest.mark.parametrize("columns", ["0", "x", "60"])
 def test_columns_is_respected_where_it_is_a_width(artifacts: Path, process: Runner, columns: str) -> None:
     done = process("recommend", "--user", 1, env={"COLUMNS": columns})

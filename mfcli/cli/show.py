@@ -109,7 +109,7 @@ def evaluated(done: "Evaluation") -> str:
     if done.calibration is not None:
         values["calibration"] = _calibration(done.calibration)
     header = ("", "RMSE", "95 %", "MAE")
-    text = table(title, header, rows, numeric=(1, 2, 3)) + (pairs("", values) if values else "")
+    text = table(title, header, rows, numeric=(1, 2, 3), spare=(2, 3)) + (pairs("", values) if values else "")
     return text + _ranking(done.ranking) + _segments(done.segments) + _comparison(done)
 
 
@@ -174,7 +174,8 @@ def _ranking(found: "Ranking | None") -> str:
     for lists in found.lists:
         columns = (lists.run, lists.popular, lists.random)
         rows = [(name.replace("_", " "), *(_measure(measures[name]) for measures in columns)) for name in lists.run]
-        text += "\n" + table(f"top {lists.n}", ("", found.rank_by, "popular", "random"), rows, numeric=(1, 2, 3))
+        header = ("", found.rank_by, "popular", "random")
+        text += "\n" + table(f"top {lists.n}", header, rows, numeric=(1, 2, 3), spare=(3, 2))
     return text
 
 

@@ -216,6 +216,7 @@ class TableWriter(Writer):
         groups = [list(group) for _, group in itertools.groupby(columns, lambda column: column.bar or column.name)]
         headings = [" to ".join(dict.fromkeys((group[0].heading, group[-1].heading))) for group in groups]
         numeric = [place for place, group in enumerate(groups) if not group[0].gives_way]
+        texts = [place for place, group in enumerate(groups) if group[0].gives_way]
         shown = [
             bars([block[column.name] for column in group]) if group[0].bar else group[0].shown(block[group[0].name])
             for group in groups
@@ -228,6 +229,7 @@ class TableWriter(Writer):
                 headings,
                 [row for _, row in mine],
                 numeric=numeric,
+                spare=texts[1:2],
                 terminal=is_terminal(self.file),
             )
             self.file.write(text.encode())
