@@ -13,11 +13,12 @@ from mfcli.data.training import TrainingData
 from mfcli.models.clicks import confidences
 from mfcli.models.fold_in import fold_in
 from mfcli.solvers import gathering
-from mfcli.solvers.blocks import SHORT
+from mfcli.solvers.blocks import longest_short
 from mfcli.solvers.ials import Ials, validation_judge
 from tests.plain import implicit_als
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
+SHORT = longest_short(20)  # factors
 RATINGS, OTHERS = some_of(full_matrix(60, 40, 2, 0.3), 0.3)
 
 

@@ -26,7 +26,8 @@ Of = Callable[[Float32s], Float32s]
 SLOTS = {"cpu": 2**15, "cuda": 2**20}  # in a block
 SLOTS_OF_STEPS = {"cpu": 2**14, "cuda": 2**20}  # likewise: what is gathered should stay in a core's cache
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
-SHORT = 8  # ratings up to which a row counts as short
+SHORT = 16  # ratings up to which a row may count as short
+LONGER = 1.25  # times the ratings of the shortest of some short rows are those of the longest that shares their block
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,12 @@ class Plan:
             dimensions, compute, by_steps: as for :func:`cut_sides`.
         """
         order = np.argsort(counts, kind="stable")
-        most_rows = max(1, CELLS[compute.device.type] // (dimensions if by_steps else dimensions**2))
         most_slots = (SLOTS_OF_STEPS if by_steps else SLOTS)[compute.device.type]
+        cells = CELLS[compute.device.type]
         pieces, begin = [], 0
         while begin < len(counts):
-            end = _end(counts, order, begin, most_rows, most_slots)
+            most_rows, longest = _limits(int(counts[order[begin]]), dimensions, cells, by_steps)
+            end = _end(counts, order, begin, most_rows, most_slots, longest)
             pieces.append(order[begin:end])
             begin = end
         slots = np.array([len(rows) * int(counts[rows[-1]]) for rows in pieces], np.int64)
@@ -252,12 +254,31 @@ def _padded(real: Bools, values: npt.NDArray[Any], padding: int = 0) -> npt.NDAr
     return padded
 
 
-def _end(counts: npt.NDArray[Any], order: npt.NDArray[Any], begin: int, most_rows: int, most_slots: int) -> int:
+def longest_short(dimensions: int) -> int:
+    """Ratings up to which a row is short: solving in as many dimensions as it has ratings is cheaper than in d."""
+    return min(SHORT, dimensions // 2)
+
+
+def _limits(fewest: int, dimensions: int, cells: int, by_steps: bool) -> tuple[int, int | None]:
+    """How many rows a block has at most, and how many ratings its longest, if its shortest has so many.
+
+    Rows without ratings stay among themselves. So do short ones: they have no (d, d) matrices, but padding costs them
+    more than a block more.
+    """
+    if fewest == 0:
+        return max(1, cells // dimensions**2), 0
+    short = longest_short(dimensions)
+    if fewest <= short:
+        return max(1, cells // (dimensions * SHORT)), min(int(fewest * LONGER), short)
+    return max(1, cells // (dimensions if by_steps else dimensions**2)), None
+
+
+def _end(
+    counts: npt.NDArray[Any], order: npt.NDArray[Any], begin: int, most_rows: int, most_slots: int, longest: int | None
+) -> int:
     """Where in ``order`` the block that begins there ends. A single row may have more slots than a block has."""
     lengths = counts[order[begin : begin + most_rows]]
-    if lengths[0] == 0:
-        return begin + int(np.searchsorted(lengths, 1))
-    if lengths[0] <= SHORT:  # short rows stay among themselves
-        lengths = lengths[: np.searchsorted(lengths, SHORT, side="right")]
+    if longest is not None:
+        lengths = lengths[: np.searchsorted(lengths, longest, side="right")]
     slots = lengths * np.arange(1, len(lengths) + 1)
     return begin + max(1, int(np.searchsorted(slots, most_slots, side="right")))

@@ -108,7 +108,7 @@ class Round:
         weighted_errors = rows.new_empty(len(rows))
 
         def solve(block: Block) -> Tensor:
-            found, squared_error = solve_block(block, others, prior, normals, begin)
+            found, squared_error = solve_block(block, others, prior, normals, begin, means=means)
             rows.index_copy_(0, block.rows, found.rows)
             if drawn_about is not rows:
                 drawn_about.index_copy_(0, block.rows, found.means)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mfcli.arrays import Float64s
 from mfcli.solvers.row_features import RowFeatures
-from mfcli.solvers.rows import Prior, cholesky
+from mfcli.solvers.rows import Prior
 from mfcli.threads import one_blas_thread
 
 SHAPE, RATE = 1.0, 1.0  # of the Gamma prior of λ
@@ -80,11 +80,10 @@ class Linking:
             last: the last sample.
             rng: source of the draws.
         """
-        assert prior.covariance is not None
         spread = self.values + last.precision
         moment = self.features.transposed_times((rows - prior.mean) * self.features.rated[:, None]).double()
         normals = torch.from_numpy(rng.standard_normal(moment.shape)).to(moment)
-        root = cholesky(prior.covariance[None])[0].double()
+        root = prior.covariance_root.double()
         coefficients = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
         squared = float(((coefficients @ prior.precision.double()) * coefficients).sum())
         precision = rng.gamma(SHAPE + coefficients.numel() / 2, 1 / (RATE + squared / 2))

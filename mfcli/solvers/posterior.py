@@ -25,7 +25,7 @@ from mfcli.solvers.base import State
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.rows import Solutions
 
-PENDING = 8  # samples stacked before they are compressed
+PENDING = 4  # samples stacked before they are compressed, which takes the square of the columns for every row
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
 DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
 PROBES = 20_000  # pairs on which that is measured

@@ -10,13 +10,14 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from mfcli.errors import DivergedError
-from mfcli.solvers.blocks import SHORT, Block
+from mfcli.solvers.blocks import Block, longest_short
 from mfcli.solvers.gathering import Others, Slots
 from mfcli.solvers.steps import step
 
@@ -63,16 +64,19 @@ class Prior:
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """(r, s, d) x of the block's rows times their Λ⁻¹."""
         assert self.covariance is not None
-        return (x @ self.covariance) * self._shrink(block)[:, None, None]
+        product = x @ self.covariance
+        return product * block.counts.rsqrt()[:, None, None] if self.by_root_count else product
 
     def scatter(self, block: Block, normals: Tensor) -> Tensor:
         """Draws of N(0, Λ⁻¹) from (r, d) draws of N(0, 1)."""
-        assert self.covariance is not None
-        return (normals @ cholesky(self.covariance[None])[0].T) * self._shrink(block).sqrt()[:, None]
+        scattered = normals @ self.covariance_root.T
+        return scattered * block.counts.pow(-0.25)[:, None] if self.by_root_count else scattered
 
-    def _shrink(self, block: Block) -> Tensor:
-        """What Λ⁻¹ is multiplied by, (r,), for rows with ratings."""
-        return block.counts.rsqrt() if self.by_root_count else torch.ones_like(block.counts)
+    @cached_property
+    def covariance_root(self) -> Tensor:
+        """(d, d) lower Cholesky factor of Λ⁻¹."""
+        assert self.covariance is not None
+        return cholesky(self.covariance[None])[0]
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,13 @@ class Solutions:
 
 
 def solve_block(
-    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, begin: Tensor | None = None
+    block: Block,
+    others: Others,
+    prior: AnyPrior,
+    normals: Tensor | None,
+    begin: Tensor | None = None,
+    *,
+    means: bool = True,
 ) -> tuple[Solutions, Tensor]:
     """Solve for, or sample, the rows of a block, or take a step towards them.
 
@@ -224,11 +234,12 @@ def solve_block(
         normals: (rows of this side, d + SHORT) draws of N(0, 1), to sample; None to solve.
         begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
             is then a :class:`DiagonalPrior`.
+        means: whether the means of samples are wanted; else the samples may stand in their place.
 
     Returns:
         The rows, and a scalar, the sum of their squared residuals without weights.
     """
-    longest, short = block.others.shape[1], min(SHORT, others.dimensions // 2)
+    longest, short = block.others.shape[1], longest_short(others.dimensions)
     drawn = None if normals is None else normals.index_select(0, block.rows)
     if prior.has_covariance and 0 < longest <= short:
         return solve_short(block, others, prior, drawn)
@@ -236,10 +247,12 @@ def solve_block(
         assert isinstance(prior, DiagonalPrior)
         z, weighted_errors, plain = step(block, others, prior.of(block), begin.index_select(0, block.rows))
         return Solutions(z, z, weighted_errors), plain
-    return solve_long(block, others, prior, drawn)
+    return solve_long(block, others, prior, drawn, means)
 
 
-def solve_long(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+def solve_long(
+    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, means: bool
+) -> tuple[Solutions, Tensor]:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
@@ -253,27 +266,32 @@ def solve_long(block: Block, others: Others, prior: AnyPrior, normals: Tensor | 
         lower = cholesky(torch.add(precision, gram, alpha=alpha))
     halfway = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
     if normals is None:
-        z = means = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
+        z = drawn_about = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
     else:
-        both = torch.cat([halfway + normals[:, : others.dimensions, None], halfway], 2)
-        z, means = torch.linalg.solve_triangular(lower.mT, both, upper=True).unbind(2)
-    # Σw(y - x·z)² = Σwy² - 2z·Σwyx + zᵀ(Σwxxᵀ)z.
-    # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
-    weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
-    unweighted = others.root_weights is None and block.root_weights is None
-    plain = weighted_errors.sum() if unweighted else _plain_errors(z, others, gathered)
-    return Solutions(z, means, weighted_errors), plain
+        scattered = halfway + normals[:, : others.dimensions, None]
+        right = torch.cat([scattered, halfway], 2) if means else scattered
+        solved = torch.linalg.solve_triangular(lower.mT, right, upper=True)
+        z, drawn_about = solved[:, :, 0], solved[:, :, -1]
+    if others.root_weights is None and block.root_weights is None:
+        # Σ(y - x·z)² = Σy² - 2z·Σyx + zᵀ(Σxxᵀ)z.
+        # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
+        weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
+        return Solutions(z, drawn_about, weighted_errors), weighted_errors.sum()
+    weighted_errors, plain = _errors(z, others, gathered)
+    return Solutions(z, drawn_about, weighted_errors), plain
 
 
-def _plain_errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> Tensor:
-    """The sum of squared residuals, without weights, of (r, d) rows z."""
-    k, total = others.factors.shape[1], z.new_zeros(())
+def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor]:
+    """(r,) sums of w(y - x·z)² over the ratings of (r, d) rows z, and a scalar, the sum of all without weights."""
+    k = others.factors.shape[1]
+    weighted, plain = z.new_zeros(len(z)), z.new_zeros(())
     for slots in gathered:
-        residuals = slots.y - torch.bmm(z[:, None, :k], slots.q.mT)[:, 0]
+        errors = slots.y - torch.bmm(z[:, None, :k], slots.q.mT)[:, 0]
         if others.biases is not None:
-            residuals -= slots.root_weights * z[:, k:]
-        total += slots.plain(residuals).square().sum()
-    return total
+            errors.addcmul_(slots.root_weights, z[:, k:], value=-1)
+        weighted += errors.square().sum(1)
+        plain += slots.plain(errors).square().sum()
+    return weighted, plain
 
 
 def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
@@ -290,23 +308,15 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
     xc = prior.times_covariance(block, x)
     inner = torch.bmm(xc, x.mT)
     inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
-    lower = cholesky(inner)
-
-    def residuals(z: Tensor, target: Tensor) -> Tensor:
-        return target - torch.bmm(z[:, None], x.mT)[:, 0]
-
-    def moved(z: Tensor, by: Tensor) -> Tensor:
-        return z + torch.bmm(by[:, None], xc)[:, 0]
-
-    if normals is None:
-        gain = torch.cholesky_solve(residuals(mean, y)[:, :, None], lower)[:, :, 0]
-        z = means = moved(mean, gain)
-    else:
+    begin, target = mean[:, None], y[:, None]
+    if normals is not None:
         start = mean + prior.scatter(block, normals[:, :d])
         scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
-        both = torch.stack([residuals(start, scattered), residuals(mean, y)], 2)
-        of_start, of_mean = torch.cholesky_solve(both, lower).unbind(2)
-        z, means = moved(start, of_start), moved(mean, of_mean)
-    errors = residuals(z, y)
+        begin, target = torch.stack([start, mean], 1), torch.stack([scattered, y], 1)
+    left = target - torch.bmm(begin, x.mT)
+    gain = torch.cholesky_solve(left.mT, cholesky(inner)).mT
+    found = begin + torch.bmm(gain, xc)
+    z, means = found[:, 0], found[:, -1]
+    errors = y - torch.bmm(z[:, None], x.mT)[:, 0]
     plain = slots.plain(errors).square().sum()
     return Solutions(z, means, errors.square().sum(1)), plain
