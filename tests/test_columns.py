@@ -6,27 +6,9 @@ from typing import Any
 import pytest
 
 from mfcli.data.columns import ITEMS, RATINGS, find_places
-from mfcli.data.files import find_source
-from mfcli.data.form import Reading
 from mfcli.data.newcomers import read_opinions
-from mfcli.data.readers import read_ratings
-from mfcli.data.table import Table
 from mfcli.errors import DataError, UsageError
-
-
-def put(folder: Path, content: str, name: str = "r.csv") -> Path:
-    path = folder / name
-    path.write_text(content, encoding="utf-8")
-    return path
-
-
-def read(path: Path, **how: Any) -> Table:
-    return read_ratings(find_source(path), Reading(**how))
-
-
-def rows_of(table: Table) -> list[tuple[Any, ...]]:
-    columns = [table.ids.users[table.users].tolist(), table.ids.items[table.items].tolist(), table.ratings.tolist()]
-    return list(zip(*columns, *([] if table.timestamps is None else [table.timestamps.tolist()]), strict=True))
+from tests.inputs import put, read, rows_of
 
 
 @pytest.mark.parametrize(
@@ -55,7 +37,7 @@ def test_of_the_items_a_title_comes_before_an_original_title() -> None:
 
 @pytest.mark.parametrize("how", [{"header": False}, {}])
 def test_columns_without_names_have_numbers(how: dict[str, Any], tmp_path: Path) -> None:
-    path = put(tmp_path, "0,24,14,4.5,1286563797\n1,20,12,3.5,1196595264\n")
+    path = put(tmp_path, "r.csv", "0,24,14,4.5,1286563797\n1,20,12,3.5,1196595264\n")
     table = read(path, columns="2,3,4,5", **how)
     assert rows_of(table) == [(24, 14, 4.5, 1286563797), (20, 12, 3.5, 1196595264)]
     assert table.origin.columns == {
@@ -67,7 +49,7 @@ def test_columns_without_names_have_numbers(how: dict[str, Any], tmp_path: Path)
 
 
 def test_columns_with_names_can_have_numbers_too(tmp_path: Path) -> None:
-    path = put(tmp_path, "a,b,c\n1,2,3\n")
+    path = put(tmp_path, "r.csv", "a,b,c\n1,2,3\n")
     assert rows_of(read(path, columns="3,1,2")) == [(3, 1, 2.0)]
 
 
@@ -83,26 +65,26 @@ def test_columns_with_names_can_have_numbers_too(tmp_path: Path) -> None:
 )
 def test_numbers_that_cannot_be(columns: str, error: type[Exception], message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        read(put(tmp_path, "1,2,3,4\n"), columns=columns, header=False)
+        read(put(tmp_path, "r.csv", "1,2,3,4\n"), columns=columns, header=False)
 
 
 @pytest.mark.parametrize("how", [{"header": False}, {}])
 def test_more_than_four_columns_without_names_are_not_guessed(how: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"r.csv, line 1: 5 columns without names .*--columns"):
-        read(put(tmp_path, "24\t14\t4.5\t1\t1286563797\n"), **how)
+        read(put(tmp_path, "r.csv", "24\t14\t4.5\t1\t1286563797\n"), **how)
 
 
 def test_a_first_line_of_numbers_is_a_row(tmp_path: Path) -> None:
-    assert rows_of(read(put(tmp_path, "196\t242\t3\t881250949\n", "u.data"))) == [(196, 242, 3.0, 881250949)]
+    assert rows_of(read(put(tmp_path, "u.data", "196\t242\t3\t881250949\n"))) == [(196, 242, 3.0, 881250949)]
 
 
 def test_a_header_is_not_taken_for_a_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 1: the rating 'rating' is not a number: is it a header\?"):
-        read(put(tmp_path, "user,item,rating\n1,2,3\n"), header=False)
+        read(put(tmp_path, "r.csv", "user,item,rating\n1,2,3\n"), header=False)
 
 
 def test_amazons_order_is_known(tmp_path: Path) -> None:
-    path = put(tmp_path, "B00LLGCFY9,A3NECGJYKC1UAB,5.0,1286563797\n0001048791,AKLHN5Z0ZZZZ,4.0,1196595264\n")
+    path = put(tmp_path, "r.csv", "B00LLGCFY9,A3NECGJYKC1UAB,5.0,1286563797\n0001048791,AKLHN5Z0ZZZZ,4.0,1196595264\n")
     expected = [("A3NECGJYKC1UAB", "B00LLGCFY9"), ("AKLHN5Z0ZZZZ", "0001048791")]
     assert [row[:2] for row in rows_of(read(path))] == expected
     assert read(path).origin.columns["item"] == "column 1"
@@ -112,7 +94,7 @@ def test_amazons_order_is_known(tmp_path: Path) -> None:
 def test_netflix_files_have_the_item_on_a_line_of_its_own(tmp_path: Path) -> None:
     content = "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n2:\n885013,4,2005-10-19"
     for ends in (content, f"{content}\n", content.replace("\n", "\r\n")):
-        table = read(put(tmp_path, ends, "combined_data_1.txt"))
+        table = read(put(tmp_path, "combined_data_1.txt", ends))
         assert rows_of(table) == [
             (1488844, 1, 3.0, 1125964800),
             (822109, 1, 5.0, 1115942400),
@@ -123,12 +105,14 @@ def test_netflix_files_have_the_item_on_a_line_of_its_own(tmp_path: Path) -> Non
 
 
 def test_book_crossing_as_published(tmp_path: Path) -> None:
-    path = put(tmp_path, '"User-ID";"ISBN";"Book-Rating"\r\n"276725";"034545104X";"0"\r\n"2";"0155061224";"5"\r\n')
+    path = put(
+        tmp_path, "r.csv", '"User-ID";"ISBN";"Book-Rating"\r\n"276725";"034545104X";"0"\r\n"2";"0155061224";"5"\r\n'
+    )
     assert rows_of(read(path)) == [(276725, "034545104X", 0.0), (2, "0155061224", 5.0)]
 
 
 def test_a_comment_in_the_place_of_the_header_is_named(tmp_path: Path) -> None:
-    path = put(tmp_path, "# made by a shop\nuser,item,rating\n1,2,3\n# the end\n")
+    path = put(tmp_path, "r.csv", "# made by a shop\nuser,item,rating\n1,2,3\n# the end\n")
     with pytest.raises(DataError, match=r"line 1: .*if the line is a comment, give --comment '#'"):
         read(path)
     table = read(path, comment="#")
@@ -137,7 +121,7 @@ def test_a_comment_in_the_place_of_the_header_is_named(tmp_path: Path) -> None:
 
 
 def test_a_first_line_may_tell_the_separator(tmp_path: Path) -> None:
-    table = read(put(tmp_path, "sep=;\nuser;item;rating\n1;2;3\n"))
+    table = read(put(tmp_path, "r.csv", "sep=;\nuser;item;rating\n1;2;3\n"))
     assert rows_of(table) == [(1, 2, 3.0)]
     assert table.origin.locate(0).endswith("line 3")
 
@@ -146,8 +130,8 @@ def test_a_first_line_may_tell_the_separator(tmp_path: Path) -> None:
     "content", ["     24       14 5 \n  3  20\t3\n", "24\t 14  5\n3 20 3\n", "24 14 5\r\n3 20 3 \r\n"]
 )
 def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
-    assert rows_of(read(put(tmp_path, content, "epinions.txt"))) == [(24, 14, 5.0), (3, 20, 3.0)]
-    assert rows_of(read(put(tmp_path, content), separator=" ")) == [(24, 14, 5.0), (3, 20, 3.0)]
+    assert rows_of(read(put(tmp_path, "epinions.txt", content))) == [(24, 14, 5.0), (3, 20, 3.0)]
+    assert rows_of(read(put(tmp_path, "r.csv", content), separator=" ")) == [(24, 14, 5.0), (3, 20, 3.0)]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +145,7 @@ def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
     ],
 )
 def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
-    assert rows_of(read(put(tmp_path, content))) == [(10, 20, 4.0), (11, 20, 5.0)]
+    assert rows_of(read(put(tmp_path, "r.csv", content))) == [(10, 20, 4.0), (11, 20, 5.0)]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +158,7 @@ def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_table_of_ratings_comes_with_a_remedy(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        read(put(tmp_path, content))
+        read(put(tmp_path, "r.csv", content))
 
 
 # ── what one person thinks ───────────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +166,7 @@ def test_what_is_no_table_of_ratings_comes_with_a_remedy(content: str, message: 
 
 def test_the_export_of_movielens_is_one_persons(tmp_path: Path) -> None:
     header = "movie_id,imdb_id,tmdb_id,rating,average_rating,title\n"
-    path = put(tmp_path, f"{header}1,0114709,862,3.5,3.89,A (1995)\n7,1,2,4,3.1,B (2023)\n")
+    path = put(tmp_path, "r.csv", f"{header}1,0114709,862,3.5,3.89,A (1995)\n7,1,2,4,3.1,B (2023)\n")
     opinions = read_opinions(path)
     assert [(one.item, one.title, one.rating) for one in opinions] == [("1", "A (1995)", 3.5), ("7", "B (2023)", 4.0)]
     with pytest.raises(DataError, match=r"no column looks like the user .*`mfcli recommend --ratings`"):

@@ -31,6 +31,7 @@ from mfcli.download import Downloaded, download
 from mfcli.errors import ArtifactError, DownloadError, UsageError
 from mfcli.progress import Progress
 from tests.conftest import Result, Runner, clean_environment
+from tests.inputs import zipped
 
 RATINGS = "userId,movieId,rating,timestamp\n" + "".join(f"{u},{u + 1},3.5,{u * 7919}\n" for u in range(1, 400))
 MOVIES = 'movieId,title,genres\n1,"Été, L\' (1999)",Drama\n'
@@ -55,15 +56,6 @@ SM49BAMCA0kAMEYCIQDpbrEbfMjXD39S4MwnsLiLjU/8rr0XZPPIcnTnXKXO5wIh
 APwYzs7co2tI7ApcTdS7gftg1ZHwdsOhNl/mQg2xgBbN
 -----END CERTIFICATE-----
 """
-
-
-def zipped(files: dict[str, str], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of names and contents."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content, compress_type=method)
-    return buffer.getvalue()
 
 
 ZIP = zipped(CSV_FILES)

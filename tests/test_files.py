@@ -8,7 +8,6 @@ import os
 import sys
 import tarfile
 import threading
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from mfcli.data.form import Reading
 from mfcli.data.readers import read_ratings
 from mfcli.errors import DataError
 from tests.conftest import Runner
+from tests.inputs import zipped
 
 TEXT = b"user,item,rating\n1,10,4\n1,20,5\n2,10,3\n"
 
@@ -30,14 +30,6 @@ def put(path: Path, content: bytes = TEXT) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
 
 
 def content(source: Source) -> bytes:

@@ -8,7 +8,6 @@ import json
 import lzma
 import random
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from mfcli.data.titles import read_own_items
 from mfcli.errors import DataError, UsageError
 from mfcli.terminal import OBEYED, visible
 from tests.conftest import Runner
+from tests.inputs import zipped
 
 # ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,15 +46,6 @@ def frame(write: Callable[[pa.Table, io.BytesIO], None]) -> bytes:
     """The rows as a file of columns."""
     made, columns = io.BytesIO(), zip(*ROWS, strict=True)
     write(pa.table(dict(zip(("user", "item", "rating", "time"), map(list, columns), strict=True))), made)
-    return made.getvalue()
-
-
-def zipped(*files: tuple[str, bytes]) -> bytes:
-    """A zip of names and contents."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files:
-            archive.writestr(name, content)
     return made.getvalue()
 
 
@@ -77,7 +68,7 @@ VALID = {
     "gzip": gzip.compress(CSV, mtime=0),
     "bz2": bz2.compress(CSV),
     "xz": lzma.compress(CSV),
-    "zip": zipped(("a/ratings.csv", CSV)),
+    "zip": zipped({"a/ratings.csv": CSV}),
     "items": ITEMS,
 }
 TOKENS = [
@@ -190,9 +181,9 @@ BOMBS = {
     "bz2": bz2.compress(BOMB),
     "xz": lzma.compress(BOMB),
     "zstd": pa.compress(BOMB, "zstd", asbytes=True),
-    "zip": zipped(("ratings.csv", BOMB)),
-    "zip in gzip": gzip.compress(zipped(("ratings.csv", BOMB)), mtime=0),
-    "gzip in zip": zipped(("ratings.csv.gz", gzip.compress(BOMB, mtime=0))),
+    "zip": zipped({"ratings.csv": BOMB}),
+    "zip in gzip": gzip.compress(zipped({"ratings.csv": BOMB}), mtime=0),
+    "gzip in zip": zipped({"ratings.csv.gz": gzip.compress(BOMB, mtime=0)}),
     "json": gzip.compress(b"[" + b" " * len(BOMB) + b"]", mtime=0),
 }
 
@@ -211,7 +202,7 @@ def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused(mfcli: Runner,
 
 @pytest.mark.usefixtures("suspicious")
 def test_a_downloaded_zip_that_would_fill_the_disk_is_refused(mfcli: Runner, tmp_path: Path) -> None:
-    (tmp_path / "bomb.zip").write_bytes(zipped(("x/ratings.csv", BOMB), ("x/movies.csv", b"")))
+    (tmp_path / "bomb.zip").write_bytes(zipped({"x/ratings.csv": BOMB, "x/movies.csv": b""}))
     done = mfcli("download", "--from", "bomb.zip")
     assert done.returncode == 5
     assert re.search(r"error: bomb.zip: refused, it unpacks to \d+ times its size, as no data set does\n", done.stderr)
@@ -225,7 +216,7 @@ def test_ratings_that_shrink_well_are_no_bomb(mfcli: Runner, tmp_path: Path) -> 
 
 def test_nothing_of_an_archive_of_ratings_is_written_wherever_its_names_lead(mfcli: Runner, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in/evil.zip").write_bytes(zipped(("../../evil.csv", CSV)))
+    (tmp_path / "in/evil.zip").write_bytes(zipped({"../../evil.csv": CSV}))
     assert mfcli("prepare", "--ratings", "evil.zip", cwd=tmp_path / "in").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from mfcli.data.newcomers import read_newcomers, read_opinions
 from mfcli.errors import DataError
+from tests.inputs import put
 
 TITLES = {
     1: "The Lighthouse (1998)",
@@ -31,16 +32,10 @@ def prepared_of(titles: dict[Any, str]) -> Any:
     )
 
 
-def put(folder: Path, content: str) -> Path:
-    path = folder / "mine.csv"
-    path.write_text(content, "utf-8")
-    return path
-
-
 def read(folder: Path, content: str) -> tuple[dict[str, dict[int, float]], list[str]]:
     """Name -> id -> rating, and what was doubted."""
     prepared, doubts = prepared_of(TITLES), []
-    people = read_newcomers(put(folder, content), prepared, doubts.append)
+    people = read_newcomers(put(folder, "mine.csv", content), prepared, doubts.append)
     ids = list(TITLES)
     return {
         one.name: {ids[row]: float(rating) for row, rating in zip(one.items, one.ratings, strict=True)}
@@ -120,7 +115,7 @@ def test_many_doubtful_titles_are_a_few_lines(tmp_path: Path) -> None:
     titles = {place: f"Part {place} of it (2000)" for place in range(100)}
     doubts: list[str] = []
     content = "title,rating\nPart 0 of it,5\n" + "".join(f"part {digit},4\n" for digit in range(1, 10))
-    read_newcomers(put(tmp_path, content), prepared_of(titles), doubts.append)
+    read_newcomers(put(tmp_path, "mine.csv", content), prepared_of(titles), doubts.append)
     assert len(doubts) == 6
     assert "4 more titles are not clear" in doubts[-1]
 
@@ -148,7 +143,7 @@ def test_somebody_without_a_usable_rating_is_left_out(tmp_path: Path) -> None:
 )
 def test_a_fault_in_the_file_is_named(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        read_opinions(put(tmp_path, content))
+        read_opinions(put(tmp_path, "mine.csv", content))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mfcli.errors import DataError, UsageError
 from mfcli.prepare import PreparedSummary, histogram, prepare
 from mfcli.progress import Progress
 from tests.conftest import Runner
+from tests.inputs import put
 
 PARTS = ("train", "val", "test")
 TWELVE = "user,item,rating,timestamp\n" + "".join(
@@ -41,14 +42,12 @@ class Listening(Progress):
         self.warnings.append(text)
 
 
-def put(folder: Path, content: str, name: str = "ratings.csv") -> Path:
-    path = folder / name
-    path.write_text(content, encoding="utf-8")
-    return path
-
-
 def run(folder: Path, content: str = TWELVE, progress: Progress | None = None, **options: Any) -> PreparedSummary:
-    defaults = {"dir": folder / "artifacts", "ratings": (put(folder, content),), "validation_fraction": 0.0}
+    defaults = {
+        "dir": folder / "artifacts",
+        "ratings": (put(folder, "ratings.csv", content),),
+        "validation_fraction": 0.0,
+    }
     return prepare(PrepareConfig(**defaults | options), progress)
 
 
@@ -70,7 +69,7 @@ def rows(folder: Path, *names: str) -> list[tuple[Any, ...]]:
 
 
 def test_the_files_hold_the_documented_columns(tmp_path: Path) -> None:
-    items = put(tmp_path, 'item,title,genres\n7,"Net, The (1995)",Drama\n9,B,\n', "items.csv")
+    items = put(tmp_path, "items.csv", 'item,title,genres\n7,"Net, The (1995)",Drama\n9,B,\n')
     run(tmp_path, items=items, validation_fraction=0.25)
     data = tmp_path / "artifacts" / "data"
     kinds = {"user": "int32", "item": "int32", "rating": "float", "timestamp": "int64"}
@@ -146,7 +145,7 @@ def features(folder: Path, side: str) -> dict[Any, list[str]]:
 
 def test_any_further_column_of_items_and_users_makes_features(tmp_path: Path) -> None:
     heard = Listening()
-    done = run(tmp_path, items=put(tmp_path, ITEMS, "items.csv"), users=put(tmp_path, USERS, "u.csv"), progress=heard)
+    done = run(tmp_path, items=put(tmp_path, "items.csv", ITEMS), users=put(tmp_path, "u.csv", USERS), progress=heard)
     assert features(tmp_path, "items") == {
         5: ["genres=Drama", "genres=War", "pages=10", "year=1990"],
         7: ["genres=War", "pages=10", "year=1990"],
@@ -164,7 +163,7 @@ def test_any_further_column_of_items_and_users_makes_features(tmp_path: Path) ->
 
 
 def test_features_are_chosen_by_the_names_of_their_columns(tmp_path: Path) -> None:
-    files = {"items": put(tmp_path, ITEMS, "items.csv"), "users": put(tmp_path, USERS, "users.csv")}
+    files = {"items": put(tmp_path, "items.csv", ITEMS), "users": put(tmp_path, "users.csv", USERS)}
     done = run(tmp_path, **files, item_features="pages, Year", user_features="none")
     assert (done.item_features, done.user_features) == ({"pages": 1, "year": 1}, {})
     assert features(tmp_path, "items")[5] == ["pages=10", "year=1990"]
@@ -175,7 +174,7 @@ def test_features_are_chosen_by_the_names_of_their_columns(tmp_path: Path) -> No
 
 def test_features_change_nothing_of_the_ratings_and_see_none_of_them(tmp_path: Path) -> None:
     """The parts are the same bytes with and without; the features are the same for other ratings and another split."""
-    files = {"items": put(tmp_path, ITEMS, "items.csv"), "users": put(tmp_path, USERS, "users.csv")}
+    files = {"items": put(tmp_path, "items.csv", ITEMS), "users": put(tmp_path, "users.csv", USERS)}
     names = [f"artifacts/data/{part}.parquet" for part in PARTS]
     run(tmp_path, validation_fraction=0.2)
     without = [(tmp_path / name).read_bytes() for name in names]
@@ -189,7 +188,7 @@ def test_features_change_nothing_of_the_ratings_and_see_none_of_them(tmp_path: P
 
 def test_users_that_nobody_knows_draw_a_warning(tmp_path: Path) -> None:
     heard = Listening()
-    run(tmp_path, users=put(tmp_path, "user,age\nx,1\ny,1\n", "users.csv"), progress=heard)
+    run(tmp_path, users=put(tmp_path, "users.csv", "user,age\nx,1\ny,1\n"), progress=heard)
     assert heard.warnings == ["the users file says nothing of any user of the ratings"]
 
 
@@ -226,7 +225,7 @@ def test_movielens_as_published_has_users(
 ) -> None:
     """They may be absent from a folder of one's own."""
     for file, text in files.items():
-        put(tmp_path, text, file)
+        put(tmp_path, file, text)
     again = {"dir": tmp_path / "artifacts", "name": name, "source": tmp_path, "force": True}
     download(DownloadConfig(**again))
     config = PrepareConfig(dir=tmp_path / "artifacts", name=name, validation_fraction=0.0)
@@ -292,7 +291,7 @@ def test_minimums_that_leave_nothing_are_a_data_error(tmp_path: Path) -> None:
 
 
 def test_ones_own_test_ratings_are_the_test_part(tmp_path: Path) -> None:
-    own = put(tmp_path, "1,2,5\n9,2,4\n", "u1.test")
+    own = put(tmp_path, "u1.test", "1,2,5\n9,2,4\n")
     listening = Listening()
     done = run(tmp_path, "1,1,3\n1,3,4\n2,1,5\n", listening, no_header=True, test=own)
     assert rows(tmp_path, "train") == [(1, 1, 3.0), (1, 3, 4.0), (2, 1, 5.0)]
@@ -302,19 +301,19 @@ def test_ones_own_test_ratings_are_the_test_part(tmp_path: Path) -> None:
 
 
 def test_ids_are_strings_as_soon_as_one_file_says_so(tmp_path: Path) -> None:
-    run(tmp_path, "1,1,3\n2,1,4\n", no_header=True, test=put(tmp_path, "1,a,5\n", "own.csv"))
+    run(tmp_path, "1,1,3\n2,1,4\n", no_header=True, test=put(tmp_path, "own.csv", "1,a,5\n"))
     assert rows(tmp_path) == [(1, "1", 3.0), (2, "1", 4.0), (1, "a", 5.0)]
 
 
 def test_test_ratings_that_are_trained_on_are_warned_of(tmp_path: Path) -> None:
     listening = Listening()
-    run(tmp_path, "1,1,3\n2,1,4\n", listening, no_header=True, test=put(tmp_path, "1,1,5\n1,2,5\n", "own.csv"))
+    run(tmp_path, "1,1,3\n2,1,4\n", listening, no_header=True, test=put(tmp_path, "own.csv", "1,1,5\n1,2,5\n"))
     assert listening.warnings == ["1 of the 2 test ratings are also given to train on"]
 
 
 def test_a_duplicate_in_ones_own_test_is_named_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"own.csv, line 2: user 1 has rated item 2 before \(.*own.csv, line 1\)"):
-        run(tmp_path, "1,1,3\n", no_header=True, test=put(tmp_path, "1,2,5\n1,2,4\n", "own.csv"))
+        run(tmp_path, "1,1,3\n", no_header=True, test=put(tmp_path, "own.csv", "1,2,5\n1,2,4\n"))
 
 
 def test_the_folds_together_test_every_rating_once(tmp_path: Path) -> None:
@@ -327,15 +326,15 @@ def test_the_folds_together_test_every_rating_once(tmp_path: Path) -> None:
 
 
 def test_the_columns_of_the_items_are_told(mfcli: Runner, tmp_path: Path) -> None:
-    put(tmp_path, TWELVE, "r.csv")
-    put(tmp_path, "book_id,original_title,title\n7,A,B\n", "books.csv")
+    put(tmp_path, "r.csv", TWELVE)
+    put(tmp_path, "books.csv", "book_id,original_title,title\n7,A,B\n")
     done = mfcli("prepare", "--ratings", "r.csv", "--items", "books.csv")
     assert "read 1 items of books.csv: item = book_id, title = title" in done.stderr
 
 
 def test_titles_of_other_items_are_warned_of(tmp_path: Path) -> None:
     listening = Listening()
-    run(tmp_path, progress=listening, items=put(tmp_path, "item,title\n1000,A\n", "items.csv"))
+    run(tmp_path, progress=listening, items=put(tmp_path, "items.csv", "item,title\n1000,A\n"))
     assert listening.warnings == ["the items file has no title for any item of the ratings"]
 
 
@@ -371,7 +370,7 @@ def test_ids_and_ratings_come_back_from_the_files(
 
 
 def test_the_command_prints_its_results_as_one_json_document(mfcli: Runner, tmp_path: Path) -> None:
-    done = mfcli("prepare", "--ratings", put(tmp_path, TWELVE), "--json")
+    done = mfcli("prepare", "--ratings", put(tmp_path, "ratings.csv", TWELVE), "--json")
     assert done.returncode == 0
     assert done.stderr == (
         "read 12 ratings in 13 lines of ratings.csv: user = user, item = item, rating = rating, timestamp = timestamp\n"
@@ -401,8 +400,8 @@ def test_the_command_prints_its_results_as_one_json_document(mfcli: Runner, tmp_
 def test_a_failure_is_one_line_and_changes_nothing(
     arguments: list[str], code: int, message: str, mfcli: Runner, tmp_path: Path
 ) -> None:
-    put(tmp_path, TWELVE, "good.csv")
-    put(tmp_path, "user,item,rating\n1,2,3\n1,3,x\n", "bad.csv")
+    put(tmp_path, "good.csv", TWELVE)
+    put(tmp_path, "bad.csv", "user,item,rating\n1,2,3\n1,3,x\n")
     (tmp_path / "empty").mkdir()
     done = mfcli("prepare", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
@@ -462,7 +461,7 @@ def test_a_test_part_of_users_who_are_new_draws_a_warning_with_their_share(
 ) -> None:
     """Users 0 to 4 rate one after the other, five times each; the latest two fifths are all of users 3 and 4."""
     ratings = "".join(f"{n // 5},{n % 5},{n % 3},{n}\n" for n in range(25))
-    put(tmp_path, f"user,item,rating,time\n{ratings}")
+    put(tmp_path, "ratings.csv", f"user,item,rating,time\n{ratings}")
     done = mfcli("prepare", "--ratings", "ratings.csv", "--split", split, "--test-fraction", 0.44)
     assert done.returncode == 0, done.stderr
     warning = "warning: 91% of the test ratings are of users without a training rating"

@@ -17,34 +17,19 @@ from mfcli.data.catalogue import CSV, DAT, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
 from mfcli.data.readers import read_ratings
-from mfcli.data.table import Table
 from mfcli.data.titles import read_own_items
 from mfcli.data.wide import read_wide
 from mfcli.errors import DataError, UsageError
+from tests.inputs import put, read, rows_of
 
 HEADER = "userId,movieId,rating,timestamp\n"
 ROWS = [(1, 31, 2.5, 1260759144), (7, 31, 4.0, 851868750), (1, 10, 3.0, 1260759179)]
 Row = tuple[Any, ...]
 
 
-def put(folder: Path, name: str, content: bytes | str) -> Path:
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
 def text(separator: str, header: str = "", rows: list[Row] = ROWS) -> str:
     lines = [header.replace(",", separator)] if header else []
     return "".join(line + "\n" for line in [*lines, *(separator.join(map(str, row)) for row in rows)])
-
-
-def read(path: Path, **how: Any) -> Table:
-    return read_ratings(find_source(path), Reading(**how))
-
-
-def rows_of(table: Table) -> list[Row]:
-    columns = [table.ids.users[table.users].tolist(), table.ids.items[table.items].tolist(), table.ratings.tolist()]
-    return list(zip(*columns, *([] if table.timestamps is None else [table.timestamps.tolist()]), strict=True))
 
 
 @pytest.mark.parametrize("layout", [CSV, DAT, ML100K])

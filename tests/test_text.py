@@ -2,33 +2,14 @@
 
 import codecs
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mfcli.data import text as module
-from mfcli.data.files import find_source
-from mfcli.data.form import Reading
-from mfcli.data.readers import read_ratings
-from mfcli.data.table import Table
 from mfcli.errors import DataError
+from tests.inputs import put, read, rows_of
 
 HEADER = "user,item,rating,title\n"
-
-
-def put(folder: Path, content: bytes | str) -> Path:
-    path = folder / "r.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def read(path: Path, **how: Any) -> Table:
-    return read_ratings(find_source(path), Reading(**how))
-
-
-def ratings(table: Table) -> list[tuple[Any, ...]]:
-    users, items = table.ids.users[table.users].tolist(), table.ids.items[table.items].tolist()
-    return list(zip(users, items, table.ratings.tolist(), strict=True))
 
 
 # ── nothing is lost in silence ───────────────────────────────────────────────────────────────────────────────────────
@@ -50,27 +31,27 @@ MANY = "".join(f"{n},1,4,Film\n" for n in range(3, 3000))
 )
 def test_a_stray_quote_is_an_error_that_names_its_line(content: str, line: int, fault: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=fault) as caught:
-        read(put(tmp_path, HEADER + content))
+        read(put(tmp_path, "r.csv", HEADER + content))
     assert f"r.csv, line {line}: a quote" in str(caught.value)
     assert str(caught.value).endswith("mend it, or give --quoting none")
 
 
 def test_without_quoting_quotes_are_letters(tmp_path: Path) -> None:
-    path = put(tmp_path, f'{HEADER}"1,1,5,Alpha\n2,1,4,"Heroes\n3,1,3,Ga"mma\n')
-    assert ratings(read(path, quoting="none")) == [('"1', 1, 5.0), ("2", 1, 4.0), ("3", 1, 3.0)]
+    path = put(tmp_path, "r.csv", f'{HEADER}"1,1,5,Alpha\n2,1,4,"Heroes\n3,1,3,Ga"mma\n')
+    assert rows_of(read(path, quoting="none")) == [('"1', 1, 5.0), ("2", 1, 4.0), ("3", 1, 3.0)]
 
 
 def test_text_of_several_lines_within_quotes_is_no_stray_quote(tmp_path: Path) -> None:
     text = '1,1,5,"Good.\nWith, commas, and, more\n"\n\n2,"1",4,"He said ""so""\n"\n'
-    table = read(put(tmp_path, HEADER + text))
-    assert ratings(table) == [(1, 1, 5.0), (2, 1, 4.0)]
+    table = read(put(tmp_path, "r.csv", HEADER + text))
+    assert rows_of(table) == [(1, 1, 5.0), (2, 1, 4.0)]
     assert table.origin.lines == 7
     assert table.origin.locate(1).endswith("line 6")
 
 
 def test_quotes_after_a_backslash(tmp_path: Path) -> None:
-    path = put(tmp_path, HEADER + '1,1,5,"A \\"great\\" one, said I"\n2,1,4,"B"\n')
-    assert ratings(read(path)) == ratings(read(path, quoting="backslash")) == [(1, 1, 5.0), (2, 1, 4.0)]
+    path = put(tmp_path, "r.csv", HEADER + '1,1,5,"A \\"great\\" one, said I"\n2,1,4,"B"\n')
+    assert rows_of(read(path)) == rows_of(read(path, quoting="backslash")) == [(1, 1, 5.0), (2, 1, 4.0)]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -84,7 +65,7 @@ def test_lines_are_counted_whatever_ends_them(
     for last in ("", end):
         for separator in (",", "::", " "):
             content = end.join([HEADER.strip(), *rows]).replace(",", separator) + last
-            table = read(put(tmp_path, content))
+            table = read(put(tmp_path, "r.csv", content))
             assert (len(table), table.origin.lines) == (50, 51)
 
 
@@ -95,17 +76,17 @@ NAMED = "user,item,rating\né,a,4\nb,日本,5\n"
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_tells_the_encoding(encoding: str, tmp_path: Path) -> None:
-    assert ratings(read(put(tmp_path, NAMED.encode(encoding)))) == [("é", "a", 4.0), ("b", "日本", 5.0)]
+    assert rows_of(read(put(tmp_path, "r.csv", NAMED.encode(encoding)))) == [("é", "a", 4.0), ("b", "日本", 5.0)]
 
 
 def test_big_endian_too(tmp_path: Path) -> None:
     content = codecs.BOM_UTF16_BE + NAMED.encode("utf-16-be")
-    assert ratings(read(put(tmp_path, content))) == [("é", "a", 4.0), ("b", "日本", 5.0)]
+    assert rows_of(read(put(tmp_path, "r.csv", content))) == [("é", "a", 4.0), ("b", "日本", 5.0)]
 
 
 def test_an_encoding_can_be_given(tmp_path: Path) -> None:
-    path = put(tmp_path, "user,item,rating\né,a,4\n".encode("cp1252"))
-    assert ratings(read(path, encoding="cp1252")) == [("é", "a", 4.0)]
+    path = put(tmp_path, "r.csv", "user,item,rating\né,a,4\n".encode("cp1252"))
+    assert rows_of(read(path, encoding="cp1252")) == [("é", "a", 4.0)]
     with pytest.raises(DataError, match=r"line 2: the user id is not UTF-8 text: give --encoding \(cp1252"):
         read(path)
     with pytest.raises(DataError, match="not ascii text: give --encoding"):
@@ -114,30 +95,35 @@ def test_an_encoding_can_be_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["\u200b", "\ufeff", "\u200e", "\u202a", "\u2060", " ", "\u00a0"])
 def test_what_has_no_width_makes_no_other_user_and_no_fault(mark: str, tmp_path: Path) -> None:
-    path = put(tmp_path, f"user,item,rating\n1{mark},a,4\n1,b{mark},5\n{mark}1,c,{mark if ord(mark) > 160 else ''}3\n")
-    assert ratings(read(path)) == [(1, "a", 4.0), (1, "b", 5.0), (1, "c", 3.0)]
+    path = put(
+        tmp_path, "r.csv", f"user,item,rating\n1{mark},a,4\n1,b{mark},5\n{mark}1,c,{mark if ord(mark) > 160 else ''}3\n"
+    )
+    assert rows_of(read(path)) == [(1, "a", 4.0), (1, "b", 5.0), (1, "c", 3.0)]
 
 
 def test_lines_of_blanks_are_blank(tmp_path: Path) -> None:
-    table = read(put(tmp_path, "user,item,rating\n1,2,3\n   \n\t\n4,5,1\n  "))
-    assert ratings(table) == [(1, 2, 3.0), (4, 5, 1.0)]
+    table = read(put(tmp_path, "r.csv", "user,item,rating\n1,2,3\n   \n\t\n4,5,1\n  "))
+    assert rows_of(table) == [(1, 2, 3.0), (4, 5, 1.0)]
     assert table.origin.locate(1).endswith("line 5")
 
 
 def test_ids_with_and_without_a_fraction_of_zero_are_the_same(tmp_path: Path) -> None:
-    assert ratings(read(put(tmp_path, "user,item,rating\n24.0,7,4\n24,7.00,5\n"))) == [(24, 7, 4.0), (24, 7, 5.0)]
+    assert rows_of(read(put(tmp_path, "r.csv", "user,item,rating\n24.0,7,4\n24,7.00,5\n"))) == [
+        (24, 7, 4.0),
+        (24, 7, 5.0),
+    ]
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_decimal_commas(tmp_path: Path) -> None:
-    path = put(tmp_path, "user;item;rating\n1;2;4,5\n3;4;5\n")
+    path = put(tmp_path, "r.csv", "user;item;rating\n1;2;4,5\n3;4;5\n")
     with pytest.raises(DataError, match=r"line 2: the rating '4,5' is not a number: .*--decimal , reads it"):
         read(path)
-    assert ratings(read(path, decimal=",")) == [(1, 2, 4.5), (3, 4, 5.0)]
+    assert rows_of(read(path, decimal=",")) == [(1, 2, 4.5), (3, 4, 5.0)]
     with pytest.raises(DataError, match=r"line 2: the rating '4\.5' is not a number"):
-        read(put(tmp_path, "user;item;rating\n1;2;4.5\n"), decimal=",")
+        read(put(tmp_path, "r.csv", "user;item;rating\n1;2;4.5\n"), decimal=",")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +140,7 @@ def test_decimal_commas(tmp_path: Path) -> None:
 )
 def test_a_rating_that_is_none_comes_with_a_remedy(text: str, hint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"line 3: .*{hint}"):
-        read(put(tmp_path, f"user;item;rating\n1;1;4\n1;2;{text}\n"))
+        read(put(tmp_path, "r.csv", f"user;item;rating\n1;1;4\n1;2;{text}\n"))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +155,9 @@ def test_values_that_stand_for_no_rating_are_left_out(
     missing: tuple[str, ...], kept: list[int], tmp_path: Path
 ) -> None:
     values = ["3", "-1", "99", "4.5", "0"]
-    path = put(tmp_path, "user,item,rating\n" + "".join(f"{n},1,{value}\n" for n, value in enumerate(values, 1)))
+    path = put(
+        tmp_path, "r.csv", "user,item,rating\n" + "".join(f"{n},1,{value}\n" for n, value in enumerate(values, 1))
+    )
     table = read(path, missing=missing)
     assert table.ids.users[table.users].tolist() == kept
     assert table.origin.missing == 5 - len(kept)
@@ -177,10 +165,10 @@ def test_values_that_stand_for_no_rating_are_left_out(
 
 
 def test_words_and_nothing_can_stand_for_no_rating(tmp_path: Path) -> None:
-    path = put(tmp_path, "user;item;rating\n1;1;4,5\n2;1;NA\n3;1;\n4;1;99\n5;1;3\n")
+    path = put(tmp_path, "r.csv", "user;item;rating\n1;1;4,5\n2;1;NA\n3;1;\n4;1;99\n5;1;3\n")
     table = read(path, missing=("NA", "", "99"), decimal=",")
-    assert ratings(table) == [(1, 1, 4.5), (5, 1, 3.0)]
+    assert rows_of(table) == [(1, 1, 4.5), (5, 1, 3.0)]
     with pytest.raises(DataError, match="line 4: the rating is empty"):
         read(path, missing=("NA",), decimal=",")
     with pytest.raises(DataError, match=r"r\.csv: every rating is one of --missing"):
-        read(put(tmp_path, "user,item,rating\n1,1,99\n"), missing=("99",))
+        read(put(tmp_path, "r.csv", "user,item,rating\n1,1,99\n"), missing=("99",))

@@ -14,6 +14,7 @@ from mfcli.data.form import Reading
 from mfcli.data.sheet import Sheet
 from mfcli.data.titles import read_items, read_own_items, upright
 from mfcli.errors import DataError
+from tests.inputs import put
 
 Titles = dict[str, tuple[str, str]]  # id -> title, genres
 TWO: Titles = {"1": ("Les Misérables (1995)", "Drama|War"), "7": ("Toy Story (1995)", "")}
@@ -21,12 +22,6 @@ AS_CSV = 'movieId,title,genres\n1,"Misérables, Les (1995)",Drama|War\n\n7,Toy S
 AS_DAT = "1::Misérables, Les (1995)::Drama|War\n\n7::Toy Story (1995)::\n"
 AS_U_ITEM = "1|Misérables, Les (1995)|01-Jan-1995||http://x|0|1|1\n\n7|Toy Story (1995)|01-Jan-1995||http://x|0|0|0\n"
 U_GENRE = "unknown|0\nDrama|1\nWar|2\n\n"
-
-
-def put(folder: Path, name: str, content: bytes | str) -> Path:
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
 
 
 def items_of(path: Path, layout: Layout) -> Titles:
