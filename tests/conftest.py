@@ -16,6 +16,7 @@ from mfcli.cli.app import run
 from mfcli.cli.console import Output
 from mfcli.cli.option import options
 from mfcli.config.common import Config
+from mfcli.progress import Progress
 from mfcli.signals import STOPPING
 
 Result = subprocess.CompletedProcess[str]
@@ -47,6 +48,26 @@ def run_mfcli(
         timeout=300,
         **options,
     )
+
+
+def run_python(script: str, *arguments: str, cwd: Path | None = None) -> Result:
+    """Run Python code as a process of its own."""
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=60)
+
+
+class Listening(Progress):
+    """Keeps what a stage says."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -1,7 +1,5 @@
 """A trained run from Python: the answers of the command, as frames."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 
 import mfcli
 from mfcli.errors import ArtifactError, DataError, UsageError
-from tests.conftest import clean_environment
+from tests.conftest import run_python
 from tests.test_recommend import part, rows, the_model
 
 
@@ -89,12 +87,5 @@ run.fold_in({1: 5})
 run.recommend(1)
 assert "torch" not in sys.modules and "pandas" in sys.modules
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=finished.parent,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_python(script, cwd=finished.parent)
     assert (done.returncode, done.stderr) == (0, "")

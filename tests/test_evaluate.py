@@ -24,7 +24,7 @@ from mfcli.judging.results import Evaluation
 from mfcli.models import ranking as module
 from mfcli.models.scorers import Chance
 from mfcli.progress import Progress
-from tests.conftest import Runner, run_mfcli
+from tests.conftest import Listening, Runner, run_mfcli
 
 
 def part(folder: Path, name: str = "test") -> pd.DataFrame:
@@ -226,26 +226,16 @@ def test_the_default_ranking_and_the_most_popular_items_beat_chance(trained: Pat
     assert list(lists.run)[6:] == ["coverage", "Gini", "mean_popularity"]
 
 
-class Warnings(Progress):
-    """Keeps what is warned of."""
-
-    def __init__(self) -> None:
-        self.warned: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
-
-
 def test_a_ranking_worse_than_popularity_is_a_warning(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worse, better = Warnings(), Warnings()
+    worse, better = Listening(), Listening()
     evaluate(EvaluateConfig(dir=trained, top=(5, 10), rank_by="rating"), worse)
     monkeypatch.setattr("mfcli.judging.evaluation.Popularity", lambda counts: Chance(len(counts), seed=1))
     evaluate(EvaluateConfig(dir=trained, top=(5, 10)), better)
-    assert [text.split(":")[0] for text in worse.warned] == [
+    assert [text.split(":")[0] for text in worse.warnings] == [
         "run 'default' ranked by rating is worse than the list of the most popular items"
     ] * 2
-    assert ["NDCG@5" in worse.warned[0], "NDCG@10" in worse.warned[1]] == [True, True]
-    assert better.warned == []
+    assert ["NDCG@5" in worse.warnings[0], "NDCG@10" in worse.warnings[1]] == [True, True]
+    assert better.warnings == []
 
 
 def test_several_tops_are_shown_each_in_a_table(trained: Path) -> None:

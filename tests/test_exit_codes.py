@@ -12,7 +12,7 @@ import pytest
 
 from mfcli.artifacts import Artifacts
 from mfcli.errors import EXIT_CODES
-from tests.conftest import Result, Runner, clean_environment, run_mfcli
+from tests.conftest import Result, Runner, clean_environment, run_mfcli, run_python
 
 LONG = (
     "train",
@@ -48,14 +48,7 @@ def test_0_is_success_and_says_nothing_on_standard_error(artifacts: Path) -> Non
 def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
     """A stage that fails as no stage should."""
     script = "import mfcli.__main__ as m, mfcli.evaluate as e; e.evaluate = lambda *_: 1 / 0; m.main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script, "evaluate"],
-        cwd=artifacts.parent,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_python(script, "evaluate", cwd=artifacts.parent)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Traceback")
     assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")

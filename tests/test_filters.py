@@ -14,26 +14,15 @@ from mfcli.data.ratings import ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import rank
-from mfcli.progress import Progress
 from mfcli.recommend import recommendations
-from tests.conftest import run_mfcli
+from tests.conftest import Listening, run_mfcli
 from tests.test_recommend import part, rows, rows_of
-
-
-class Warnings(Progress):
-    """Keeps what is warned of."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.texts.append(text)
 
 
 def warned(folder: Path, **options: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """What is recommended, and the warnings."""
-    warnings = Warnings()
-    return rows_of(recommendations(RecommendConfig(dir=folder, **options), warnings)), warnings.texts
+    heard = Listening()
+    return rows_of(recommendations(RecommendConfig(dir=folder, **options), heard)), heard.warnings
 
 
 def passing(folder: Path) -> tuple[dict[str, Any], set[int]]:

@@ -1,12 +1,10 @@
 """What a command may import: a shell chain pays for every import at every link."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import clean_environment
+from tests.conftest import run_python
 
 HEAVY = {"torch", "pandas", "sklearn", "matplotlib", "scipy"}
 
@@ -17,8 +15,7 @@ def imported(*arguments: str, cwd: Path) -> set[str]:
         "import sys; from mfcli.cli.app import run; code = run(sys.argv[1:]); "
         "print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    done = run_python(script, *arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 

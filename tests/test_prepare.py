@@ -19,27 +19,13 @@ from mfcli.download import download
 from mfcli.errors import DataError, UsageError
 from mfcli.prepare import PreparedSummary, histogram, prepare
 from mfcli.progress import Progress
-from tests.conftest import Runner
+from tests.conftest import Listening, Runner
 from tests.inputs import put
 
 PARTS = ("train", "val", "test")
 TWELVE = "user,item,rating,timestamp\n" + "".join(
     f"{u},{i},{(u + i) % 5 + 1},{10 * u + i}\n" for u in (3, 1, 20) for i in (9, 7, 8, 5)
 )
-
-
-class Listening(Progress):
-    """Keeps what a stage says."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def run(folder: Path, content: str = TWELVE, progress: Progress | None = None, **options: Any) -> PreparedSummary:

@@ -14,7 +14,7 @@ import pytest
 import mfcli
 from mfcli.cli.app import app
 from mfcli.errors import EXIT_CODES
-from tests.conftest import Result, Runner, clean_environment, run_mfcli
+from tests.conftest import Result, Runner, clean_environment, run_mfcli, run_python
 from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -122,14 +122,7 @@ def test_clicks_of_either_kind(tmp_path: Path) -> None:
 
 def python(name: str, cwd: Path) -> str:
     """What a block of Python prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", block(name)],
-        cwd=cwd,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_python(block(name), cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
