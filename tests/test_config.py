@@ -265,8 +265,8 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
         (TrainConfig, {"side": ("time",)}, "--side time is for --solver gibbs, not for adam"),
         (
             TrainConfig,
-            {"side": ("exposure",), "solver": "als"},
-            "--side exposure is for --solver adam or gibbs, not for als",
+            {"side": ("time",), "solver": "als"},
+            "--side time is for --solver gibbs, not for als",
         ),
         (TrainConfig, {"side": ("none", "items")}, "--side none stands alone"),
         (TrainConfig, {"side": ()}, "--side: say which, or none"),

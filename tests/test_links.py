@@ -87,6 +87,11 @@ def test_b_is_drawn_from_its_conditional_distribution() -> None:
     assert ratios.mean() == pytest.approx(1, abs=0.02)
     assert ratios.var() == pytest.approx(1 / (SHAPE + 7 * D / 2), rel=0.08)
     np.testing.assert_allclose(drawn[0].shifts, matrix @ weights[0], atol=1e-5)
+    # What als learns is the mean of what gibbs draws.
+    learnt, freedom = linking.expected(rows, prior.mean, precision.double(), last)
+    np.testing.assert_allclose(learnt.coefficients, expected, atol=1e-5)
+    assert learnt.precision == pytest.approx((SHAPE + 7 * D / 2) / (RATE + penalties.mean() / 2), rel=0.02)
+    assert freedom == pytest.approx(np.trace(matrix @ inverse @ matrix.T))
 
 
 def test_the_prior_beside_a_link_is_that_of_what_the_link_leaves() -> None:
@@ -150,7 +155,7 @@ def planted() -> Planted:
 
 
 def fitted(solver: str, **options: Any) -> Solver:
-    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}}
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}, "als": {}}
     config = TrainConfig(solver=solver, factors=3, **lengths[solver], **options)  # type: ignore[arg-type]
     built = create(config, PLANTED.data, CPU)
     for _ in range(built.epochs):
@@ -173,7 +178,7 @@ def test_the_link_that_was_planted_is_found() -> None:
     assert solver.explained()["items"] > 0.7
 
 
-@pytest.mark.parametrize("solver", ["gibbs", "adam"])
+@pytest.mark.parametrize("solver", ["gibbs", "adam", "als"])
 def test_items_nobody_rated_are_predicted_by_their_features(solver: str) -> None:
     cold = PLANTED.cold
     told, untold = fitted(solver).model(), fitted(solver, side=("none",)).model()
@@ -193,16 +198,16 @@ def test_what_is_asked_for_and_not_there_is_a_usage_error() -> None:
     data = TrainingData(PLANTED.data.train)
     with pytest.raises(UsageError, match="--side items: the data hold no features of items"):
         row_features(TrainConfig(side=("items",)), data, CPU)
-    assert row_features(TrainConfig(solver="als"), PLANTED.data, CPU) == Sides(None, None)
+    assert row_features(TrainConfig(solver="ials"), PLANTED.data, CPU) == Sides(None, None)
     assert row_features(TrainConfig(side=("none",)), PLANTED.data, CPU) == Sides(None, None)
 
 
-@pytest.mark.parametrize("solver", ["gibbs", "adam"])
+@pytest.mark.parametrize("solver", ["gibbs", "adam", "als"])
 def test_somebody_new_is_predicted_by_what_they_tell_before_their_first_rating(solver: str) -> None:
     """The planted ratings turned round: features are of users, and the cold items are people who are new."""
     turned = TrainingData(_turned(PLANTED.data.train), None, Sides(PLANTED.data.features.items, None))
     cold = _turned(PLANTED.cold)
-    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}}
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 20, "samples": 60}, "adam": {"epochs": 40, "batch": 500}, "als": {}}
     config = TrainConfig(solver=solver, factors=3, side=("exposure", "users"), **lengths[solver])  # type: ignore[arg-type]
     built = create(config, turned, CPU)
     for _ in range(built.epochs):
@@ -230,13 +235,14 @@ def _turned(ratings: Ratings) -> Ratings:
     [
         ("gibbs", planted_features(200, 250, share=0.7, own=0.02, cold=0.2)),
         ("adam", planted_features(200, 250, share=0.7, own=0.02, cold=0.2)),
+        ("als", planted_features(200, 250, share=0.7, own=0.02, cold=0.2)),
         ("gibbs", planted_features(1500, 600, share=0.04, own=0.01, cold=0)),  # 21 training ratings a user
     ],
-    ids=["gibbs, cold items", "adam, cold items", "gibbs, few ratings"],
+    ids=["gibbs, cold items", "adam, cold items", "als, cold items", "gibbs, few ratings"],
 )
 def test_what_features_tell_is_found_but_for_three_in_a_hundred(solver: str, planted: PlantedFeatures) -> None:
     """Of the RMSE of the truth itself. Without the features it is out of reach."""
-    lengths: dict[str, Any] = {"gibbs": {"burn_in": 10, "samples": 30}, "adam": {"batch": 1000}}
+    lengths: dict[str, Any] = {"gibbs": {"burn_in": 10, "samples": 30}, "adam": {"batch": 1000}, "als": {}}
 
     def error(side: tuple[Any, ...]) -> float:
         config = TrainConfig(solver=solver, factors=2, side=side, **lengths[solver])  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from tests.planted import CPU, full_matrix, quietly, some_of
 @pytest.mark.parametrize("factors", [3, 24], ids=["few factors", "more factors than ratings, as for short rows"])
 def test_als_is_the_plain_one_row_by_row(factors: int) -> None:
     train, _ = some_of(full_matrix(25, 15, 2, 0.3), 0.4)
-    solver = Als(TrainConfig(solver="als", factors=factors), TrainingData(train), CPU)
+    solver = Als(TrainConfig(solver="als", factors=factors, side=("none",)), TrainingData(train), CPU)
     solver.run_epoch(quietly)
     priors = [(side.precision, side.mean, side.spread) for side in solver.beliefs.sides]
     rows, alpha = plain.als(train, [side.double().numpy() for side in solver.rows], solver.beliefs.alpha, priors, 3)

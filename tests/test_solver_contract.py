@@ -241,7 +241,7 @@ def test_blocks_as_large_as_those_of_cuda_change_nothing_but_rounding(
     np.testing.assert_allclose(*told, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["adam", "gibbs"])
+@pytest.mark.parametrize("name", SIDE_KINDS)
 def test_the_share_explained_is_told_of_all_that_is_used(name: str) -> None:
     solver = built(name)
     run(solver)

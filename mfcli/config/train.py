@@ -14,7 +14,7 @@ BATCH, LARGE_BATCH = 2048, 8192
 """A mini-batch by default: a thirtieth of the training part up to the first, a hundredth up to the second."""
 
 OF_SOLVERS: dict[str, dict[str, Any]] = {
-    "als": {"epochs": 10},
+    "als": {"epochs": 15},
     "ials": {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30},
 }
 """The defaults that a solver has in the place of TrainConfig's."""
@@ -77,7 +77,7 @@ class TrainConfig(Config):
         tuple[Literal["auto", "none", "exposure", "items", "users", "time"], ...],
         Opt(
             "Side information, separated by commas: who rated what (exposure), features of items and of users, "
-            "days (time, gibbs alone). auto: all there is. als takes features alone, for who has no ratings; ials none."
+            "days (time, gibbs alone). auto: all there is that the solver can use; ials uses none."
         ),
     ] = ("auto",)
     preset: Annotated[
@@ -290,7 +290,7 @@ class TrainConfig(Config):
 
 SIDE_KINDS: dict[str, tuple[str, ...]] = {
     "adam": ("exposure", "items", "users"),
-    "als": ("items", "users"),
+    "als": ("exposure", "items", "users"),
     "gibbs": ("exposure", "items", "users", "time"),
 }
 """What a solver can use of side information; one that is not here uses none."""

@@ -1,9 +1,9 @@
 """Alternating least squares: each half of a round solves exactly for every user, or every item, given the others.
 
 (Zhou, Wilkinson, Schreiber and Pan, AAIM 2008; with biases solved for together with the factors.) What keeps rows small
-is learnt from them after every round (:mod:`mfcli.solvers.beliefs`), so that there is nothing to tune. The objective of
-a round, squared errors and what rows pay beside them, never rises from one half to the next. It begins close to the end
-(:mod:`mfcli.solvers.spectral`).
+is learnt from them after every round (:mod:`mfcli.solvers.beliefs`), so that there is nothing to tune, and so is what
+their features say (:mod:`mfcli.solvers.links`). The objective of a round, squared errors and what rows pay beside them,
+never rises from one half to the next. It begins close to the end (:mod:`mfcli.solvers.spectral`).
 """
 
 import numpy as np
@@ -20,10 +20,11 @@ from mfcli.models.model import FactorModel
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.beliefs import Beliefs, Moments
 from mfcli.solvers.blocks import cut_sides, less, own_rows
-from mfcli.solvers.compute import Compute, Map
+from mfcli.solvers.compute import Compute, Map, torch_threads
 from mfcli.solvers.fitted import row_model, validate
 from mfcli.solvers.halves import Round
-from mfcli.solvers.row_features import chosen_features
+from mfcli.solvers.links import Linking
+from mfcli.solvers.row_features import attributes, by_side, row_features
 from mfcli.solvers.seeds import mixed_seed
 from mfcli.solvers.spectral import NOISE, Spectral
 from mfcli.solvers.start import Start
@@ -31,6 +32,7 @@ from mfcli.solvers.warm import folded_in
 from mfcli.threads import one_blas_thread
 
 USERS, ITEMS = 0, 1  # numbers of the sides
+LOOKS = 3  # at the rows that a warm start begins with, to learn from them
 SMALL = 1e-4  # variance of a number of the rows that a warm start begins with, at the least
 
 
@@ -50,7 +52,11 @@ class Als(Solver):
         self.counts = Sides(self.blocks.users.counts, self.blocks.items.counts)
         self.rows = Sides(*(torch.zeros(len(side), d, device=compute.device) for side in self.counts))
         self.beliefs = self._beliefs(Sides(np.ones(d), np.ones(d)))
-        self.features = Sides(*(side and side.matrix for side in chosen_features(config, data)))
+        self.features = row_features(config, data, compute)
+        users, items = (None if side is None else Linking(side) for side in self.features)
+        self.linking = Sides(users, items)
+        users_link, items_link = (None if side is None else side.none_yet(d) for side in self.linking)
+        self.links = Sides(users_link, items_link)
         self.squared_error: float | None = None
         self.begun = False
 
@@ -60,9 +66,11 @@ class Als(Solver):
 
     def begin(self, start: Start) -> None:
         self.rows = folded_in(start, self.config, self.data.train, self.mean, self.compute)
-        moments = self._moments(self.rows)
-        about = self._beliefs(Sides(*((side.square.diagonal() / side.rows).clip(SMALL) for side in moments)))
-        self.beliefs = about.learnt(moments, self.counts, NOISE * self.square * len(self.data.train))
+        variances = ((side.square.diagonal() / side.rows).clip(SMALL) for side in self._moments(self.rows))
+        self.beliefs = self._beliefs(Sides(*variances))
+        with torch_threads(1), one_blas_thread():
+            for _ in range(LOOKS):
+                self._learn(self.rows, NOISE * self.square * len(self.data.train))
         self.begun = True
 
     def _begin_with_spectrum(self, workers: Map) -> None:
@@ -89,7 +97,7 @@ class Als(Solver):
             fall = float("inf")
             if self.squared_error is not None:
                 fall = self.squared_error + self.beliefs.penalty(last) - objective
-            self.beliefs = self.beliefs.learnt(moments, self.counts, errors.items)
+            self._learn(rows, errors.items)
         self.rows, self.squared_error, self.begun = rows, errors.items, True
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
@@ -100,24 +108,67 @@ class Als(Solver):
 
     def _half(self, current: Round, side: int, given: Tensor) -> Tensor:
         """The (n, d) rows of a side given the other's."""
-        return current.half(self.blocks[side], given, self.beliefs.prior(side, self.compute)).rows
+        prior = self.beliefs.prior(side, self.compute, self._shifts[side])
+        return current.half(self.blocks[side], given, prior).rows
 
     def _moments(self, rows: Sides[Tensor]) -> Sides[Moments]:
         """Of the (n_users, d) and (n_items, d) rows."""
-        users, items = (Moments.of(side, self.compute.place(n)) for side, n in zip(rows, self.counts, strict=True))
+        users, items = (
+            Moments.of(side, self.compute.place(n), shifts)
+            for side, n, shifts in zip(rows, self.counts, self._shifts, strict=True)
+        )
         return Sides(users, items)
 
+    @property
+    def _shifts(self) -> Sides[Tensor | None]:
+        """(n_users, d) and (n_items, d) what features say of the rows; None where there are none."""
+        users, items = (None if link is None else link.shifts for link in self.links)
+        return Sides(users, items)
+
+    def _learn(self, rows: Sides[Tensor], squared_error: float) -> None:
+        """Learn links and beliefs from the rows and the sum of squared errors that they leave."""
+        links, freedoms = [], []
+        for linking, link, side, belief in zip(self.linking, self.links, rows, self.beliefs.sides, strict=True):
+            freedom = 0.0
+            if linking is not None and link is not None:
+                mean, precision = self.compute.place(belief.mean).to(side), self.compute.place(belief.precision)
+                link, freedom = linking.expected(side, mean, precision, link)
+            links.append(link)
+            freedoms.append(freedom)
+        self.links = Sides(*links)
+        self.beliefs = self.beliefs.learnt(self._moments(rows), self.counts, squared_error, Sides(*freedoms))
+
     def model(self) -> FactorModel:
-        model = row_model(self.data.train, self.rows, self.config.biases, self.beliefs.newcomer())
-        return with_expected(model, self.features)
+        newcomer, linking, link = self.beliefs.newcomer(), self.linking.users, self.links.users
+        if linking is not None and link is not None:
+            newcomer = linking.features.tell(newcomer, link.coefficients.double().cpu().numpy())
+        model = row_model(self.data.train, self.rows, self.config.biases, newcomer)
+        return with_expected(model, attributes(self.features))
+
+    def explained(self) -> dict[str, float]:
+        users, items = (
+            {} if features is None or link is None else features.explained(link.coefficients, rows)
+            for features, link, rows in zip(self.features, self.links, self.rows, strict=True)
+        )
+        return by_side(users, items)
 
     def state(self) -> State:
         rows = State({name: side.cpu().numpy() for name, side in self.rows._asdict().items()})
+        known = {name: link for name, link in self.links._asdict().items() if link is not None}
+        coefficients = {name: link.coefficients.cpu().numpy() for name, link in known.items()}
+        links = State(coefficients, {name: link.precision for name, link in known.items()})
         progress = State({}, {"squared_error": self.squared_error, "begun": self.begun})
-        return State.joined(rows=rows, beliefs=self.beliefs.state(), progress=progress)
+        return State.joined(rows=rows, links=links, beliefs=self.beliefs.state(), progress=progress)
 
     def load_state(self, state: State) -> None:
         rows, progress = state.part("rows").arrays, state.part("progress").values
         self.rows = Sides(*(self.compute.place(rows[name]) for name in Sides._fields))
+        links = state.part("links")
+        with torch_threads(1):
+            users, items = (
+                side and side.link(self.compute.place(links.arrays[name]), links.values[name])
+                for name, side in self.linking._asdict().items()
+            )
+        self.links = Sides(users, items)
         self.beliefs = self.beliefs.like(state.part("beliefs"))
         self.squared_error, self.begun = progress["squared_error"], progress["begun"]

@@ -43,7 +43,7 @@ class CountedPrior:
         alpha: α, the noise precision.
         precision: Λ, (d, d).
         each: E, (d, d).
-        pull: Λm, (d,).
+        pull: Λm, (d,), or (rows, d) where each row has its own.
         basis: W, (d, d).
         growth: g, (d,).
     """
@@ -59,15 +59,15 @@ class CountedPrior:
 
     def means(self, block: Block) -> Tensor:
         """m_n of the block's rows, (r, d)."""
-        return self._times_covariance(self.pull, self._shrink(block))
+        return self._times_covariance(self._pulls(block), self._shrink(block))
 
     def alphas(self, block: Block) -> float:
         """α."""
         return self.alpha
 
     def natural(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Λ_n of the block's rows, (r, d, d), and Λm, (1, d)."""
-        return self.precision + block.counts[:, None, None] * self.each, self.pull[None]
+        """Λ_n and Λm of the block's rows, (r, d, d) and (r, d), or (1, d) where all have the same."""
+        return self.precision + block.counts[:, None, None] * self.each, self._pulls(block)
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
@@ -76,6 +76,9 @@ class CountedPrior:
     def scatter(self, block: Block, normals: Tensor) -> Tensor:
         """Draws of N(0, Λ_n⁻¹) from (r, d) draws of N(0, 1)."""
         return (normals * self._shrink(block).sqrt()) @ self.basis.T
+
+    def _pulls(self, block: Block) -> Tensor:
+        return self.pull.index_select(0, block.rows) if self.pull.ndim == 2 else self.pull[None]
 
     def _shrink(self, block: Block) -> Tensor:
         return 1 / (1 + block.counts[:, None] * self.growth)
@@ -90,8 +93,8 @@ class Moments:
 
     Attributes:
         rows: how many they are.
-        sum, square: (d,) Σ z and (d, d) Σ z zᵀ.
-        rated_sum, rated_square: Σ n z and Σ n z zᵀ, where n is a row's number of ratings.
+        sum, square: (d,) Σ z and (d, d) Σ z zᵀ, of what features leave of rows.
+        rated_sum, rated_square: Σ n z and Σ n z zᵀ of the rows, where n is their number of ratings.
     """
 
     rows: int
@@ -101,14 +104,14 @@ class Moments:
     rated_square: Float64s
 
     @classmethod
-    def of(cls, rows: Tensor, counts: Tensor) -> "Moments":
-        """Of (n, d) rows with (n,) numbers of ratings."""
-        d = rows.shape[1]
+    def of(cls, rows: Tensor, counts: Tensor, shifts: Tensor | None = None) -> "Moments":
+        """Of (n, d) rows with (n,) numbers of ratings, and (n, d) what features say of them; None for nothing."""
+        d, left = rows.shape[1], rows if shifts is None else rows - shifts
         sums = rows.new_zeros(2, d + 1, d, dtype=torch.float64)  # first of each row, then of each rating
-        for part, n in zip(torch.split(rows, AT_ONCE), torch.split(counts.double(), AT_ONCE), strict=True):
-            exact = torch.nn.functional.pad(part.double(), (0, 1), value=1.0)
-            for weights, found in zip(((n > 0).double(), n), sums, strict=True):
-                found += (exact * weights[:, None]).T @ part.double()
+        parts = zip(*(torch.split(one, AT_ONCE) for one in (left, rows, counts.double())), strict=True)
+        for left_part, part, n in parts:
+            for z, weights, found in zip((left_part.double(), part.double()), ((n > 0).double(), n), sums, strict=True):
+                found += (torch.nn.functional.pad(z, (0, 1), value=1.0) * weights[:, None]).T @ z
         (square, rated_square), (total, rated_total) = sums[:, :-1].cpu().numpy(), sums[:, -1].cpu().numpy()
         return cls(int((counts > 0).sum()), total, square, rated_total, rated_square)
 
@@ -167,12 +170,13 @@ class Beliefs:
         )
         return replace(known, sides=Sides(*sides))
 
-    def prior(self, side: int, compute: Compute) -> CountedPrior:
-        """Of the rows of one side, 0 for users, where the other side is given."""
+    def prior(self, side: int, compute: Compute, shifts: Tensor | None = None) -> CountedPrior:
+        """Of the rows of one side, 0 for users, given the other side and (n, d) what features say; None for nothing."""
         own, each = self.sides[side], self.alpha * self.sides[1 - side].spread
         basis, growth = _basis(own.precision, each)
         arrays = (own.precision, each, own.precision @ own.mean, basis, growth)
-        return CountedPrior(self.alpha, *(compute.place(array.astype(np.float32)) for array in arrays))
+        prior = CountedPrior(self.alpha, *(compute.place(array.astype(np.float32)) for array in arrays))
+        return prior if shifts is None else replace(prior, pull=prior.pull + shifts @ prior.precision)
 
     def penalty(self, moments: Sides[Moments]) -> float:
         """What the rows of both sides pay beside the sum of squared errors: their penalties, divided by α."""
@@ -183,7 +187,9 @@ class Beliefs:
         each = (items.spread * of_users.rated_square).sum() + (users.spread * of_items.rated_square).sum()
         return float(own / self.alpha + each)
 
-    def learnt(self, moments: Sides[Moments], counts: Sides[Int32s], squared_error: float) -> "Beliefs":
+    def learnt(
+        self, moments: Sides[Moments], counts: Sides[Int32s], squared_error: float, freedoms: Sides[float]
+    ) -> "Beliefs":
         """What is believed after a round.
 
         Λ⁻¹ is the mean of (z - m)(z - m)ᵀ + C, and 1/α that of the squared errors that are expected. Both are taken as
@@ -194,6 +200,7 @@ class Beliefs:
             moments: of the users' and the items' rows.
             counts: their ratings.
             squared_error: sum over all ratings.
+            freedoms: rows' worth of freedom that the links of both sides have.
         """
         ratings = int(counts.users.sum())
         designs = Sides(*(self._design(rows, ratings) for rows in moments))
@@ -201,7 +208,10 @@ class Beliefs:
         (users, _), (items, _) = covariances
         unsure = (items * designs.users).sum() + (users * (designs.items + self._of_factors(items))).sum()
         alpha = (ratings + 2) / (squared_error + ratings * unsure + 2)
-        found = (self._belief(rows, *known) for rows, known in zip(moments, covariances, strict=True))
+        found = (
+            self._belief(rows, typical, total + freedom * np.linalg.inv(side.precision))
+            for side, rows, (typical, total), freedom in zip(self.sides, moments, covariances, freedoms, strict=True)
+        )
         return Beliefs(float(alpha), Sides(*found), self.biased)
 
     def _belief(self, rows: Moments, typical: Float64s, total: Float64s) -> Belief:

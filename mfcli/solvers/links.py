@@ -1,4 +1,4 @@
-"""Links: how features move the rows of a side, sampled with everything else.
+"""Links: how features move the rows of a side, sampled with everything else, or learnt between rounds.
 
 (Macau: Simm, Arany, Zakeri, Haber, Wegner, Chupakhin, Ceulemans and Moreau, MLSP 2017.) A row z with features f is
 
@@ -24,7 +24,7 @@ SHAPE, RATE = 1.0, 1.0  # of the Gamma prior of λ
 
 @dataclass(frozen=True)
 class Link:
-    """A sample of a side's link.
+    """A side's link: a sample, or what is expected.
 
     Attributes:
         coefficients: (f, d) B.
@@ -44,7 +44,7 @@ class Link:
 
 
 class Linking:
-    """Draws the links of one side.
+    """Draws or learns the links of one side.
 
     Args:
         features: of its rows.
@@ -80,11 +80,32 @@ class Linking:
             last: the last sample.
             rng: source of the draws.
         """
-        spread = self.values + last.precision
-        moment = self.features.transposed_times((rows - prior.mean) * self.features.rated[:, None]).double()
+        spread, moment = self.values + last.precision, self._moment(rows, prior.mean)
         normals = torch.from_numpy(rng.standard_normal(moment.shape)).to(moment)
         root = prior.covariance_root.double()
         coefficients = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
         squared = float(((coefficients @ prior.precision.double()) * coefficients).sum())
         precision = rng.gamma(SHAPE + coefficients.numel() / 2, 1 / (RATE + squared / 2))
         return self.link(coefficients.to(rows), float(precision))
+
+    def expected(self, rows: Tensor, mean: Tensor, precision: Tensor, last: Link) -> tuple[Link, float]:
+        """The mean of B given the rows, m, Λ and the last λ, and the mean of λ given what is then known of B.
+
+        Args:
+            rows: (n, d) Z.
+            mean: (d,) m.
+            precision: (d, d) float64 Λ.
+            last: the last link.
+
+        Returns:
+            The link, and how many rows' worth of freedom it has.
+        """
+        spread = self.values + last.precision
+        coefficients = self.vectors @ (self.vectors.T @ self._moment(rows, mean) / spread)
+        squared = ((coefficients @ precision) * coefficients).sum() + len(mean) * (1 / spread).sum()
+        found = (SHAPE + coefficients.numel() / 2) / (RATE + float(squared) / 2)
+        return self.link(coefficients.to(rows), found), float((self.values / spread).sum())
+
+    def _moment(self, rows: Tensor, mean: Tensor) -> Tensor:
+        """(f, d) float64 Fᵀ(Z - m) of the rows with ratings."""
+        return self.features.transposed_times((rows - mean) * self.features.rated[:, None]).double()

@@ -189,7 +189,10 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
     Raises:
         UsageError: an option names what the data do not have.
     """
-    train, (of_users, of_items) = data.train, chosen_features(config, data)
+    train = data.train
+    of_users, of_items = (
+        _chosen(config, kind, features) for kind, features in zip(Sides._fields, data.features, strict=True)
+    )
     with one_blas_thread():
         found = shared_co_ratings(train, compute) if CO_RATINGS in config.side_kinds else None
         rows = Sides(None, None) if found is None else found.rows
@@ -202,10 +205,8 @@ def row_features(config: TrainConfig, data: TrainingData, compute: Compute) -> S
     return Sides(users, items)
 
 
-def chosen_features(config: TrainConfig, data: TrainingData) -> Sides[Features | None]:
-    """The features of either side that are to be used. Raises UsageError if some are asked for and there are none."""
-    for kind, features in data.features._asdict().items():
-        if kind in config.side and features is None:
-            raise UsageError(f"--side {kind}: the data hold no features of {kind}; `mfcli prepare` makes them of files")
-    used = {kind: of if kind in config.side_kinds else None for kind, of in data.features._asdict().items()}
-    return Sides(**used)
+def _chosen(config: TrainConfig, kind: str, features: Features | None) -> Features | None:
+    """The features of one side if they are to be used. Raises UsageError if they are asked for and there are none."""
+    if kind in config.side and features is None:
+        raise UsageError(f"--side {kind}: the data hold no features of {kind}; `mfcli prepare` makes them of files")
+    return features if kind in config.side_kinds else None
