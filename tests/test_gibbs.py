@@ -13,8 +13,9 @@ from mfcli.data.ratings import Ratings
 from mfcli.data.synthetic import generate
 from mfcli.data.training import TrainingData
 from mfcli.models.metrics import coverage, rmse
-from mfcli.solvers.als import Als
-from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior, wishart_root
+from mfcli.solvers.gibbs import BELIEF, BIAS_L2, L2, Gibbs, sample_prior, wishart_root
+from mfcli.solvers.halves import Round
+from mfcli.solvers.rows import l2_prior
 from tests.planted import CPU, full_matrix, quietly, some_of
 
 
@@ -87,10 +88,13 @@ def test_it_finds_the_noise_of_every_user_and_item() -> None:
 def test_the_first_sweeps_are_rounds_of_alternating_least_squares() -> None:
     train, _ = some_of(full_matrix(60, 40, 2, 0.3), 0.5)
     gibbs = Gibbs(TrainConfig(solver="gibbs", factors=2, burn_in=3, samples=1), TrainingData(train), CPU)
-    als = Als(TrainConfig(solver="als", factors=2), TrainingData(train), CPU)
-    als.items = gibbs.last.items.rows
+    items, prior = gibbs.last.items.rows, l2_prior(2, L2, BIAS_L2, CPU.device)
     for _ in range(3):
-        assert gibbs.run_epoch(quietly).train == als.run_epoch(quietly).train
+        with CPU.one_core_each() as workers:
+            alternating = Round(gibbs.blocks, True, workers, quietly)
+            items = alternating.least_squares(items, prior).items.rows
+        expected = float(np.sqrt(alternating.tally.sums().items / len(train)))
+        assert gibbs.run_epoch(quietly).train == expected
 
 
 def test_averaging_samples_is_better_than_a_sample() -> None:

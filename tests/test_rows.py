@@ -14,9 +14,10 @@ from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import SHORT, Blocks, cut_sides, less, longest_short
+from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
-from mfcli.solvers.rows import DiagonalPrior, Prior, Solutions, cholesky, normal_equations
+from mfcli.solvers.rows import DiagonalPrior, Prior, Solutions, normal_equations
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
 
@@ -234,6 +235,19 @@ def test_a_matrix_that_rounding_spoiled_is_lifted_and_a_hopeless_one_is_an_error
     for hopeless in (-torch.eye(3), torch.full((3, 3), torch.nan)):
         with pytest.raises(DivergedError, match="finite"):
             cholesky(hopeless[None])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_whose_equations_are_spoiled_are_solved_for_again_and_a_hopeless_one_is_an_error(threads: int) -> None:
+    """One rating and no prior: x xᵀ has no inverse. Three ratings are enough for three numbers."""
+    ratings = ratings_of([(0, 0, 3.0), (1, 1, 1.0), (1, 2, 2.0), (1, 3, 3.0)], 2, 4)
+    items, prior = torch.cat([torch.ones(1, 3), torch.eye(3)]), Prior(torch.zeros(3, 3), torch.zeros(3))
+    found, squared_errors = solve_all(cut_by_user(ratings), items, prior, threads=threads)
+    assert float(found.rows[0].sum()) == pytest.approx(3, abs=1e-3)
+    torch.testing.assert_close(found.rows[1], torch.tensor([1.0, 2.0, 3.0]), atol=1e-3, rtol=0)
+    assert float(squared_errors.sum()) == pytest.approx(0, abs=1e-4)
+    with pytest.raises(DivergedError, match="finite"):
+        solve_all(cut_by_user(ratings), items * torch.nan, prior, threads=threads)
 
 
 def test_a_tick_that_raises_after_the_first_block_is_the_last_tick() -> None:

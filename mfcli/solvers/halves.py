@@ -36,6 +36,10 @@ class Tally:
         self.done += 1
         self.tick(self.done, len(self.order), self._progress)
 
+    def mend(self, back: int, squared_error: Tensor) -> None:
+        """One of the last blocks, -1 the last of them, has been done again, and this is its sum now."""
+        self.squared_errors[int(self.order[self.done + back])] = squared_error
+
     def complete(self, blocks: Blocks) -> None:
         """The blocks of the next half are done: fill in what those of other processes left."""
         end = self.completed + len(blocks.sizes)
@@ -107,17 +111,23 @@ class Round:
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         weighted_errors = rows.new_empty(len(rows))
 
-        def solve(block: Block) -> Tensor:
-            found, squared_error = solve_block(block, others, prior, normals, begin, means=means)
-            rows.index_copy_(0, block.rows, found.rows)
+        def solve(block: Block, lifted: bool = False) -> tuple[Tensor, Tensor]:
+            found = solve_block(block, others, prior, normals, begin, means=means, lifted=lifted)
+            rows.index_copy_(0, block.rows, found.rows.rows)
             if drawn_about is not rows:
-                drawn_about.index_copy_(0, block.rows, found.means)
-            weighted_errors.index_copy_(0, block.rows, found.weighted_errors)
-            return squared_error
+                drawn_about.index_copy_(0, block.rows, found.rows.means)
+            weighted_errors.index_copy_(0, block.rows, found.rows.weighted_errors)
+            return found.squared_error, found.failed
 
         with blocks.compute.together():
-            for squared_error in self.workers(solve, blocks.blocks):
+            failed = []
+            for squared_error, of_block in self.workers(solve, blocks.blocks):
                 self.tally.add(squared_error)
+                failed.append(of_block)
+            # A GPU is asked once whether rounding has spoiled anything, not after every block.
+            for number in torch.stack(failed).nonzero()[:, 0].tolist() if failed else []:
+                squared_error, _ = solve(blocks.blocks[number], lifted=True)
+                self.tally.mend(number - len(blocks.blocks), squared_error)
         blocks.complete(rows, weighted_errors, *([] if drawn_about is rows else [drawn_about]))
         self.tally.complete(blocks)
         return Solutions(rows, drawn_about, weighted_errors)

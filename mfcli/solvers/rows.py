@@ -11,13 +11,13 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from mfcli.errors import DivergedError
 from mfcli.solvers.blocks import Block, longest_short
+from mfcli.solvers.cholesky import cholesky, cholesky_unless_spoiled
 from mfcli.solvers.gathering import Others, Slots
 from mfcli.solvers.steps import step
 
@@ -177,30 +177,6 @@ def normal_equations(block: Block, others: Others, gathered: Iterable[Slots]) ->
     return gram, moment, squares
 
 
-def cholesky(matrices: Tensor) -> Tensor:
-    """Lower Cholesky factors of (r, d, d) matrices; those that rounding has made indefinite are lifted a little.
-
-    Raises:
-        DivergedError: a matrix is no longer finite, or not positive definite by far.
-    """
-    lower: Tensor
-    lower, failed = torch.linalg.cholesky_ex(matrices)
-    if bool(failed.any()):
-        spoiled = torch.nonzero(failed)[:, 0]
-        lower[spoiled] = _lifted_cholesky(matrices[spoiled].double()).to(lower)
-    return lower
-
-
-def _lifted_cholesky(matrices: Tensor) -> Tensor:
-    lift = matrices.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-2) * 1e-4
-    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-    lower: Tensor
-    lower, failed = torch.linalg.cholesky_ex(matrices + lift[:, None, None] * eye)
-    if bool(failed.any()) or not bool(lower.isfinite().all()):
-        raise DivergedError("a row's equations have no solution in finite numbers")
-    return lower
-
-
 @dataclass(frozen=True)
 class Solutions:
     """Rows of one side, all or those of a block.
@@ -216,6 +192,20 @@ class Solutions:
     weighted_errors: Tensor
 
 
+class Solved(NamedTuple):
+    """What a block comes to.
+
+    Attributes:
+        rows: of the block.
+        squared_error: a scalar, the sum of their squared residuals without weights.
+        failed: a bool, whether rounding has spoiled the equations of one of them; all are then to be solved for again.
+    """
+
+    rows: Solutions
+    squared_error: Tensor
+    failed: Tensor
+
+
 def solve_block(
     block: Block,
     others: Others,
@@ -224,7 +214,8 @@ def solve_block(
     begin: Tensor | None = None,
     *,
     means: bool = True,
-) -> tuple[Solutions, Tensor]:
+    lifted: bool = True,
+) -> Solved:
     """Solve for, or sample, the rows of a block, or take a step towards them.
 
     Args:
@@ -235,24 +226,23 @@ def solve_block(
         begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
             is then a :class:`DiagonalPrior`.
         means: whether the means of samples are wanted; else the samples may stand in their place.
-
-    Returns:
-        The rows, and a scalar, the sum of their squared residuals without weights.
+        lifted: whether equations that rounding has spoiled are mended, for which the host has to wait; else the block
+            says whether there are any.
     """
     longest, short = block.others.shape[1], longest_short(others.dimensions)
     drawn = None if normals is None else normals.index_select(0, block.rows)
     if prior.has_covariance and 0 < longest <= short:
-        return solve_short(block, others, prior, drawn)
+        return solve_short(block, others, prior, drawn, lifted)
     if begin is not None and longest > 0:
         assert isinstance(prior, DiagonalPrior)
         z, weighted_errors, plain = step(block, others, prior.of(block), begin.index_select(0, block.rows))
-        return Solutions(z, z, weighted_errors), plain
-    return solve_long(block, others, prior, drawn, means)
+        return Solved(Solutions(z, z, weighted_errors), plain, plain.new_zeros((), dtype=torch.bool))
+    return solve_long(block, others, prior, drawn, means, lifted)
 
 
 def solve_long(
-    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, means: bool
-) -> tuple[Solutions, Tensor]:
+    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, means: bool, lifted: bool
+) -> Solved:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
@@ -261,9 +251,10 @@ def solve_long(
     gram, moment, squares = normal_equations(block, others, gathered)
     (precision, pull), alpha = prior.natural(block), prior.alphas(block)
     if isinstance(alpha, Tensor):
-        lower = cholesky(torch.addcmul(precision, gram, alpha[:, :, None]))
+        matrices = torch.addcmul(precision, gram, alpha[:, :, None])
     else:
-        lower = cholesky(torch.add(precision, gram, alpha=alpha))
+        matrices = torch.add(precision, gram, alpha=alpha)
+    lower, failed = cholesky_unless_spoiled(matrices, lifted)
     halfway = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
     if normals is None:
         z = drawn_about = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
@@ -276,9 +267,9 @@ def solve_long(
         # Σ(y - x·z)² = Σy² - 2z·Σyx + zᵀ(Σxxᵀ)z.
         # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
         weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
-        return Solutions(z, drawn_about, weighted_errors), weighted_errors.sum()
+        return Solved(Solutions(z, drawn_about, weighted_errors), weighted_errors.sum(), failed)
     weighted_errors, plain = _errors(z, others, gathered)
-    return Solutions(z, drawn_about, weighted_errors), plain
+    return Solved(Solutions(z, drawn_about, weighted_errors), plain, failed)
 
 
 def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor]:
@@ -294,7 +285,7 @@ def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tenso
     return weighted, plain
 
 
-def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None) -> tuple[Solutions, Tensor]:
+def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, lifted: bool) -> Solved:
     """What :func:`solve_block` does, for rows with s ratings at the cost of s³ a row in place of d³.
 
     With C = Λ⁻¹ and X the (s, d) ratings' x, and G = CXᵀ(XCXᵀ + I/α)⁻¹, the solution is m + G(y - Xm).
@@ -313,10 +304,10 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
         start = mean + prior.scatter(block, normals[:, :d])
         scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
         begin, target = torch.stack([start, mean], 1), torch.stack([scattered, y], 1)
-    left = target - torch.bmm(begin, x.mT)
-    gain = torch.cholesky_solve(left.mT, cholesky(inner)).mT
+    lower, failed = cholesky_unless_spoiled(inner, lifted)
+    gain = torch.cholesky_solve((target - torch.bmm(begin, x.mT)).mT, lower).mT
     found = begin + torch.bmm(gain, xc)
     z, means = found[:, 0], found[:, -1]
     errors = y - torch.bmm(z[:, None], x.mT)[:, 0]
     plain = slots.plain(errors).square().sum()
-    return Solutions(z, means, errors.square().sum(1)), plain
+    return Solved(Solutions(z, means, errors.square().sum(1)), plain, failed)
