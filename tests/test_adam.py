@@ -11,14 +11,9 @@ from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.training import TrainingData
 from mfcli.models.metrics import rmse
-from mfcli.solvers.adam import (
-    LINK_L2,
-    Adam,
-    L2Penalty,
-    MatrixFactorization,
-    RMSELoss,
-)
+from mfcli.solvers.adam import Adam
 from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
+from mfcli.solvers.factorization import LINK_L2, L2Penalty, MatrixFactorization, RMSELoss
 from mfcli.solvers.row_features import RowFeatures
 from tests.planted import CPU, quietly, random_features
 
