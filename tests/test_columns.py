@@ -171,3 +171,11 @@ def test_the_export_of_movielens_is_one_persons(tmp_path: Path) -> None:
     assert [(one.item, one.title, one.rating) for one in opinions] == [("1", "A (1995)", 3.5), ("7", "B (2023)", 4.0)]
     with pytest.raises(DataError, match=r"no column looks like the user .*`mfcli recommend --ratings`"):
         read(path)
+
+
+@pytest.mark.parametrize("text", ["item,rating\n1,100\n", "Title;Your Rating\nx;3\n"])
+def test_the_ratings_of_one_person_are_told_from_a_wrong_separator(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(text)
+    remedy = "`mfcli recommend --ratings`" if text.startswith("item") else "give --separator"
+    with pytest.raises(DataError, match=f"line 1: no separator cuts it into user, item and rating: .*{remedy}"):
+        read_ratings(find_source(tmp_path / "mine.csv"))

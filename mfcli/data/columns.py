@@ -33,7 +33,7 @@ class Wanted:
     @property
     def needed_text(self) -> str:
         *others, last = self.roles[: self.needed]
-        return f"{', '.join(others)} and {last}"
+        return f"{', '.join(others)} and {last}" if others else f"{last} and more"
 
 
 USER = (

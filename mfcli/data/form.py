@@ -197,7 +197,11 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
     for separator in separators:  # a faulty line further down is reported later, by number
         if _width(lines[0], separator, quotes) >= max(wanted.needed, 2):
             return separator
-    raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {wanted.remedies.separator}")
+    remedy = wanted.remedies.separator
+    cut = [by_usual_names(lines[0].split(one), wanted) for one in separators]
+    if wanted is RATINGS and any({"item", "rating"} <= places.keys() for places in cut):
+        remedy = "the ratings of one person are for `mfcli recommend --ratings`"
+    raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {remedy}")
 
 
 def _width(line: str, separator: str, quotes: bool) -> int:
