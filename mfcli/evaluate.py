@@ -14,6 +14,7 @@ from mfcli.judging.roster import Roster, finished, line
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.record import Record
+from mfcli.stage import ANYTHING
 
 if TYPE_CHECKING:
     from mfcli.judging.folds import CrossValidation
@@ -35,6 +36,10 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evalua
 def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, Evaluated | None]:
     """The result of :func:`evaluate`, and what its evaluation.json holds; None if nothing is held out."""
     artifacts = Artifacts(config.dir)
+    # Between the comparison and the promotion another run may take the place, with which this one was not compared.
+    over: str | None = ANYTHING
+    if config.promote is not None and config.no_worse_than == config.promote:
+        over = artifacts.run(config.promote).fingerprint
     config = _without_absent_rival(config, artifacts, progress)
     if config.min_ndcg is not None and not config.top:
         config = replace(config, top=(TOP,))
@@ -44,7 +49,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
             f"run '{config.one_run}' learnt from all {trained.prepared.feedback}: nothing is held out to judge it by"
         )
         result = Evaluation(config.one_run, config.part, trained.prepared.feedback, 0, None)
-        return _promoted(config, artifacts, trained, result, progress), None
+        return _promoted(config, artifacts, trained, result, over, progress), None
     if trained.model.of_clicks and not config.top:
         config = replace(config, top=(TOP,))
         trained = open_run(artifacts, config.one_run, config.rank_by)
@@ -63,7 +68,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         progress.warn(f"the result is not kept in {path}: {error.strerror}")
-    done = _promoted(config, artifacts, trained, result, progress)
+    done = _promoted(config, artifacts, trained, result, over, progress)
     if done.promoted is not None:
         stage = artifacts.run(done.promoted)
         now = replace(trained, stage=stage, record=stage.record())
@@ -82,14 +87,19 @@ def _without_absent_rival(config: EvaluateConfig, artifacts: Artifacts, progress
 
 
 def _promoted(
-    config: EvaluateConfig, artifacts: Artifacts, trained: TrainedRun, result: Evaluation, progress: Progress
+    config: EvaluateConfig,
+    artifacts: Artifacts,
+    trained: TrainedRun,
+    result: Evaluation,
+    over: str | None,
+    progress: Progress,
 ) -> Evaluation:
-    """The result, after the run has taken the place that it may take."""
+    """The result, after the run has taken the place that it may take, ``over`` what has to be there."""
     if config.promote is None or result.passed is False:
         return result
     target = artifacts.run(config.promote)
     former = f"; the former one is '{target.previous.path.name}' now" if target.exists() else ""
-    target.promote(trained.stage, trained.record.fingerprint, config.lock_timeout)
+    target.promote(trained.stage, trained.record.fingerprint, config.lock_timeout, over)
     progress.note(f"run '{config.one_run}' is run '{config.promote}' now{former}")
     return replace(result, promoted=config.promote)
 

@@ -19,6 +19,8 @@ from mfcli.stage_file import STAGE_FILE, sealed, unsealed
 
 T = TypeVar("T")
 
+ANYTHING = ""  # no fingerprint
+
 
 @dataclass
 class Draft:
@@ -85,22 +87,30 @@ class Stage:
         """Whether it is the previous one of another, which no command of its own makes."""
         return self._slot.is_previous
 
-    def promote(self, other: "Stage", fingerprint: str, timeout: float) -> None:
+    @property
+    def fingerprint(self) -> str | None:
+        """That of what is there, as :class:`Record` has it; None if nothing is. Raises ArtifactError."""
+        return self.record().fingerprint if self.exists() else None
+
+    def promote(self, other: "Stage", fingerprint: str, timeout: float, over: str | None = ANYTHING) -> None:
         """Let another stage take this one's place; this one becomes the previous one.
 
         Args:
             other: the one to promote.
             fingerprint: what it has to be, as :class:`Record` has it.
             timeout: seconds to wait for each of the three locks.
+            over: what has to be there until then: its fingerprint, or None for nothing.
 
         Raises:
-            ArtifactError: the other one was replaced meanwhile, or another process writes to one of the three.
+            ArtifactError: one of the two was replaced meanwhile, or another process writes to one of the three.
         """
         with contextlib.ExitStack() as locks:
             for stage in {one.path: one for one in (self, self.previous, other)}.values():
                 locks.enter_context(stage.lock(timeout))
             if other.record().fingerprint != fingerprint:
                 raise ArtifactError(f"{other.path} was made again meanwhile: run this command again")
+            if over != ANYTHING and self.fingerprint != over:
+                raise ArtifactError(f"{self.path} was made again meanwhile: run this command again")
             with Held():
                 self._slot.promote(other._slot)
 

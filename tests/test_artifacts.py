@@ -273,6 +273,18 @@ def test_what_was_made_again_meanwhile_is_not_promoted(stage: Stage) -> None:
     assert (stage.consistent(read), other.consistent(read)) == ("old", "another")
 
 
+def test_a_promotion_replaces_nothing_but_what_it_was_judged_by(stage: Stage) -> None:
+    first, second = (stage_at(stage.path.with_name(name)) for name in ("first", "second"))
+    commit(first, "first")
+    commit(second, "second")
+    for over in (None, stage.fingerprint):
+        first.promote(second, second.record().fingerprint, 1, first.fingerprint)
+        with pytest.raises(ArtifactError, match="first was made again meanwhile: run this command again"):
+            first.promote(first.previous, first.previous.record().fingerprint, 1, over)
+        commit(second, "second")
+    assert first.consistent(read) == "second"
+
+
 def test_a_promotion_waits_for_who_writes(stage: Stage) -> None:
     other = stage_at(stage.path.with_name("candidate"))
     commit(stage, "old")

@@ -175,7 +175,7 @@ def test_the_export_of_movielens_is_one_persons(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["item,rating\n1,100\n", "Title;Your Rating\nx;3\n"])
 def test_the_ratings_of_one_person_are_told_from_a_wrong_separator(text: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text(text)
+    path = put(tmp_path, "mine.csv", text)
     remedy = "`mfcli recommend --ratings`" if text.startswith("item") else "give --separator"
     with pytest.raises(DataError, match=f"line 1: no separator cuts it into user, item and rating: .*{remedy}"):
-        read_ratings(find_source(tmp_path / "mine.csv"))
+        read(path)

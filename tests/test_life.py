@@ -6,9 +6,11 @@ import re
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mfcli import evaluate as module
 from mfcli.api import load
 from mfcli.artifacts import Artifacts
 from mfcli.models.run import open_run
@@ -255,6 +257,23 @@ def test_going_back_to_a_model_of_earlier_data_advises_no_training_of_it(rivals:
         "run 'default.previous' is of earlier data than artifacts/data holds now",
         "run 'default.previous' is run 'default' now; the former one is 'default.previous' now",
     ]
+
+
+@pytest.mark.parametrize("place", ["default", "live"])
+def test_no_run_takes_the_place_of_one_that_it_was_not_compared_with(
+    rivals: Artifacts, mfcli: Runner, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def judge(*arguments: Any) -> Any:
+        if not rivals.run(place).exists() or place == "default":
+            assert mfcli("train", "--solver", "als", "--epochs", 1, "--run", place, "-q").returncode == 0
+        return judged(*arguments)
+
+    judged = module.judge
+    monkeypatch.setattr(module, "judge", judge)
+    done = mfcli("evaluate", "--run", "candidate", "--no-worse-than", place, "--promote", place, "--tolerance", 9)
+    assert done.returncode == 3
+    assert f"runs/{place} was made again meanwhile: run this command again" in done.stderr
+    assert rivals.run("candidate").exists()
 
 
 def test_the_first_run_is_promoted_plainly(rivals: Artifacts, mfcli: Runner) -> None:
