@@ -116,7 +116,7 @@ def prepare(config: PrepareConfig, output: Output) -> None:
     "mfcli train",
     "mfcli train --solver gibbs --run accurate",
     "mfcli train --run accurate --resume",
-    "mfcli train --solver als --search 30",
+    "mfcli train --search 30",
 )
 def train(config: TrainConfig, output: Output) -> None:
     """Fit a factor model to the training part."""

@@ -74,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--figure", type=Path, default=Path("time-to-rmse.png"), help="(time-to-rmse.png)")
 
     command = commands.add_parser("growth", parents=[common], help="seconds a sweep by ratings and factors")
-    command.add_argument("--solver", nargs="+", default=["als", "gibbs:burn_in=1"], metavar="NAME[:key=value,...]")
+    command.add_argument(
+        "--solver", nargs="+", default=["als:side=none", "gibbs:burn_in=1"], metavar="NAME[:key=value,...]"
+    )
     command.add_argument("--millions", nargs="+", type=float, default=[1, 4, 16], help="of generated ratings (1 4 16)")
     command.add_argument("--factors", nargs="+", type=int, default=[16, 32, 64, 128])
     command.add_argument("--sweeps", type=int, default=8, help="timed sweeps, after one that is not (8)")
@@ -89,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--rounds", type=int, default=15)
 
     command = commands.add_parser("ranks", parents=[repeated], help="several processes that train together")
-    command.add_argument("--solver", nargs="+", default=["als", "gibbs"], metavar="NAME[:key=value,...]")
+    command.add_argument("--solver", nargs="+", default=["als:side=none", "gibbs"], metavar="NAME[:key=value,...]")
     command.add_argument("--data", choices=[*REAL, "generated"], default="generated")
     command.add_argument("--millions", type=float, default=16, help="of generated ratings (16)")
     command.add_argument("--ranks", nargs="+", type=int, default=[1, 2], help="how many processes (1 2)")
