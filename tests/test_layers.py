@@ -12,7 +12,7 @@ ROOT = Path(mfcli.__file__).parent
 LAYERS = (
     {"arrays", "errors", "ranks"},
     {"option", "progress", "signals", "terminal", "threads", "typed"},
-    {"atomic"},
+    {"atomic", "options"},
     {"outputs"},
     {"config"},
     {"stage_file"},

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from mfcli.option import Opt, Options
+from mfcli.option import Opt
+from mfcli.options import Options
 
 EVERY_COMMAND, SELDOM = "Options of every command", "Seldom needed"
 SEEDS = "[0, 4294967295]"
