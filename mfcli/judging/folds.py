@@ -30,7 +30,7 @@ from mfcli.models.exposure import Exposure, learn
 from mfcli.models.measures import Measures, shown
 from mfcli.models.model import FactorModel
 from mfcli.models.run import require_uncertainty
-from mfcli.models.scorers import scorer
+from mfcli.models.scorers import by_exposure, scorer
 from mfcli.progress import Progress
 from mfcli.record import Record
 from mfcli.signals import SafePoints
@@ -44,7 +44,7 @@ SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
-class Spread:
+class FoldValues:
     """A measure on all folds.
 
     Attributes:
@@ -69,7 +69,7 @@ class OnFolds:
     run: str
     solver: str
     settings: str
-    measures: dict[str, Spread]
+    measures: dict[str, FoldValues]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
     data = TrainingData(train, val if len(val) else None, folds.prepared.features())
     mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
     exam = Exam(test, train, folds.sizes, folds.config.relevant_from(mean))
-    exposure = learn(train) if folds.sizes and folds.config.rank_by in ("likely", "exposure") else None
+    exposure = learn(train) if folds.sizes and by_exposure(folds.config.rank_by) else None
     for record in records:
         name = record.name
         config = TrainConfig.from_mapping(record.config | {"refit": None})
@@ -232,7 +232,7 @@ def _on_folds(record: Record, results: Sequence[Measures]) -> OnFolds:
         solver=str(record.config["solver"]),
         settings=in_short(record.config),
         measures={
-            name: Spread(float(np.mean(values)), float(np.std(values, ddof=1)), values)
+            name: FoldValues(float(np.mean(values)), float(np.std(values, ddof=1)), values)
             for name, values in measures.items()
         },
     )

@@ -19,7 +19,7 @@ from mfcli.models.levels import Levels
 from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
-from mfcli.models.scorers import scorer
+from mfcli.models.scorers import by_exposure, scorer
 from mfcli.record import Record
 from mfcli.stage import Stage
 
@@ -100,7 +100,7 @@ def open_run(
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")
-        if rank_by not in ("likely", "exposure"):
+        if not by_exposure(rank_by):
             return TrainedRun(stage, record, prepared, model)
         exposure = record.opened_as(EXPOSURE, Exposure.from_file)
         _check_fits(record, EXPOSURE, Sides(*map(len, exposure.vectors)), prepared)

@@ -158,13 +158,18 @@ class Chance:
         return Chance(len(rows), self.seed)
 
 
+def by_exposure(rank_by: RankBy | None) -> bool:
+    """Whether what ranks items so needs their exposure; None ranks nothing."""
+    return rank_by in ("likely", "exposure")
+
+
 def scorer(rank_by: RankBy, model: FactorModel, exposure: Exposure | None, uncertainties: Deviations) -> Scorer:
     """What ranks items by ``rank_by``.
 
     Args:
         rank_by: as the option.
         model: predicts the ratings of some users.
-        exposure: of the same users to the same items; not needed for ``rating`` and ``lower-bound``.
+        exposure: of the same users to the same items; None where it is not :func:`by_exposure`.
         uncertainties: as :class:`LowerBound` has them.
     """
     if rank_by == "rating":

@@ -10,6 +10,7 @@ from mfcli.data.ratings import Ratings
 from mfcli.models.fold_in import contributions
 from mfcli.models.ranking import Ranked
 from mfcli.models.run import TrainedRun
+from mfcli.models.scorers import by_exposure
 from mfcli.serving.answer import Items
 
 MOST = 3  # ratings told for an item
@@ -55,7 +56,7 @@ class Reasons:
             For each of them, the ratings that speak most for it, with '|' between them.
         """
         rows = listed[listed >= 0]
-        if self.rank_by in ("likely", "exposure"):
+        if by_exposure(self.rank_by):
             assert self.trained.exposure is not None, "open_run has read it"
             shares = [self.trained.exposure.why(rated, ratings, int(row)) for row in rows]
             return [self._text(rated, ratings, share, share / (share.clip(0).sum() or 1), "{:.0%}") for share in shares]
