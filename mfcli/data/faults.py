@@ -6,6 +6,7 @@ more here, slowly, to name the line.
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from mfcli.data.files import UNREADABLE, one_line, short
 from mfcli.data.form import Form, Reading
+from mfcli.data.lines import count_lines
 from mfcli.data.remedies import BY_OPTION, Remedies
 from mfcli.errors import DataError
 
@@ -24,11 +26,29 @@ ABSENT = re.compile(r"(\\N|na|n/a|nan|null|none|nil|-|\?|\.)", re.IGNORECASE)  #
 DECIMAL_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
 
 
-def text_fault(form: Form, missing: tuple[str, ...] = (), otherwise: str = "a value cannot be used") -> DataError:
-    """The first fault of a text file, with its line's number; ``otherwise`` if every line is good."""
+def text_fault(
+    form: Form,
+    missing: tuple[str, ...] = (),
+    otherwise: str = "a value cannot be used",
+    plain: Callable[[bytes], bool] = lambda _: False,
+) -> DataError:
+    """The first fault of a text file, with its line's number; ``otherwise`` if every line is good.
+
+    Args:
+        missing: what stands for a rating that is not there.
+        plain: tells of many whole lines, quickly, whether each is a row without fault.
+    """
     name, number, seen = form.text.name, form.skip, False
+
+    def passed(block: bytes) -> bool:
+        nonlocal number, seen
+        if not plain(block):
+            return False
+        number, seen = number + count_lines(block), True
+        return True
+
     try:
-        for number, row in form.rows(lambda row: row_fault(row, form, missing) is None):
+        for number, row in form.rows(lambda row: row_fault(row, form, missing) is None, passed):
             fault = row_fault(row, form, missing)
             if fault:
                 return DataError(f"{name}, line {number}: {fault}{_hint(row, form, seen)}")

@@ -3,7 +3,7 @@
 import codecs
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ Change = Callable[[bytes], bytes]
 
 LONGEST_LINE = 1 << 28  # bytes
 NETFLIX_ITEM = re.compile(rb"^(\d+):[ \t]*(?=\r?\n|\Z)", re.MULTILINE)
+
+
+def count_lines(block: bytes) -> int:
+    """How many whole lines there are, that end in a line feed but for the last one of the text."""
+    return block.count(b"\n") + (not block.endswith(b"\n"))
 
 
 class Lines(io.RawIOBase):
@@ -62,6 +67,10 @@ class Lines(io.RawIOBase):
         buffer[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
+
+    def blocks(self) -> Iterator[bytes]:
+        """The rest, some changed lines at a time: whole ones if there are changes."""
+        return iter(self._next_block, b"")
 
     def _next_block(self) -> bytes:
         """The next changed lines; nothing at the end."""

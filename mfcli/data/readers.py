@@ -1,6 +1,6 @@
 """Reading other people's ratings: text in any form, parquet, feather and JSON, with any usual names of columns."""
 
-import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mfcli.data.faults import rating_fault, row_fault, table_fault, text_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
+from mfcli.data.lines import count_lines
 from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.text import BLOCK
@@ -51,47 +52,76 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
             columns, lines = parse(form, how, clean=clean)
-            return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, row)), how)
+            return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, how, row)), how)
         except Unfit as error:
             said = str(error)
-    raise text_fault(form, how.missing, said)
+    raise text_fault(form, how.missing, said, plain(form, how))
 
 
 def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
     """The columns of a text by their roles, and how many lines it has. Raises Unfit, DataError."""
-    text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
-    ids = pa.dictionary(pa.int32(), pa.string())
+    text = form.text
     numeric = not clean and all(not text or rating_fault(text) is None for text in form.sample_of("timestamp"))
-    number = pa.string() if _words(how.missing) else pa.float32()
-    types = {"user": ids, "item": ids, "rating": number, "weight": number}
-    types["timestamp"] = pa.float64() if numeric else pa.string()
-    try:
-        with text.open(clean=clean) as lines:
-            table = pacsv.read_csv(
-                lines,
-                read_options=pacsv.ReadOptions(column_names=names, skip_rows=form.skip, block_size=BLOCK),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=text.delimiter,
-                    quote_char='"' if text.quotes else False,
-                    escape_char="\\" if text.quoting == "backslash" else False,
-                    newlines_in_values=text.quotes,
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types={names[place]: types[role] for role, place in form.places.items()},
-                    include_columns=[names[place] for place in form.places.values()],
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    decimal_point=form.decimal,
-                ),
-            )
-    except UNREADABLE as error:
-        raise Unfit(one_line(error)) from None
-    spans = lines.count != table.num_rows + form.skip or lines.last_line.count(b'"') % 2
+    with text.open(clean=clean) as lines:
+        columns = _columns(lines, form, how, form.skip, pa.float64() if numeric else pa.string())
+    spans = lines.count != len(next(iter(columns.values()))) + form.skip or lines.last_line.count(b'"') % 2
     if text.quotes and lines.any_quote and spans:
         # There are blank lines, or line breaks within quotes. If a stray quote has made those, this raises.
-        for _ in form.rows(lambda row: row_fault(row, form, how.missing) is None):
+        for _ in form.rows(lambda row: row_fault(row, form, how.missing) is None, plain(form, how)):
             pass
-    return {role: table[names[place]] for role, place in form.places.items()}, lines.count
+    return columns, lines.count
+
+
+def _columns(lines: Any, form: Form, how: Reading, skip: int, time: Any) -> dict[str, Any]:
+    """The columns of lines by their roles, timestamps of the pyarrow type ``time``. Raises Unfit, DataError."""
+    text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
+    ids = pa.dictionary(pa.int32(), pa.string())
+    number = pa.string() if _words(how.missing) else pa.float32()
+    types = {"user": ids, "item": ids, "rating": number, "weight": number, "timestamp": time}
+    try:
+        table = pacsv.read_csv(
+            lines,
+            read_options=pacsv.ReadOptions(column_names=names, skip_rows=skip, block_size=BLOCK),
+            parse_options=pacsv.ParseOptions(
+                delimiter=text.delimiter,
+                quote_char='"' if text.quotes else False,
+                escape_char="\\" if text.quoting == "backslash" else False,
+                newlines_in_values=text.quotes,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types={names[place]: types[role] for role, place in form.places.items()},
+                include_columns=[names[place] for place in form.places.values()],
+                null_values=[""],
+                strings_can_be_null=True,
+                decimal_point=form.decimal,
+            ),
+        )
+    except UNREADABLE as error:
+        raise Unfit(one_line(error)) from None
+    return {role: table[names[place]] for role, place in form.places.items()}
+
+
+def plain(form: Form, how: Reading) -> Callable[[bytes], bool]:
+    """What tells of whole lines, as fast as pyarrow reads them, whether each is a row without fault."""
+
+    def is_plain(block: bytes) -> bool:
+        if block.count(b'"') % 2 or block.count(b"\r") != block.count(b"\r\n"):
+            return False
+        try:
+            columns = _columns(pa.BufferReader(block), form, how, 0, pa.string())
+            values = columns.get("rating", columns.get("weight"))
+            ratings, absent = _ratings(values, how) if values is not None else (np.zeros(0, np.float32), False)
+        except Unfit:
+            return False
+        ids = [columns[role] for role in ("user", "item")]
+        return (
+            len(ids[0]) == count_lines(block)  # no blank line, no line break in quotes
+            and bool(np.isfinite(ratings[~absent] if values is not None else ratings).all())
+            and not any(column.null_count for column in ids)
+            and all(one.strip() for column in ids for chunk in column.chunks for one in chunk.dictionary.to_pylist())
+        )
+
+    return is_plain
 
 
 def _words(missing: tuple[str, ...]) -> list[str]:
@@ -99,9 +129,23 @@ def _words(missing: tuple[str, ...]) -> list[str]:
     return [text for text in missing if rating_fault(text) is not None]
 
 
-def _locate(form: Form, row: int) -> str:
+def _locate(form: Form, how: Reading, row: int) -> str:
     """File and line of the row-th rating."""
-    return f"{form.text.name}, line {next(itertools.islice(form.rows(), row, None))[0]}"
+    is_plain, left = plain(form, how), row
+
+    def before(block: bytes) -> bool:
+        nonlocal left
+        rows = count_lines(block)
+        if rows > left or not is_plain(block):
+            return False
+        left -= rows
+        return True
+
+    for number, _ in form.rows(plain=before):
+        if not left:
+            return f"{form.text.name}, line {number}"
+        left -= 1
+    raise AssertionError("there are as many rows as were read")
 
 
 def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:

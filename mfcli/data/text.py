@@ -8,7 +8,6 @@ or taken out, so that the number of a line is that of the file.
 import codecs
 import csv
 import io
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ Row = tuple[int, list[str]]
 
 BLOCK = 1 << 24  # bytes, for pyarrow
 SMALL_BLOCK = 1 << 16  # bytes, to read line by line
+PASSED_OVER = 1 << 22  # bytes of lines that are passed over together, where nothing need be said of any
 ENCODINGS = ("utf-8", "cp1252", "latin-1")  # those that are tried; the last fits everything
 STAND_IN = "\x1f"  # in place of a separator that is not one ASCII character
 
@@ -87,7 +87,7 @@ class Text:
             blank = re.compile(
                 rb"^[ \t\f\v\x1a" + re.escape(self.separator.encode()) + rb"]+(?=[\r\n]|\Z)", re.MULTILINE
             )
-            changes += [lambda block: INVISIBLE_BYTES.sub(b"", block), lambda block: blank.sub(b"", block)]
+            changes += [_without_invisible, lambda block: blank.sub(b"", block)]
         if self.comment:
             start = re.compile(rb"^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))
@@ -120,50 +120,76 @@ class Text:
     def _reader(self, lines: Any) -> Any:
         return csv.reader(lines, delimiter=self.delimiter, escapechar="\\" if self.quoting == "backslash" else None)
 
-    def rows(self, is_row: Callable[[str], bool] = lambda _: False) -> Iterator[Row]:
+    def rows(
+        self, is_row: Callable[[str], bool] = lambda _: False, plain: Callable[[bytes], bool] = lambda _: False
+    ) -> Iterator[Row]:
         """Each row; a blank line is an empty one.
 
         Args:
             is_row: tells of a line whether it could be a row of its own. A quoted column that spans such a line is
                 taken for a stray quote.
+            plain: tells of many whole lines whether each is a row of which nothing need be said. Those are passed over:
+                a fault at the end of millions of lines is found in seconds.
 
         Raises:
             DataError: a quote is never closed, or it encloses other rows.
         """
         if not self.quotes:
-            for number, line in enumerate(self.lines(), 1):
+            for number, line in self._numbered(plain):
                 yield number, self.split(line) if line.rstrip("\r\n") else []
             return
         taken: list[str] = []  # the lines of the row at hand
+        last = 0  # the number of the last one
 
         def feed() -> Iterator[str]:
-            for line in itertools.chain(self.lines(), [""]):
+            nonlocal last
+            for number, line in self._numbered(lambda block: not taken and plain(block)):
+                last = number
                 taken.append(line)
                 yield line
+            last += 1
+            taken.append("")
+            yield ""
 
         # The empty line that is added at the end is a row of its own, unless a quote is still open there.
-        number, reader = 1, self._reader(feed())
-        for row in reader:
+        for row in self._reader(feed()):
+            number = last - len(taken) + 1
             if row and not taken[-1]:
                 raise DataError(
                     f"{self.name}, line {number}: a quote opens in this row and is not closed before the file ends: "
                     + self.remedies.quoting
                 )
             for further, line in enumerate(taken[1:], number + 1):
-                if is_row(line) and not (further == reader.line_num and self._closes(line)):
+                if is_row(line) and not (further == last and self._closes(line)):
                     raise DataError(
                         f"{self.name}, line {number}: a quote in this row encloses line {further}, which looks like "
                         f"a row of its own: {self.remedies.quoting}"
                     )
             yield number, row
-            number = reader.line_num + 1
             taken.clear()
+
+    def _numbered(self, plain: Callable[[bytes], bool]) -> Iterator[tuple[int, str]]:
+        """The lines as of :meth:`lines`, and their numbers, but for blocks of them that are plain."""
+        number = 0
+        with self.open(clean=True, block=PASSED_OVER) as file:
+            for block in file.blocks():
+                if plain(block):
+                    number = file.count
+                    continue
+                for line in io.StringIO(block.decode("utf-8", "surrogateescape"), newline=""):
+                    number += 1
+                    yield number, line
 
     def _closes(self, line: str) -> bool:
         """Whether the first quote in a line may end a column that has begun before it: but not the last column."""
         before, _, after = line.rstrip("\r\n").partition('"')
         is_last = len(self.split(before, quotes=False)) == len(self.split(line, quotes=False))
         return after[:1] in ("", self.delimiter) and not is_last
+
+
+def _without_invisible(block: bytes) -> bytes:
+    """Lines without characters that have no width."""
+    return block if block.isascii() else INVISIBLE_BYTES.sub(b"", block)
 
 
 def find_encoding(source: Source, wanted: str | None, remedies: Remedies = BY_OPTION) -> str:
