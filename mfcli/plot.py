@@ -206,7 +206,7 @@ def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, fol
     )
     written = atomic_file if config.output is None else output_file
     with written(folder / "report.html") as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))  # of paths that are not UTF-8
     return {"report": folder / "report.html"}
 
 

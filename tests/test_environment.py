@@ -56,7 +56,8 @@ def test_names_that_are_not_utf_8_are_as_good_as_others(mfcli: Runner, tmp_path:
     for part in "ab":
         (folder / f"{part} {LATIN}.csv").write_text(RATINGS.replace("\n", f"\n{part}")[: -len(part)])
     options = ("--dir", LATIN, "--json")
-    for command in (("prepare", "--ratings", folder), TRAIN, ("evaluate",), ("plot", "--output", f"plots {LATIN}")):
+    drawn = ("plot", "--report", "--output", f"plots {LATIN}")
+    for command in (("prepare", "--ratings", folder), TRAIN, ("evaluate",), drawn):
         done = mfcli(*command, *options)
         assert done.returncode == 0, done.stderr
         json.loads(done.stdout)

@@ -1,6 +1,7 @@
 """Every exit code of the table, reached by a real process; an error is one line on standard error and nothing else."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -74,6 +75,9 @@ def test_1_is_a_bug_with_its_traceback(artifacts: Path) -> None:
         (("recommend", "--user", "1", "--output", "artifacts/data/test.parquet"), "lies among the artifacts"),
         (("plot", "--output", "artifacts/runs/default"), "lies among the artifacts"),
         (("recommend", "--pairs", "pairs.csv", "--top", "10"), "--top changes nothing with --pairs: leave it out"),
+        (("prepare", "--ratings", "r.csv", "--encoding", "base64"), "--encoding: no encoding is called 'base64'"),
+        (("prepare", "--ratings", "r.csv", "--encoding", os.fsdecode(b"\xff")), "--encoding: no encoding is called"),
+        (("prepare", "--ratings", "r.csv", "--missing", os.fsdecode(b"\xff")), "--missing: '"),
         (("recommend",), "--user"),
         (("recommend", "--user", "1", "--json", "--format", "csv"), "exclude"),
     ],

@@ -1,6 +1,5 @@
 """Options of ``mfcli prepare``."""
 
-import codecs
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -176,10 +175,12 @@ class PrepareConfig(Config):
             raise UsageError("--wide and --columns exclude each other")
         if [*self.own, self.items, self.users, self.test].count(Path("-")) > 1:
             raise UsageError("standard input can be read but once: give - once")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.missing or ""):
+            raise UsageError(f"--missing: '{self.missing}' is not UTF-8 text")
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                b"a".decode(self.encoding, "replace")  # codecs.lookup finds those of other things than text too
+            except (LookupError, ValueError):
                 raise UsageError(f"--encoding: no encoding is called '{self.encoding}'") from None
 
     def _check_clicks(self) -> None:

@@ -8,6 +8,7 @@ or taken out, so that the number of a line is that of the file.
 import codecs
 import csv
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,18 +86,18 @@ class Text:
         changes: list[Change] = []
         if clean:
             blank = re.compile(
-                rb"^[ \t\f\v\x1a" + re.escape(self.separator.encode()) + rb"]+(?=[\r\n]|\Z)", re.MULTILINE
+                rb"^[ \t\f\v\x1a" + re.escape(os.fsencode(self.separator)) + rb"]+(?=[\r\n]|\Z)", re.MULTILINE
             )
             changes += [_without_invisible, lambda block: blank.sub(b"", block)]
         if self.comment:
-            start = re.compile(rb"^[ \t]*" + re.escape(self.comment.encode()) + rb"[^\r\n]*", re.MULTILINE)
+            start = re.compile(rb"^[ \t]*" + re.escape(os.fsencode(self.comment)) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))
         if self.by_item:
             changes.append(ItemInEveryRow())
         if self.separator == " ":
             changes.append(single_blanks)
         elif self.delimiter == STAND_IN:
-            separator = self.separator.encode()
+            separator = os.fsencode(self.separator)
             changes.append(lambda block: block.replace(separator, STAND_IN.encode()))
         return Lines(self.source, self.encoding, changes, block or BLOCK, self.remedies.encoding)
 
