@@ -128,7 +128,7 @@ def test_a_search_can_go_on_for_longer(found: Path) -> None:
 
 
 def test_to_go_on_with_a_search_that_was_not_begun_is_to_begin_it(found: Path, mfcli: Runner) -> None:
-    options = ("--dir", found, "--run", "new", "--solver", "als", "--epochs", 1, "--factors", 2, "--bias-l2", 0.3)
+    options = ("--dir", found, "--run", "new", "--epochs", 1, "--factors", 2, "--batch", 500)
     done = mfcli("train", *options, "--search", 2, "--resume", "--json")
     assert done.returncode == 0, done.stderr
     assert len(rows(found, "new")) == 2
