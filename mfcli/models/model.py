@@ -74,7 +74,8 @@ class FactorModel:
     Attributes:
         mean: mean of the training ratings; the prediction where nothing else is known.
         minimum, maximum: range of the training ratings; predictions are clipped to it.
-        factors: (n, k) float32 of users and of items; for who has no training ratings zeros, or (gibbs) about the mean.
+        factors: (n, k) float32 of users and of items; for who has no training ratings zeros, or (als, gibbs) about the
+            mean.
         counts: (n,) int32, training ratings of each user and of each item.
         biases: (n,) float32; None for the plain dot product p·q, without μ.
         noise: (n,) float32; a user's times an item's is the variance of a rating about the true prediction. None, as

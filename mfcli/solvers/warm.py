@@ -20,7 +20,7 @@ def folded_in(
     """(n_users, d) and (n_items, d) rows: the known ones as they were, those that are new solved for given these.
 
     Args:
-        config: factors and their L2.
+        config: factors and their L2; the defaults of those for a solver that learns its penalties.
         train: the ratings that there are now.
         mean: what the solver takes from them.
         compute: where rows are to lie. Each process does all, the same.
