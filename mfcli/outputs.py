@@ -111,9 +111,9 @@ class CheckedFile(io.RawIOBase):
                 taken = self._read(rest[:size], begin, checksum)
             else:
                 if begin != self._begin:
-                    self._piece = memoryview(bytearray(size))
-                    self._read(self._piece, begin, checksum)
-                    self._begin = begin
+                    piece = memoryview(bytearray(size))
+                    self._read(piece, begin, checksum)
+                    self._begin, self._piece = begin, piece
                 some = self._piece[self._place - begin :][: len(rest)]
                 taken = len(some)
                 rest[:taken] = some

@@ -94,6 +94,9 @@ def test_damage_is_met_by_who_reads_the_piece_that_it_is_in(put: Callable[[bytes
         file.seek(place)
         with pytest.raises(Fault, match=r" is not what stage.json says"):
             file.read(size)
+        for good in (128, 0):
+            file.seek(good)
+            assert file.read(9) == CONTENT[good : good + 9], "and by nobody else"
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"\0", b""], ids=["shorter", "longer", "empty"])
