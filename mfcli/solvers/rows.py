@@ -211,10 +211,10 @@ def solve_block(
     others: Others,
     prior: AnyPrior,
     normals: Tensor | None,
-    begin: Tensor | None = None,
+    begin: Tensor | None,
     *,
-    means: bool = True,
-    lifted: bool = True,
+    means: bool,
+    lifted: bool,
 ) -> Solved:
     """Solve for, or sample, the rows of a block, or take a step towards them.
 
