@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_python
+from tests.conftest import SMALL, run_python
 
 HEAVY = {"torch", "pandas", "sklearn", "matplotlib", "scipy"}
 
@@ -58,6 +58,7 @@ def test_training_imports_no_compiler_and_nothing_that_draws(artifacts: Path, so
     assert not found & {"torch._dynamo", "sympy", "pandas", "sklearn", "matplotlib"}
 
 
-def test_preparing_imports_nothing_that_trains_splits_or_draws(artifacts: Path) -> None:
-    found = imported("prepare", cwd=artifacts.parent)  # pyarrow imports pandas where that is installed
-    assert not found & {"torch", "sklearn", "matplotlib"}
+@pytest.mark.parametrize("arguments", [("prepare",), ("download", "synthetic", *SMALL, "--force")])
+def test_making_data_imports_nothing_that_trains_splits_or_draws(artifacts: Path, arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments, cwd=artifacts.parent)
+    assert not found & {"torch", "sklearn", "matplotlib", "pandas"}

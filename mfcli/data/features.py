@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Int64s
 from mfcli.data.attributes import Attribute, Described
+from mfcli.data.tables import lists_to_arrow
 from mfcli.errors import DataError
 from mfcli.typed import typed
 
@@ -116,7 +117,7 @@ def to_arrow(described: Described) -> tuple[Any, Any]:
 
     kind = pa.list_(pa.string())
     attributes = json.dumps([asdict(one) for one in described.attributes])
-    return pa.field("features", kind, metadata={ATTRIBUTES: attributes}), pa.array(described.features, kind)
+    return pa.field("features", kind, metadata={ATTRIBUTES: attributes}), lists_to_arrow(described.features, kind)
 
 
 def _from_json(text: bytes) -> tuple[Attribute, ...]:

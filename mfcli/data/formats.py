@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from mfcli.data.tables import to_arrow
 from mfcli.terminal import OBEYED, is_terminal, table_text
 
 DECIMALS = 4  # of a float in text
@@ -127,20 +128,6 @@ class CsvWriter(Writer):
             return False
         self.file.write(lines.getvalue())
         return True
-
-
-def to_arrow(values: Values) -> Any:
-    """A pyarrow array of numbers or texts. (``pa.array`` would import pandas.)"""
-    import pyarrow as pa
-
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        buffer = pa.py_buffer(np.ascontiguousarray(values))
-        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
-    if isinstance(values, pa.Array):
-        return values
-    texts = [text.encode() for text in values]
-    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
 
 
 def _decimal(values: Any) -> Any:

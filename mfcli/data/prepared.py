@@ -19,7 +19,17 @@ from mfcli.data.ids import find_ids
 from mfcli.data.ratings import ItemLists, Parts, Ratings, Sides
 from mfcli.data.seen import FILE as SEEN
 from mfcli.data.seen import read_seen, write_seen
-from mfcli.data.tables import ITEMS, RATINGS, USERS, numbers, read_rows, read_table, write_table
+from mfcli.data.tables import (
+    ITEMS,
+    RATINGS,
+    USERS,
+    numbers,
+    read_rows,
+    read_table,
+    to_arrow,
+    write_table,
+    years_to_arrow,
+)
 from mfcli.errors import ArtifactError, DataError
 from mfcli.record import Record
 
@@ -44,8 +54,6 @@ def write(
         years: of the items.
         described: the features of the users and of the items.
     """
-    import pyarrow as pa
-
     for name, part in zip(PARTS, parts, strict=True):
         if len(part):
             write_table(part.to_arrow(), folder / f"{name}.parquet")
@@ -53,8 +61,8 @@ def write(
     counts = Sides(
         users=Parts(*(part.user_counts() for part in parts)), items=Parts(*(part.item_counts() for part in parts))
     )
-    told: dict[str, Any] = {name: pa.array(column, pa.string()) for name, column in names.items()}
-    told["year"] = pa.array(years, pa.int16())
+    told: dict[str, Any] = {name: to_arrow(column) for name, column in names.items()}
+    told["year"] = years_to_arrow(years)
     _write_rows(folder / "users.parquet", ids.users, {}, described.users, counts.users)
     _write_rows(folder / "items.parquet", ids.items, told, described.items, counts.items)
 
@@ -65,9 +73,9 @@ def _write_rows(
     """The table of the users or of the items: what is known of each row."""
     import pyarrow as pa
 
-    columns = {"index": pa.array(np.arange(len(ids), dtype=np.int32)), "id": pa.array(ids)}
+    columns = {"index": to_arrow(np.arange(len(ids), dtype=np.int32)), "id": to_arrow(ids)}
     counted = {"ratings": counts.train + counts.val + counts.test, "train_ratings": counts.train}
-    table = pa.table(columns | told | counted)
+    table = pa.table(columns | told | {name: to_arrow(one) for name, one in counted.items()})
     write_table(table.append_column(*features_to_arrow(described)), path)
 
 

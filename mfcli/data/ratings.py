@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Int32s, Int64s
-from mfcli.data.tables import RATINGS, numbers
+from mfcli.data.tables import RATINGS, numbers, to_arrow
 
 T = TypeVar("T")
 
@@ -215,7 +215,7 @@ class Ratings:
         import pyarrow as pa
 
         known = self.known
-        return pa.table({column: known[name] for name, column in COLUMNS.items() if name in known})
+        return pa.table({column: to_arrow(known[name]) for name, column in COLUMNS.items() if name in known})
 
     @classmethod
     def from_arrow(cls, table: Any, n_users: int, n_items: int) -> "Ratings":

@@ -18,6 +18,7 @@ from mfcli.data.frames import read_frame
 from mfcli.data.lines import count_lines
 from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
+from mfcli.data.tables import numbers, to_arrow
 from mfcli.data.text import BLOCK
 from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
@@ -167,7 +168,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
     ratings, absent = _ratings(values, how)
     if absent.any():
         kept = np.flatnonzero(~absent)
-        columns = {role: column.take(pa.array(kept)) for role, column in columns.items()}
+        columns = {role: column.take(to_arrow(kept)) for role, column in columns.items()}
         ratings, locate = ratings[kept], origin.locate
         origin = replace(origin, missing=len(absent) - len(kept), locate=lambda row: locate(int(kept[row])))
     if not len(ratings) or not np.isfinite(ratings).all() or any(columns[r].null_count for r in ("user", "item")):
@@ -200,8 +201,8 @@ def _ratings(column: Any, how: Reading) -> tuple[Float32s, Bools]:
     absent = np.zeros(len(column), bool)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         texts = pc.fill_null(pc.utf8_trim_whitespace(column), "")
-        words = pc.is_in(texts, value_set=pa.array(_words(how.missing), pa.string()))
-        absent |= words.to_numpy()
+        words = pc.is_in(texts, value_set=to_arrow(_words(how.missing)))
+        absent |= numbers(words.cast(pa.uint8())).astype(bool)
         if how.decimal != ".":
             texts = pc.replace_substring(texts, how.decimal, ".")
         try:
@@ -210,10 +211,10 @@ def _ratings(column: Any, how: Reading) -> tuple[Float32s, Bools]:
             raise Unfit(one_line(error)) from None
     if column.null_count:
         raise Unfit("a value cannot be used")
-    ratings = column.to_numpy().astype(np.float32, copy=False)
-    numbers = [float(text) for text in how.missing if text not in _words(how.missing)]
-    if numbers:
-        absent |= np.isin(ratings, np.array(numbers, np.float32))
+    ratings = numbers(column).astype(np.float32, copy=False)
+    values = [float(text) for text in how.missing if text not in _words(how.missing)]
+    if values:
+        absent |= np.isin(ratings, np.array(values, np.float32))
     return ratings, absent
 
 

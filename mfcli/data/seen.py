@@ -7,6 +7,7 @@ import numpy as np
 
 from mfcli.arrays import Int32s, Int64s
 from mfcli.data.ratings import ItemLists, Parts, Ratings
+from mfcli.data.tables import to_arrow
 
 FILE = "seen.parquet"
 USERS_AT_ONCE = 4096  # those of a row group, of which all or none are read
@@ -21,7 +22,7 @@ def write_seen(parts: Parts[Ratings], path: Path) -> None:
     pairs = np.concatenate([part.users.astype(np.int64) * n_items + part.items for part in parts])
     pairs.sort()
     ends = np.searchsorted(pairs, np.arange(n_users + 1) * n_items).astype(np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(ends), pa.array((pairs % n_items).astype(np.int32)))
+    lists = pa.ListArray.from_arrays(to_arrow(ends), to_arrow((pairs % n_items).astype(np.int32)))
     with path.open("wb") as file:
         pq.write_table(pa.table({"items": lists}), file, row_group_size=USERS_AT_ONCE)
 

@@ -18,6 +18,7 @@ import pyarrow.csv as pacsv
 from mfcli.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from mfcli.config.download import DownloadConfig
 from mfcli.data.ratings import Ratings
+from mfcli.data.tables import to_arrow
 from mfcli.errors import UsageError
 
 MEAN = 3.5
@@ -219,4 +220,8 @@ def write(config: DownloadConfig, folder: Path) -> dict[str, float]:
 def _write_csv(path: Path, columns: dict[str, Any]) -> None:
     with path.open("wb") as file:
         file.write((",".join(columns) + "\n").encode())  # pyarrow would quote the names
-        pacsv.write_csv(pa.table(columns), file, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+        pacsv.write_csv(
+            pa.table({name: to_arrow(values) for name, values in columns.items()}),
+            file,
+            pacsv.WriteOptions(include_header=False, quoting_style="none"),
+        )

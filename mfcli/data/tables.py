@@ -1,6 +1,7 @@
 """The tables of the data stage as parquet files: written, and checked when they are read."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,4 +81,40 @@ def _distinct(ids: Any) -> bool:
 
 def numbers(column: Any) -> Any:
     """A pyarrow column of numbers as a NumPy array of one's own. (Not ``to_numpy``, which imports pandas.)"""
-    return np.from_dlpack(column.combine_chunks()).copy()
+    chunks = column.chunks or [column.combine_chunks()]
+    return np.concatenate([np.from_dlpack(chunk) for chunk in chunks])
+
+
+def to_arrow(values: Any) -> Any:
+    """A pyarrow array of a NumPy array of numbers, or of texts. (Not ``pa.array``, which imports pandas.)"""
+    import pyarrow as pa
+
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        buffer = pa.py_buffer(np.ascontiguousarray(values))
+        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
+    if isinstance(values, pa.Array):
+        return values
+    texts = [text.encode() for text in values]
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(_ends(texts)), pa.py_buffer(b"".join(texts)))
+
+
+def lists_to_arrow(lists: Sequence[Sequence[str]], kind: Any) -> Any:
+    """A pyarrow array of lists of texts, of that type."""
+    import pyarrow as pa
+
+    texts = [text for one in lists for text in one]
+    return pa.ListArray.from_arrays(to_arrow(_ends(lists)), to_arrow(texts), type=kind)
+
+
+def years_to_arrow(years: Sequence[int | None]) -> Any:
+    """A pyarrow array of int16 with gaps."""
+    import pyarrow as pa
+
+    known = np.packbits([year is not None for year in years], bitorder="little")
+    values = np.array([year or 0 for year in years], np.int16)
+    return pa.Array.from_buffers(pa.int16(), len(years), [pa.py_buffer(known), pa.py_buffer(values)])
+
+
+def _ends(values: Sequence[Any]) -> Any:
+    """(n + 1,) int32: 0, and where each of n texts or lists ends, if they stand one behind the other."""
+    return np.cumsum([0, *map(len, values)], dtype=np.int32)

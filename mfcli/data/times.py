@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from mfcli.arrays import Int64s
 from mfcli.data.files import short
+from mfcli.data.tables import numbers, to_arrow
 
 LARGEST = 2.0**62
 LATEST_SECOND = 1e11  # of the year 5138: larger numbers count milliseconds, microseconds or nanoseconds
@@ -58,12 +59,12 @@ def to_seconds(column: Any) -> Int64s:
         raise NoTimes(_first(pc.is_null(column)), "the timestamp is empty")
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         seconds = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-        return np.asarray(np.floor_divide(seconds.to_numpy(), 1_000_000), np.int64)
+        return np.asarray(np.floor_divide(numbers(seconds), 1_000_000), np.int64)
     try:
-        numbers = column.cast(pa.float64(), safe=False).to_numpy()
+        values = numbers(column.cast(pa.float64(), safe=False))
     except pa.ArrowException:
         raise NoTimes(0, f"a column of {column.type} holds no times") from None
-    return _of_numbers(numbers)
+    return _of_numbers(values)
 
 
 def _of_numbers(numbers: Any) -> Int64s:
@@ -76,7 +77,7 @@ def _of_numbers(numbers: Any) -> Int64s:
         days = numbers.astype(np.int64)
         month, day = days // 100 % 100, days % 100
         if ((days == numbers) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all():
-            return to_seconds(pa.array(days).cast(pa.string()))
+            return to_seconds(pa.chunked_array([to_arrow(days)]).cast(pa.string()))
     while largest >= LATEST_SECOND:
         numbers, largest = numbers / 1000, largest / 1000
     return np.asarray(numbers.astype(np.int64))

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from mfcli.arrays import Int64s
-from mfcli.data.formats import Block, Column, Kind, to_arrow
+from mfcli.data.formats import Block, Column, Kind
 from mfcli.data.ids import find_ids
 from mfcli.data.pairs import Pairs
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Sides
+from mfcli.data.tables import to_arrow
 from mfcli.models.run import TrainedRun
 from mfcli.models.strangers import with_strangers
 from mfcli.serving.answer import Answer
