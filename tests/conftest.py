@@ -24,6 +24,7 @@ Runner = Callable[..., Result]
 Parse = Callable[..., Any]
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it where tests run; tables would be as wide as that
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # two tests run at a time, and threads that wait in a loop take the cores
 
 SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")
 
