@@ -53,6 +53,7 @@ def raise_on_stop() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        _raised.clear()  # what has been told once is not to stop what this process does next
 
 
 def lost_stop() -> Stopped | None:

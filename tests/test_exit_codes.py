@@ -13,6 +13,7 @@ import pytest
 
 from mfcli.artifacts import Artifacts
 from mfcli.errors import EXIT_CODES
+from mfcli.signals import SafePoints
 from tests.conftest import Result, Runner, clean_environment, run_mfcli, run_python
 
 LONG = (
@@ -209,3 +210,5 @@ def test_a_stop_that_a_library_swallows_is_told_in_place_of_what_breaks_after_it
 
     assert exit_code(command) == 143
     assert capsys.readouterr().err.startswith("mfcli: error: stopped")
+    with SafePoints() as signals:
+        signals.check()  # what comes after the command is not stopped

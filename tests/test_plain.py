@@ -50,7 +50,8 @@ def test_gibbs_has_the_plain_ones_posterior() -> None:
     rest = itertools.islice(plain.gibbs(train, 2, np.random.default_rng(1)), 100, 100 + SWEEPS)
     expected, expected_error = mean_and_error(told(*sample) for sample in rest)
 
-    solver = Gibbs(TrainConfig(solver="gibbs", factors=1, burn_in=100, samples=SWEEPS), TrainingData(train), CPU)
+    config = TrainConfig(solver="gibbs", factors=1, burn_in=100, samples=SWEEPS, side=("none",))
+    solver = Gibbs(config, TrainingData(train), CPU)
 
     def samples() -> Iterable[Float64s]:
         for sweep in range(solver.epochs):
