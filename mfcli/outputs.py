@@ -20,7 +20,7 @@ PIECE = 2**20
 """Bytes of a piece."""
 
 SEEKING = threading.Lock()
-"""Held while a file is read: whoever reads the same descriptor shares its position."""
+"""Held by a thread that opens or reads files: whoever reads the same descriptor shares its position."""
 
 
 @dataclass(frozen=True)

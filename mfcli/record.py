@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar, cast
 from mfcli.atomic import AMISS, content_of, link, open_regular, sha256
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError, UsageError
-from mfcli.outputs import CheckedFile, Output
+from mfcli.outputs import SEEKING, CheckedFile, Output
 from mfcli.slot import Slot
 from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
 from mfcli.typed import typed
@@ -132,11 +132,12 @@ class Record:
 
     def _descriptor(self, name: str) -> int:
         """Of a file that stays open as long as the record is there. Raises OSError."""
-        if name not in self._held:
-            with open_regular(self.path / name) as file:
-                self._held[name] = os.dup(file.fileno())
-            weakref.finalize(self, os.close, self._held[name])
-        return self._held[name]
+        with SEEKING:
+            if name not in self._held:
+                with open_regular(self.path / name) as file:
+                    self._held[name] = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._held[name])
+            return self._held[name]
 
     def _open(self, name: str) -> BufferedReader:
         """One of its files, open at its begin. Raises OSError."""
@@ -150,7 +151,7 @@ class Record:
         """A file's bytes, after comparing them with their checksum. Raises ArtifactError."""
         if self.keeper is not None:
             return self.keeper.read(self._kept_as(name))
-        with self.reading(name) as path, self._open(name) as file:
+        with self.reading(name) as path, SEEKING, self._open(name) as file:
             content = file.read()
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise self._altered(path)

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,14 @@ def mfcli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An artifact directory after download, prepare and train on small synthetic data. Read only: copy to change."""
     folder = tmp_path_factory.mktemp("finished")
     for command in (("download", "synthetic", *SMALL), ("prepare",), ("train", "--epochs", 4, "--factors", 4)):
         done = run_mfcli(*command, cwd=folder)
         assert done.returncode == 0, done.stderr
-    return folder / "artifacts"
+    yield folder / "artifacts"
+    assert [path.name for path in (folder / "artifacts/runs").iterdir() if path.is_dir()] == ["default"], "copy it"
 
 
 @pytest.fixture

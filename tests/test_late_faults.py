@@ -9,6 +9,7 @@ import pytest
 from mfcli.data import faults, text
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
+from mfcli.data.pairs import read_pairs
 from mfcli.data.readers import read_ratings
 from mfcli.errors import DataError
 
@@ -90,6 +91,13 @@ def test_few_lines_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(text, "PASSED_OVER", 1024)
     assert "line 3002: the rating 'good'" in said(tmp_path, [*lines(3000), FAULTS["word"], *lines(9)[1:]], "\n")
     assert 0 < len(looked) < 300
+
+
+def test_a_header_is_never_passed_over_for_a_row_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p.csv").write_text("user,item\n" + "5,6\n" * 100 + "7,\n")
+    monkeypatch.setattr(text, "PASSED_OVER", 64)
+    with pytest.raises(DataError, match="line 102: the item id is empty"):
+        read_pairs(tmp_path / "p.csv", pytest.fail)
 
 
 @pytest.mark.parametrize("odd", [None, *ODD])

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pytest
 
 from mfcli.config.recommend import RecommendConfig
 from mfcli.config.train import TrainConfig
+from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.pairs import Pairs, read_pairs
 from mfcli.data.ratings import Sides
 from mfcli.errors import DataError, UsageError
@@ -58,8 +60,14 @@ def test_the_unknown_have_what_is_left(finished: Path, tmp_path: Path) -> None:
     got = predicted(finished, put(tmp_path, f"user,item\n{user},{item}\n{user},none\nnobody,{item}\nnobody,none\n"))
     assert [row["known"] for row in got] == ["both", "user", "item", "none"]
     assert [(row["user"], row["item"]) for row in got[:2]] == [(str(user), str(item)), (str(user), "none")]
-    of_user, of_item = float(model.biases.users[3]), float(model.biases.items[5])
-    left = [model.mean + of_user, model.mean + of_item, model.mean]
+    assert model.newcomer is not None
+    stranger = model.newcomer.told(np.zeros(0, np.int32), None).mean
+    of_item, liking = float(model.biases.items[5]), float(stranger[:-1] @ model.factors.items[5])
+    left = [
+        model.mean + float(model.biases.users[3]),
+        model.mean + stranger[-1] + of_item + liking,
+        model.mean + stranger[-1],
+    ]
     assert [row["prediction"] for row in got[1:]] == pytest.approx(
         np.clip(left, model.minimum, model.maximum), abs=1e-5
     )
@@ -111,6 +119,28 @@ def test_a_stranger_has_the_prior_of_a_bayesian_model_and_its_doubt() -> None:
     assert deviations[0] ** 2 >= (of_model**2).mean()
 
 
+def test_a_stranger_is_whom_nothing_is_told_of() -> None:
+    newcomer = bayesian().newcomer
+    assert newcomer is not None
+    link, basis = np.arange(12.0).reshape(4, 3), np.ones((3, 1), np.float32)
+    model = replace(bayesian(), newcomer=replace(newcomer, link=link, basis=basis, typical=np.full(4, 0.25)))
+    grown = with_strangers(model)
+    assert grown.biases is not None
+    user = np.append(grown.factors.users[-1], grown.biases.users[-1])
+    np.testing.assert_allclose(user, newcomer.mean + link.mean(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["als", "gibbs"])
+def test_runs_that_learn_from_attributes_of_users_alone_answer(
+    artifacts: Path, tmp_path: Path, solver: Literal["als", "gibbs"]
+) -> None:
+    from mfcli.train import train
+
+    some = {"epochs": 1} if solver == "als" else {"burn_in": 5, "samples": 2}
+    train(TrainConfig(dir=artifacts, solver=solver, side=("users",), factors=2, **some))
+    assert len(predicted(artifacts, put(tmp_path, "user,item\n1,2\nq,2\n"))) == 2
+
+
 def test_the_formats_hold_the_same_predictions(finished: Path, tmp_path: Path) -> None:
     file = put(tmp_path, 'user,item\n1,2\n2,"x, y"\n3,3\n')
     expected = [row | {"prediction": round(row["prediction"], 4)} for row in predicted(finished, file)]
@@ -136,22 +166,29 @@ def test_from_standard_input_to_standard_output_as_csv(finished: Path) -> None:
     assert len(first.split(",")[2]) == 6
 
 
-def test_the_day_of_a_pair_counts_where_days_were_learnt(finished: Path, tmp_path: Path) -> None:
+def test_the_day_of_a_pair_counts_where_days_were_learnt(artifacts: Path, tmp_path: Path) -> None:
     from mfcli.train import train
 
-    train(TrainConfig(dir=finished, run="days", solver="gibbs", factors=2, burn_in=2, samples=3))
-    model = FactorModel.from_bytes((finished / "runs" / "days" / "model.safetensors").read_bytes())
+    train(TrainConfig(dir=artifacts, run="days", solver="gibbs", factors=2, burn_in=2, samples=3))
+    model = FactorModel.from_bytes((artifacts / "runs" / "days" / "model.safetensors").read_bytes())
     assert model.days is not None
-    test, users, items = (part(finished, name) for name in ("test", "users", "items"))
+    test, users, items = (part(artifacts, name) for name in ("test", "users", "items"))
     u, i, when = (test[name].to_numpy() for name in ("user", "item", "timestamp"))
     columns = zip(users["id"][u], items["id"][i], when, strict=True)
     text = "userId,movieId,timestamp\n" + "".join(f"{user},{item},{time}\n" for user, item, time in columns)
-    got = [row["prediction"] for row in predicted(finished, put(tmp_path, text), run="days")]
+    got = [row["prediction"] for row in predicted(artifacts, put(tmp_path, text), run="days")]
     assert got == pytest.approx(model.predict(u, i, when).tolist(), abs=1e-5)
     odd = put(tmp_path, "userId,movieId,timestamp\n1,2,one fine day\n")
-    done = run_mfcli("recommend", "--pairs", odd, "--run", "days", cwd=finished.parent)
+    done = run_mfcli("recommend", "--pairs", odd, "--run", "days", cwd=artifacts.parent)
     assert "timestamps are left out, in pair 1" in done.stderr
     assert done.stdout.splitlines()[1].startswith("1,2,")
+
+
+def test_pairs_and_lists_of_ids_may_be_as_windows_writes_them(tmp_path: Path) -> None:
+    file = tmp_path / "w.csv"
+    file.write_bytes("user,item\nZoë,2\n".encode("cp1252"))
+    assert read_pairs(file, pytest.fail).ids.users.tolist() == ["Zoë"]
+    assert read_ids(file, IDS.users) == ["Zoë"]
 
 
 def test_no_pairs_are_an_empty_table(finished: Path) -> None:
@@ -159,13 +196,13 @@ def test_no_pairs_are_an_empty_table(finished: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "user,item,prediction,known\n")
 
 
-def test_standard_deviations(finished: Path, tmp_path: Path) -> None:
+def test_standard_deviations(artifacts: Path, tmp_path: Path) -> None:
     from mfcli.train import train
 
     with pytest.raises(UsageError, match="does not tell how sure"):
-        predicted(finished, put(tmp_path, "1,2\n"), with_std=True)
-    train(TrainConfig(dir=finished, run="sampled", solver="gibbs", factors=2, burn_in=2, samples=3))
-    got = predicted(finished, put(tmp_path, "user,item\n1,2\nq,2\n1,q\nq,q\n"), with_std=True, run="sampled")
+        predicted(artifacts, put(tmp_path, "1,2\n"), with_std=True)
+    train(TrainConfig(dir=artifacts, run="sampled", solver="gibbs", factors=2, burn_in=2, samples=3))
+    got = predicted(artifacts, put(tmp_path, "user,item\n1,2\nq,2\n1,q\nq,q\n"), with_std=True, run="sampled")
     assert all(row["std"] > 0 for row in got)
     assert got[0]["std"] < got[3]["std"]
 

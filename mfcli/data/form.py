@@ -99,7 +99,8 @@ class Form:
         def stands_alone(line: str) -> bool:
             return line.count(self.text.delimiter) == delimiters and is_row(self.text.split(line, quotes=False))
 
-        return ((number, row) for number, row in self.text.rows(stands_alone, plain) if number > self.skip and row)
+        rows = self.text.rows(stands_alone, plain, self.skip)
+        return ((number, row) for number, row in rows if number > self.skip and row)
 
     def sample_of(self, role: str) -> list[str]:
         """The first values of a column."""

@@ -10,7 +10,7 @@ from mfcli.data.frames import read_all
 from mfcli.data.ratings import Sides
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import plain_id
-from mfcli.data.text import Text, find_encoding
+from mfcli.data.text import Text, guess_encoding
 from mfcli.errors import DataError
 
 IDS = Sides(replace(USERS, remedies=BY_HAND), Wanted({"item": (*ITEM, "id")}, 1, "a header", "itemId", BY_HAND))
@@ -38,7 +38,7 @@ def read_ids(path: Path, wanted: Wanted) -> list[str]:
         ids = [str(one) for one in table.column(place).to_pylist()]
     else:
         try:
-            ids = _of_text(Text(source, find_encoding(source, None, BY_HAND), remedies=BY_HAND), wanted)
+            ids = _of_text(Text(source, guess_encoding(source, None, BY_HAND), remedies=BY_HAND), wanted)
         except UNREADABLE as error:
             raise DataError(f"{source.name}: {one_line(error)}") from None
     return list(dict.fromkeys(filter(None, map(plain_id, ids))))

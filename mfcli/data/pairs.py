@@ -16,6 +16,7 @@ from mfcli.data.ratings import Sides
 from mfcli.data.readers import Unfit, codes, parse, plain
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import Ids
+from mfcli.data.text import guess_encoding
 from mfcli.data.times import NoTimes, to_seconds
 from mfcli.errors import DataError
 
@@ -61,7 +62,7 @@ def read_pairs(path: Path, doubt: Doubt, *, times: bool = False) -> Pairs:
 
 
 def _of_text(source: Source, wanted: Sequence[str]) -> tuple[dict[str, Any], Pairs]:
-    form = find_form(source, Reading(), PAIRS)
+    form = find_form(source, Reading(encoding=guess_encoding(source, None, BY_HAND)), PAIRS)
     form = replace(form, places={role: form.places[role] for role in wanted if role in form.places})
     said = ""
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading

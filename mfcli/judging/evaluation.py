@@ -50,7 +50,7 @@ def judge(
     if predictions and predictions["bias_rmse"] < predictions["rmse"]:
         progress.warn(
             f"run '{config.one_run}': biases alone predict better (RMSE {predictions['bias_rmse']:.4f} against "
-            f"{predictions['rmse']:.4f}): too few ratings for factors, too little L2, or too few epochs"
+            f"{predictions['rmse']:.4f}): too few ratings for so many factors, or settings that do not suit them"
         )
     outcomes = gates(config, sums, predictions.get("bias_rmse"), comparison)
     evaluation = Evaluation(

@@ -30,7 +30,9 @@ def gates(config: EvaluateConfig, sums: Sums, bias_rmse: float | None, compariso
     ]
     if config.better_than_biases:
         assert bias_rmse is not None, "whatever predicts ratings stands beside biases alone"
-        found.append(_gate(f"that of biases alone ({bias_rmse:.4f})", "RMSE", sums.value("RMSE"), bias_rmse))
+        found.append(
+            _gate(f"that of biases alone ({bias_rmse:.4f})", "RMSE", sums.value("RMSE"), bias_rmse, below=True)
+        )
     if config.no_worse_than is not None:
         assert comparison is not None, "evaluate compares with the run that a gate names"
         found.append(no_worse(comparison, config.tolerance))
@@ -45,9 +47,10 @@ def no_worse(comparison: Comparison, tolerance: float) -> Gate:
     return _gate(bound_of, one.measure, one.run, bound)
 
 
-def _gate(bound_of: str, measure: str, value: float, bound: float) -> Gate:
+def _gate(bound_of: str, measure: str, value: float, bound: float, *, below: bool = False) -> Gate:
+    """A gate that the bound itself passes, unless the value is to be ``below`` it."""
     beyond = bound - value if rises(measure) else value - bound
-    return Gate(bound_of, measure, value, bound, beyond <= 0, max(0.0, beyond))
+    return Gate(bound_of, measure, value, bound, beyond < 0 or (beyond == 0 and not below), max(0.0, beyond))
 
 
 def failure(gate: Gate, part: str) -> str:

@@ -15,11 +15,11 @@ Array = TypeVar("Array", Float32s, Int32s)
 def with_strangers(model: FactorModel) -> FactorModel:
     """The model with a user and an item more, the last rows of each, of whom nothing is known.
 
-    The user has the mean of the prior of newcomers. The item has no factors and no bias where L2 pulls towards 0, and
-    the mean of the items that have ratings where rows are drawn to their mean. Nobody's prediction is less
-    sure than theirs, and noise is what it is on average.
+    The user has the mean of the prior of newcomers who tell nothing. The item has no factors and no bias where L2 pulls
+    towards 0, and the mean of the items that have ratings where rows are drawn to their mean. Nobody's prediction is
+    less sure than theirs, and noise is what it is on average.
     """
-    prior = model.newcomer
+    prior = model.newcomer and model.newcomer.told(np.zeros(0, np.int32), None)
     user = np.zeros(model.n_factors + 1)
     if prior is not None:
         user[: len(prior.mean)] = prior.mean

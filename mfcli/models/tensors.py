@@ -14,7 +14,7 @@ from mfcli.models.file_rows import FileRows
 from mfcli.record import Reading
 from mfcli.typed import typed
 
-FORMAT = "1"
+FORMAT = "2"
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
 """What safetensors calls the types that our arrays have."""
 
@@ -123,7 +123,8 @@ def _array(file: Any, name: str, place: _Place, layout: Layout, reading: Reading
     def fill(first: int, rows: npt.NDArray[Any]) -> None:
         with reading():
             file.seek(place.begin + first * width)
-            file.readinto(rows)
+            if rows.nbytes and file.readinto(rows) != rows.nbytes:
+                raise ValueError(f"{name} is cut off")
             if not np.isfinite(rows).all():
                 raise ValueError(f"{name} has numbers that are not finite")
 

@@ -113,7 +113,7 @@ class Adam(Solver):
         self.batches.epoch, self.batches.first = self.batches.epoch + 1, 0
         return Epoch(
             train=float(np.sqrt(squared_errors.sum() / len(self.data.train))),
-            validation=validate(self.model(), self.data.validation),
+            validation=validate(self.model, self.data.validation),
             batch_rmse=np.sqrt(squared_errors / sizes).astype(np.float32),
             others={"learning_rate": self.optimizer.param_groups[0]["lr"]},
         )

@@ -101,7 +101,7 @@ class Als(Solver):
         self.rows, self.squared_error, self.begun = rows, errors.items, True
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
-            validation=validate(self.model(), self.data.validation),
+            validation=validate(self.model, self.data.validation),
             others={"objective_users": objective_users, "objective": objective, "alpha": self.beliefs.alpha},
             converged=fall <= self.config.tolerance * objective,
         )
@@ -140,10 +140,11 @@ class Als(Solver):
 
     def model(self) -> FactorModel:
         newcomer, linking, link = self.beliefs.newcomer(), self.linking.users, self.links.users
-        if linking is not None and link is not None:
-            newcomer = linking.features.tell(newcomer, link.coefficients.double().cpu().numpy())
-        model = row_model(self.data.train, self.rows, self.config.biases, newcomer)
-        return with_expected(model, attributes(self.features))
+        with torch_threads(1):  # the same bytes on any number of cores
+            if linking is not None and link is not None:
+                newcomer = linking.features.tell(newcomer, link.coefficients.double().cpu().numpy())
+            model = row_model(self.data.train, self.rows, self.config.biases, newcomer)
+            return with_expected(model, attributes(self.features))
 
     def explained(self) -> dict[str, float]:
         users, items = (

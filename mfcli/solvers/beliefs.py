@@ -62,7 +62,7 @@ class CountedPrior:
         return self._times_covariance(self._pulls(block), self._shrink(block))
 
     def alphas(self, block: Block) -> float:
-        """α."""
+        """α, the same for all rows."""
         return self.alpha
 
     def natural(self, block: Block) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,8 @@ class Belief:
     Attributes:
         precision: Λ, (d, d) float64.
         mean: m, (d,) float64.
-        spread: S, (d, d) float64, 0 where a bias is concerned: how unsure rows are that the other side is solved by.
+        spread: S, (d, d) float64: the mean covariance of this side's factors over all ratings, 0 where a bias is
+            concerned. The rows of the other side pay for it.
     """
 
     precision: Float64s

@@ -1,5 +1,7 @@
 """From what a solver has fitted to a FactorModel, and its validation RMSE."""
 
+from collections.abc import Callable
+
 import numpy as np
 from torch import Tensor
 
@@ -54,8 +56,8 @@ def row_model(
     return factor_model(train, factors, biases, newcomer=newcomer)
 
 
-def validate(model: FactorModel, validation: Ratings | None) -> float | None:
-    """RMSE of the model on the validation part, in rating points; None without that part."""
+def validate(model: Callable[[], FactorModel], validation: Ratings | None) -> float | None:
+    """RMSE of the model on the validation part, in rating points; None without that part, and no model is made."""
     if validation is None:
         return None
-    return rmse(validation.ratings, model.predict(validation.users, validation.items))
+    return rmse(validation.ratings, model().predict(validation.users, validation.items))
