@@ -4,7 +4,6 @@ The moments are those at which a process asks the system to change a file: it ki
 Its parent has imported torch, so that a victim costs milliseconds.
 """
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ import pytest
 from mfcli.artifacts import Artifacts
 from tests.conftest import clean_environment, run_mfcli
 from tests.test_artifacts import commit, read, stage_at
+from tests.victims import fork_server
 
 TRAIN = ("train", "--run", "r", "--epochs", "4", "--factors", "4", "--batch", "500", "--patience", "0", "-q")
 PREPARE = ("prepare", "--seed", "7", "-q")
@@ -65,11 +65,7 @@ def _promote(folder: Path, moment: int) -> None:
 @pytest.fixture(scope="module")
 def victims() -> ForkServerContext:
     """Processes forked from one that has imported what the commands need, and has computed nothing."""
-    context = multiprocessing.get_context("forkserver")
-    stages = ["mfcli.cli.app", "mfcli.prepare", "mfcli.train", "mfcli.evaluate", "mfcli.solvers.adam"]
-    lazily = ["pandas", "sklearn.model_selection", "safetensors.torch"]
-    context.set_forkserver_preload([*stages, *lazily, __name__])
-    return context
+    return fork_server()
 
 
 def _survives(victims: ForkServerContext, target: Callable[..., None], *arguments: Any) -> bool:

@@ -21,7 +21,8 @@ PRELOADED = (
     *("mfcli.cli.app", "mfcli.api", "mfcli.download", "mfcli.prepare", "mfcli.train", "mfcli.evaluate", "mfcli.plot"),
     *("mfcli.recommend", "mfcli.data.synthetic", "mfcli.solvers.adam", "mfcli.solvers.gibbs", "mfcli.solvers.als"),
     *("pandas", "sklearn.model_selection", "safetensors.numpy", "safetensors.torch", "pyarrow.parquet", "pyarrow.csv"),
-    *("scipy.sparse.linalg", "matplotlib.backends.backend_agg", "rich.progress", "tests.victims"),
+    *("scipy.sparse.linalg", "matplotlib.backends.backend_agg", "rich.progress", "pydantic"),
+    *("tests.victims", "tests.test_crash"),
 )
 
 Fate = Callable[[], object]
