@@ -152,7 +152,7 @@ def _comparison(done: "Evaluation") -> str:
         for one in done.comparison.differences
     ]
     header = ("", f"run '{done.run}'", done.comparison.against, "difference", "95 %", "p")
-    return "\n" + table("The same ratings, differences by user", header, rows, numeric=range(1, 6), spare=(2, 1, 5))
+    return "\n" + table("The same ratings, differences by user", header, rows, numeric=range(1, 6), spare=(5, 1, 2))
 
 
 def _p(p: float) -> str:
@@ -195,7 +195,7 @@ def roster(done: "Roster") -> str:
     ]
     header = ("run", "solver", "settings", "RMSE", "95 %", *(f"NDCG@{size}" for size in sizes), "seconds", "age")
     places = range(3, len(header))
-    text = table(f"{done.part} part", header, rows, places, spare=(len(header) - 1, len(header) - 2, 1, 2, 4))
+    text = table(f"{done.part} part", header, rows, places, spare=(len(header) - 1, len(header) - 2, 4, 2, 1))
     others = any(one.others for one in done.runs)
     return text + ("* judged by other ratings than the first: the two do not compare\n" if others else "")
 

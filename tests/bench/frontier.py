@@ -54,20 +54,20 @@ def draw(lines: dict[str, list[tuple[str, dict[str, Any]]]], path: Path, split: 
         ours = name in OURS
         style = {"linewidth": 2.2, "zorder": 3} if ours else {"linewidth": 1, "color": "0.6"}
         (line,) = axes.plot(seconds, errors, marker="o", markersize=5 if ours else 4, **style)
-        # Ours at the end of a line, others at its beginning, where there is room.
+        # Ours below the end of a line, others above its beginning, where there is room.
         axes.annotate(
             f"mfcli {name}" if ours else name,
             (seconds[-1], errors[-1]) if ours else (seconds[0], errors[0]),
-            (7, 0) if ours else (0, 6),
+            (0, -7) if ours else (0, 6),
             textcoords="offset points",
-            va="center" if ours else "bottom",
-            ha="left" if ours else "center",
+            va="top" if ours else "bottom",
+            ha="center",
             color=line.get_color() if ours else "0.35",
             fontsize=9,
         )
     axes.set(xscale="log", xlabel="seconds to fit (log scale)", ylabel="test RMSE")
     axes.set_title(f"{DATA}, {split}: time to a given error", fontsize=10)
-    axes.margins(x=0.16)
+    axes.margins(x=0.1, y=0.1)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
