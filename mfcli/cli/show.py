@@ -28,7 +28,7 @@ def catalogue(entries: list[dict[str, Any]]) -> str:
         rows.append((one["name"], f"{one['ratings']:,}", size, checksum, one["layout"]["ratings"], one["licence"]))
     rows.append((SYNTHETIC, "any number", "", "", CSV.ratings, "generated here"))
     header = ("name", "ratings", "zip", "md5", "layout", "licence")
-    return table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2))
+    return table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2), spare=(3, 4, 2))
 
 
 def downloaded(done: "Downloaded") -> str:
@@ -169,7 +169,7 @@ def _calibration(found: "Calibration") -> str:
 def _ranking(found: "Ranking | None") -> str:
     if found is None:
         return ""
-    relevant = "clicked" if found.relevant_from is None else f"rated {found.relevant_from:.6g} or more"
+    relevant = "clicked" if found.relevant_from is None else f"rated {found.relevant_from:.4g} or more"
     text = f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they {relevant}.\n"
     for lists in found.lists:
         columns = (lists.run, lists.popular, lists.random)
