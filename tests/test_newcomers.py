@@ -97,7 +97,7 @@ def test_what_people_call_an_item(title: str, found: int, tmp_path: Path) -> Non
         ("road,3", "'road' is not clear, it may be 7 Lighthouse Road (2001) (5 ratings); 300 A Long Road (1987)"),
         ("no such thing,3", "1 items are not in the data: no such thing"),
         ("98,3", "1 items are not in the data: 98"),  # a number is no part of a title
-        ("lighthouse,6", "1 of 2 ratings are not from 0.5 to 5 as in the data: 6"),
+        ("lighthouse,6", "1 of 2 ratings are not from 0.5 to 5 as in the data, and are left out: 6"),
         ("A Long Road,", "1 of 2 lines have no rating"),
         ("A Long Road,NA", "1 of 2 lines have no rating"),
         ("The Lighthouse,3", "1 ratings are of an item that the user has rated before: the last one counts"),

@@ -105,7 +105,7 @@ def _in_range(opinions: list[Opinion], prepared: Prepared, where: str, doubt: Do
         text = f"{where}: {len(outside):,} of {len(opinions):,} ratings are not from {low:g} to {high:g} as in the data"
         if len(outside) == len(opinions):
             raise DataError(f"{text}: {_some(outside)}: put them on that scale")
-        doubt(f"{text}: {_some(outside)}")
+        doubt(f"{text}, and are left out: {_some(outside)}")
     return [one for one in opinions if low <= one.rating <= high]
 
 
