@@ -43,6 +43,8 @@ class FileRows:
 
     def read(self, rows: Any) -> None:
         """Read those of these rows that were not read yet."""
+        if self._filled.all():
+            return
         wanted = np.zeros(len(self._filled), bool)
         wanted[np.arange(len(self))[rows] // self._block] = True
         with self._filling:
