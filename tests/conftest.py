@@ -24,6 +24,8 @@ Runner = Callable[..., Result]
 Parse = Callable[..., Any]
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it where tests run; tables would be as wide as that
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # two tests run at a time, and threads that wait in a loop take the cores
 
 SMALL = ("--users", "120", "--items", "80", "--ratings", "3000", "--rank", "2")

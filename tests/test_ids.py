@@ -51,11 +51,8 @@ def test_nothing_is_an_empty_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert read_ids(Path("-"), IDS.users) == []
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"\xe4\n1\n", "not UTF-8 text"), (None, "No such file")])
-def test_a_list_that_cannot_be_read(content: bytes | None, message: str, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "ids").write_bytes(content)
-    with pytest.raises(DataError, match=message):
+def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
         read_ids(tmp_path / "ids", IDS.users)
 
 

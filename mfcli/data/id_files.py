@@ -56,6 +56,4 @@ def _of_text(text: Text, wanted: Wanted) -> list[str]:
             (place,) = places.values()
             rows = [row for _, row in table.rows() if any(row)][1:]
             return [row[place] for row in rows if len(row) > place]
-    if any("\udc80" <= c <= "\udcff" for line in lines for c in line if not line.isascii()):
-        raise DataError(f"{text.name}: not UTF-8 text: {text.remedies.encoding}")
     return [line.strip() for line in lines]
