@@ -125,6 +125,10 @@ class Record:
         for name in self.files:
             with contextlib.suppress(OSError):
                 self._descriptor(name)
+        self._require_same()
+
+    def _require_same(self) -> None:
+        """Raise ArtifactError if the stage was made again since this record was read."""
         with self.reading(STAGE_FILE) as path:
             same = unsealed(content_of(path)) == self.body
         if not same:
@@ -210,6 +214,7 @@ class Record:
             with self.reading(name) as source:
                 link(source, target)
             if sha256(target) != checksum:
+                self._require_same()
                 raise self._altered(source)
         (folder / STAGE_FILE).write_bytes(sealed(self.body))
 

@@ -355,5 +355,5 @@ def test_a_stage_that_was_replaced_meanwhile_is_not_copied(stage: Stage) -> None
     commit(stage, "one")
     record = stage.record()
     commit(stage, "two")
-    with pytest.raises(ArtifactError, match=r"a is not what stage.json says: run `mfcli prepare` again"):
+    with pytest.raises(ArtifactError, match=r"a was made again meanwhile: run this command again"):
         record.copy_to(stage.path.parent / "copy")
