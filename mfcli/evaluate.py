@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mfcli.artifacts import Artifacts
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.errors import ArtifactError
-from mfcli.judging.evaluation import judge
+from mfcli.judging.evaluation import examine
 from mfcli.judging.evaluation_file import FILE, Evaluated, read_evaluation, write_evaluation
 from mfcli.judging.results import Evaluation
 from mfcli.judging.roster import Roster, finished, line
@@ -53,7 +53,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
     if trained.model.of_clicks and not config.top:
         config = replace(config, top=(TOP,))
         trained = open_run(artifacts, config.one_run, config.rank_by)
-    result, sums = judge(config, artifacts, trained, progress)
+    result, sums = examine(config, artifacts, trained, progress)
     part = trained.prepared.part(config.part)
     made_from = {
         "model": trained.record.fingerprint,

@@ -21,7 +21,7 @@ from mfcli.typed import typed
 
 T = TypeVar("T")
 
-Reading = Callable[[], contextlib.AbstractContextManager[Any]]
+Guard = Callable[[], contextlib.AbstractContextManager[Any]]
 """What makes a block, within which an error of a file's content becomes one that names the file."""
 
 
@@ -178,7 +178,7 @@ class Record:
             descriptor, output = self._descriptor(name), self._output(name)
             return cast(IO[bytes], CheckedFile(descriptor, output, lambda what: self.damaged(f"{path}{what}")))
 
-    def opened_as(self, name: str, make: Callable[[IO[bytes], Reading], T]) -> T:
+    def opened_as(self, name: str, make: Callable[[IO[bytes], Guard], T]) -> T:
         """What is made of a file that is open for reading, and of what to read it within. Raises ArtifactError."""
         with self.reading(name):
             return make(self.opened(name), functools.partial(self.reading, name))

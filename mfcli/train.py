@@ -119,7 +119,7 @@ def _task(config: TrainConfig, artifacts: Artifacts, stage: Stage, compute: Comp
     """What these options ask for, seen what an earlier process left. Raises UsageError or ArtifactError."""
     path, journal = stage.path / CHECKPOINT, Journal.of(stage.path)
     begun = lender = None
-    there, wanted = compute.told([os.path.lexists(path), config.recorded()])
+    there, wanted = compute.broadcast([os.path.lexists(path), config.recorded()])
     with compute.together():
         _check_options(config, wanted)
         if config.resume and there:
@@ -152,7 +152,7 @@ def _source(task: _Task, artifacts: Artifacts, compute: Compute, files: contextl
     data, inputs = completed(data, compute), {"data": prepared.fingerprint}
     if task.lender is not None:
         inputs[f"run {config.lender}"] = task.lender.record.fingerprint
-    fingerprint = compute.told(prepared.fingerprint)
+    fingerprint = compute.broadcast(prepared.fingerprint)
     with compute.together():
         if fingerprint != prepared.fingerprint:
             raise ArtifactError("the processes have not all read the same data: train again")
@@ -218,7 +218,7 @@ def _replaced(stage: Stage) -> str:
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime((stage.path / STAGE_FILE).lstat().st_mtime))
     try:
         record = stage.record()
-        how = record.told(Learnt).judged
+        how = record.told(Learnt).in_words
     except (ArtifactError, OSError):
         return f"this replaces the run of {made}, which was damaged"
     return f"this replaces the run of {made}: {record.config.get('solver')}, {how}"

@@ -185,7 +185,7 @@ class TrainingRun:
             signals.check()
 
         begin = time.perf_counter()
-        while not self.compute.told(self.fit.finished):
+        while not self.compute.broadcast(self.fit.finished):
             before = time.perf_counter()
             with self.compute.together():
                 epoch = self.fit.run_epoch(tick)
@@ -202,7 +202,7 @@ class TrainingRun:
                     seconds_left=(now - begin) / begun * left,
                 )
             )
-            if self.compute.told(not self.fit.finished and now - self.saved >= SAVE_EVERY):
+            if self.compute.broadcast(not self.fit.finished and now - self.saved >= SAVE_EVERY):
                 self._save()
             with self.compute.together():
                 signals.check()
@@ -228,7 +228,7 @@ class TrainingRun:
         with self.compute.together():
             if draft is not None:
                 written = self._written(draft)
-        results, exposure_seconds = self.compute.told(written)
+        results, exposure_seconds = self.compute.broadcast(written)
         run = self.done - self.resumed_at
         return Trained(
             run=self.config.run,
@@ -249,7 +249,7 @@ class TrainingRun:
             "factors": model.n_factors,
             "epochs": self.done,
             "best_epoch": epoch["epoch"],
-            **self.fit.judged(epoch),
+            **self.fit.measured(epoch),
             "epoch_name": self.solver.method.epoch_name,
             "averages_samples": self.solver.method.averages_samples,
             "burn_in": self.fit.burn_in,

@@ -61,7 +61,7 @@ def test_the_unknown_have_what_is_left(finished: Path, tmp_path: Path) -> None:
     assert [row["known"] for row in got] == ["both", "user", "item", "none"]
     assert [(row["user"], row["item"]) for row in got[:2]] == [(str(user), str(item)), (str(user), "none")]
     assert model.newcomer is not None
-    stranger = model.newcomer.told(np.zeros(0, np.int32), None).mean
+    stranger = model.newcomer.given(np.zeros(0, np.int32), None).mean
     of_item, liking = float(model.biases.items[5]), float(stranger[:-1] @ model.factors.items[5])
     left = [
         model.mean + float(model.biases.users[3]),

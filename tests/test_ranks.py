@@ -182,7 +182,7 @@ def test_a_process_reads_its_own_ratings_alone(name: str, finished: Path, monkey
         chosen = own(TrainConfig(solver=name), prepared.train_counts(), replace(CPU, rank=rank, world=3))  # type: ignore[arg-type]
         with prepared.record.opened("train.parquet") as content:
             file = shared.TrainFile(content, prepared, times=True)
-            mine, told = file.read(chosen), file.told()
+            mine, told = file.read(chosen), file.summarized()
         for found, mask in zip(mine, chosen(whole, 0), strict=True):
             for column in ("users", "items", "ratings", "timestamps"):
                 np.testing.assert_array_equal(getattr(found, column), getattr(whole.take(mask), column))

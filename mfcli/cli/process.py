@@ -42,29 +42,29 @@ def _outcome(command: Callable[[], object]) -> int:
         speaks()  # and has nothing to say
         return error.exit_code
     except (MfcliError, Stopped, StoppedAtOnce) as error:
-        return _told(str(error), error.exit_code)
+        return _failed(str(error), error.exit_code)
     except typer.TyperException as error:
-        return _told(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)", UsageError.exit_code)
+        return _failed(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)", UsageError.exit_code)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _told("stopped", CTRL_C)
+        return _failed("stopped", CTRL_C)
     except OSError as error:
         reason = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
         where = error.filename2 or error.filename
         text = f"{where}: {reason}: nothing was changed" if where else f"standard output: {reason}"
-        return _told(text, ArtifactError.exit_code)
+        return _failed(text, ArtifactError.exit_code)
     except Exception as error:
         lost = lost_stop()
         if lost is not None:
-            return _told(str(lost), lost.exit_code)
+            return _failed(str(lost), lost.exit_code)
         if not is_lack_of_memory(error):
             raise
         text = "out of memory: nothing was changed: give the process more, or fewer ratings or factors"
-        return _told(text, ArtifactError.exit_code)
+        return _failed(text, ArtifactError.exit_code)
 
 
-def _told(text: str, code: int) -> int:
+def _failed(text: str, code: int) -> int:
     """The exit code, after the one line of the error, unless another process of several has told it."""
     report(text)
     if speaks():

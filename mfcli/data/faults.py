@@ -30,19 +30,19 @@ def text_fault(
     form: Form,
     missing: tuple[str, ...] = (),
     otherwise: str = "a value cannot be used",
-    plain: Callable[[bytes], bool] = lambda _: False,
+    sound: Callable[[bytes], bool] = lambda _: False,
 ) -> DataError:
     """The first fault of a text file, with its line's number; ``otherwise`` if every line is good.
 
     Args:
         missing: what stands for a rating that is not there.
-        plain: tells of many whole lines, quickly, whether each is a row without fault.
+        sound: tells of many whole lines, quickly, whether each is a row without fault.
     """
     name, number, seen = form.text.name, form.skip, False
 
     def passed(block: bytes) -> bool:
         nonlocal number, seen
-        if not plain(block):
+        if not sound(block):
             return False
         number, seen = number + count_lines(block), True
         return True

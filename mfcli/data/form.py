@@ -82,14 +82,14 @@ class Form:
     sample: list[list[str]]
 
     def rows(
-        self, is_row: Callable[[list[str]], bool] = lambda _: False, plain: Callable[[bytes], bool] = lambda _: False
+        self, is_row: Callable[[list[str]], bool] = lambda _: False, sound: Callable[[bytes], bool] = lambda _: False
     ) -> Iterator[Row]:
         """The rows that hold something, and the numbers of their lines.
 
         Args:
             is_row: tells of a line's columns, as many as there should be, whether they could be a row of their own.
                 A quoted column that spans such a line is taken for a stray quote.
-            plain: which lines are passed over, as :meth:`Text.rows` has it.
+            sound: which lines are passed over, as :meth:`Text.rows` has it.
 
         Raises:
             DataError: a quote is never closed, or it encloses other rows.
@@ -99,7 +99,7 @@ class Form:
         def stands_alone(line: str) -> bool:
             return line.count(self.text.delimiter) == delimiters and is_row(self.text.split(line, quotes=False))
 
-        rows = self.text.rows(stands_alone, plain, self.skip)
+        rows = self.text.rows(stands_alone, sound, self.skip)
         return ((number, row) for number, row in rows if number > self.skip and row)
 
     def sample_of(self, role: str) -> list[str]:

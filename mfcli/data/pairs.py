@@ -13,7 +13,7 @@ from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import id_column, read_all
 from mfcli.data.lookup import Doubt
 from mfcli.data.ratings import Sides
-from mfcli.data.readers import Unfit, codes, parse, plain
+from mfcli.data.readers import Unfit, codes, parse, sound
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import Ids
 from mfcli.data.text import guess_encoding
@@ -71,7 +71,7 @@ def _of_text(source: Source, wanted: Sequence[str]) -> tuple[dict[str, Any], Pai
             return columns, _pairs(columns["user"], columns["item"])
         except Unfit as error:
             said = str(error)
-    raise text_fault(form, otherwise=said, plain=plain(form, Reading()))
+    raise text_fault(form, otherwise=said, sound=sound(form, Reading()))
 
 
 def _of_frame(source: Source, wanted: Sequence[str]) -> tuple[dict[str, Any], Pairs]:

@@ -56,7 +56,7 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
             return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, how, row)), how)
         except Unfit as error:
             said = str(error)
-    raise text_fault(form, how.missing, said, plain(form, how))
+    raise text_fault(form, how.missing, said, sound(form, how))
 
 
 def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
@@ -68,7 +68,7 @@ def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int
     spans = lines.count != len(next(iter(columns.values()))) + form.skip or lines.last_line.count(b'"') % 2
     if text.quotes and lines.any_quote and spans:
         # There are blank lines, or line breaks within quotes. If a stray quote has made those, this raises.
-        for _ in form.rows(lambda row: row_fault(row, form, how.missing) is None, plain(form, how)):
+        for _ in form.rows(lambda row: row_fault(row, form, how.missing) is None, sound(form, how)):
             pass
     return columns, lines.count
 
@@ -102,10 +102,10 @@ def _columns(lines: Any, form: Form, how: Reading, skip: int, time: Any) -> dict
     return {role: table[names[place]] for role, place in form.places.items()}
 
 
-def plain(form: Form, how: Reading) -> Callable[[bytes], bool]:
+def sound(form: Form, how: Reading) -> Callable[[bytes], bool]:
     """What tells of whole lines, as fast as pyarrow reads them, whether each is a row without fault."""
 
-    def is_plain(block: bytes) -> bool:
+    def is_sound(block: bytes) -> bool:
         if block.count(b'"') % 2 or block.count(b"\r") != block.count(b"\r\n"):
             return False
         try:
@@ -122,7 +122,7 @@ def plain(form: Form, how: Reading) -> Callable[[bytes], bool]:
             and all(one.strip() for column in ids for chunk in column.chunks for one in chunk.dictionary.to_pylist())
         )
 
-    return is_plain
+    return is_sound
 
 
 def _words(missing: tuple[str, ...]) -> list[str]:
@@ -132,17 +132,17 @@ def _words(missing: tuple[str, ...]) -> list[str]:
 
 def _locate(form: Form, how: Reading, row: int) -> str:
     """File and line of the row-th rating."""
-    is_plain, left = plain(form, how), row
+    is_sound, left = sound(form, how), row
 
     def before(block: bytes) -> bool:
         nonlocal left
         rows = count_lines(block)
-        if rows > left or not is_plain(block):
+        if rows > left or not is_sound(block):
             return False
         left -= rows
         return True
 
-    for number, _ in form.rows(plain=before):
+    for number, _ in form.rows(sound=before):
         if not left:
             return f"{form.text.name}, line {number}"
         left -= 1

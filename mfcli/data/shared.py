@@ -138,7 +138,7 @@ class TrainFile:
         """All of the ratings."""
         return Ratings.joined(list(self._ratings()))
 
-    def told(self) -> tuple[Summary, float]:
+    def summarized(self) -> tuple[Summary, float]:
         """What is known of the ratings as a whole, and their median."""
         pieces = (piece["rating"].combine_chunks() for piece in self._pieces("rating"))
         values: Float32s = np.concatenate([np.from_dlpack(piece) for piece in pieces])

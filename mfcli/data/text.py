@@ -124,7 +124,7 @@ class Text:
     def rows(
         self,
         is_row: Callable[[str], bool] = lambda _: False,
-        plain: Callable[[bytes], bool] = lambda _: False,
+        sound: Callable[[bytes], bool] = lambda _: False,
         skip: int = 0,
     ) -> Iterator[Row]:
         """Each row; a blank line is an empty one.
@@ -132,7 +132,7 @@ class Text:
         Args:
             is_row: tells of a line whether it could be a row of its own. A quoted column that spans such a line is
                 taken for a stray quote.
-            plain: tells of many whole lines whether each is a row of which nothing need be said. Those are passed over:
+            sound: tells of many whole lines whether each is a row of which nothing need be said. Those are passed over:
                 a fault at the end of millions of lines is found in seconds.
             skip: it is not asked of so many first lines, nor of those that are read with them.
 
@@ -140,7 +140,7 @@ class Text:
             DataError: a quote is never closed, or it encloses other rows.
         """
         if not self.quotes:
-            for number, line in self._numbered(plain, skip):
+            for number, line in self._numbered(sound, skip):
                 yield number, self.split(line) if line.rstrip("\r\n") else []
             return
         taken: list[str] = []  # the lines of the row at hand
@@ -148,7 +148,7 @@ class Text:
 
         def feed() -> Iterator[str]:
             nonlocal last
-            for number, line in self._numbered(lambda block: not taken and plain(block), skip):
+            for number, line in self._numbered(lambda block: not taken and sound(block), skip):
                 last = number
                 taken.append(line)
                 yield line
@@ -173,12 +173,12 @@ class Text:
             yield number, row
             taken.clear()
 
-    def _numbered(self, plain: Callable[[bytes], bool], skip: int) -> Iterator[tuple[int, str]]:
-        """The lines as of :meth:`lines`, and their numbers, but for blocks of them that are plain, after the first."""
+    def _numbered(self, sound: Callable[[bytes], bool], skip: int) -> Iterator[tuple[int, str]]:
+        """The lines as of :meth:`lines`, and their numbers, but for blocks of them that are sound, after the first."""
         number = 0
         with self.open(clean=True, block=PASSED_OVER) as file:
             for block in file.blocks():
-                if number >= skip and plain(block):
+                if number >= skip and sound(block):
                     number = file.count
                     continue
                 for line in io.StringIO(block.decode("utf-8", "surrogateescape"), newline=""):

@@ -23,7 +23,7 @@ from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
 
 
-def judge(
+def examine(
     config: EvaluateConfig, artifacts: Artifacts, trained: TrainedRun, progress: Progress
 ) -> tuple[Evaluation, Sums]:
     """How good a run is on the part, and what its measures are made of.

@@ -23,7 +23,7 @@ from mfcli.arrays import Float32s, Float64s, Int32s, Int64s
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
-from mfcli.record import Reading
+from mfcli.record import Guard
 from mfcli.threads import one_blas_thread
 
 FILE = "exposure.safetensors"
@@ -124,8 +124,8 @@ class Exposure:
         return replace(exposure, vectors=Sides(*map(np.asarray, exposure.vectors)))
 
     @classmethod
-    def from_file(cls, file: IO[bytes], reading: Reading = contextlib.nullcontext) -> "Exposure":
-        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``reading``."""
+    def from_file(cls, file: IO[bytes], guard: Guard = contextlib.nullcontext) -> "Exposure":
+        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``guard``."""
 
         def made(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> Exposure:
             others: dict[str, Any] = {**arrays, **scalars}
@@ -134,7 +134,7 @@ class Exposure:
                 raise ValueError("its standard deviation or its leverages are what no exposure has")
             return exposure
 
-        return unpacked(file, LAYOUT, SCALARS, made, reading)
+        return unpacked(file, LAYOUT, SCALARS, made, guard)
 
 
 def learn(train: Ratings, rank: int = RANK) -> Exposure:

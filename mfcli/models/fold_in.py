@@ -61,12 +61,12 @@ def fold_in(
     Args:
         items: (n,) int32 rows of the items that the newcomer rated.
         ratings: (n,) float32; for a model of clicks, their weights.
-        attributes: features of the newcomer's attributes, as :meth:`NewcomerPrior.told` has them.
+        attributes: features of the newcomer's attributes, as :meth:`NewcomerPrior.given` has them.
 
     Raises:
         ArtifactError: the model has no prior of newcomers.
     """
-    prior = _prior(model).told(items, attributes)
+    prior = _prior(model).given(items, attributes)
     vector, covariance = prior.posterior(*_regression(model, items, ratings))
     with_user = _with_user(model, vector.astype(np.float32), len(items))
     return FoldedIn(with_user, None, None) if model.noise is None else FoldedIn(with_user, covariance, _noise(model))

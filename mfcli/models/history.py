@@ -30,7 +30,7 @@ class Learnt:
     validation_ndcg: float | None = None
 
     @property
-    def judged(self) -> str:
+    def in_words(self) -> str:
         """How good it is, in words: on the validation part, without that on the training part."""
         part, key = "validation", self.validation_measure
         value = getattr(self, f"validation_{key}", None)

@@ -19,7 +19,7 @@ from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.products import products
 from mfcli.models.tensors import packed, unpacked
-from mfcli.record import Reading
+from mfcli.record import Guard
 
 FILE = "model.safetensors"
 PAIRS_AT_ONCE = 250_000
@@ -327,6 +327,6 @@ class FactorModel:
         return cls.from_file(io.BytesIO(content)).changed(np.asarray, np.asarray)
 
     @classmethod
-    def from_file(cls, file: IO[bytes], reading: Reading = contextlib.nullcontext) -> "FactorModel":
-        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``reading``."""
-        return unpacked(file, LAYOUT, SCALARS, cls.from_arrays, reading)
+    def from_file(cls, file: IO[bytes], guard: Guard = contextlib.nullcontext) -> "FactorModel":
+        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``guard``."""
+        return unpacked(file, LAYOUT, SCALARS, cls.from_arrays, guard)

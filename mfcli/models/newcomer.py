@@ -83,7 +83,7 @@ class NewcomerPrior:
             precision, np.zeros(len(precision)), by_root_count=False, noise=1.0, each=l2 * np.eye(len(precision))
         )
 
-    def told(self, items: Int32s, attributes: npt.NDArray[Any] | None) -> "NewcomerPrior":
+    def given(self, items: Int32s, attributes: npt.NDArray[Any] | None) -> "NewcomerPrior":
         """The prior of a user of whom something is known.
 
         Args:

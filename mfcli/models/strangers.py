@@ -19,7 +19,7 @@ def with_strangers(model: FactorModel) -> FactorModel:
     towards 0, and the mean of the items that have ratings where rows are drawn to their mean. Nobody's prediction is
     less sure than theirs, and noise is what it is on average.
     """
-    prior = model.newcomer and model.newcomer.told(np.zeros(0, np.int32), None)
+    prior = model.newcomer and model.newcomer.given(np.zeros(0, np.int32), None)
     user = np.zeros(model.n_factors + 1)
     if prior is not None:
         user[: len(prior.mean)] = prior.mean

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfcli.models.file_rows import FileRows
-from mfcli.record import Reading
+from mfcli.record import Guard
 from mfcli.typed import typed
 
 FORMAT = "2"
@@ -40,7 +40,7 @@ def unpacked(
     layout: Layout,
     kinds: Any,
     make: Callable[[dict[str, Any], dict[str, Any]], T],
-    reading: Reading = contextlib.nullcontext,
+    guard: Guard = contextlib.nullcontext,
 ) -> T:
     """What ``make`` makes of the arrays and the scalars that :func:`packed` was given.
 
@@ -52,7 +52,7 @@ def unpacked(
         layout: what arrays there may be. Matrices of users are :class:`FileRows`.
         kinds: name -> type, as :func:`typed` has it, of the scalars that there may be.
         make: raises ValueError, KeyError or TypeError if they do not make a whole.
-        reading: a block for whatever is read later.
+        guard: a block for whatever is read later.
 
     Raises:
         ValueError: it is no such file.
@@ -64,7 +64,7 @@ def unpacked(
             raise ValueError("it is of another version of mfcli")
         places = _places(header, begin, file.seek(0, io.SEEK_END))
         _check(places, layout)
-        arrays = {name: _array(file, name, place, layout, reading) for name, place in places.items()}
+        arrays = {name: _array(file, name, place, layout, guard) for name, place in places.items()}
         return make(arrays, {name: typed(kinds[name], value, name) for name, value in scalars.items()})
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it is no such file of mfcli ({error})") from None
@@ -116,12 +116,12 @@ def _check(places: Mapping[str, _Place], layout: Layout) -> None:
                 raise ValueError(f"{name} has {size} {dimension}, others have {sizes[dimension]}")
 
 
-def _array(file: Any, name: str, place: _Place, layout: Layout, reading: Reading) -> Any:
+def _array(file: Any, name: str, place: _Place, layout: Layout, guard: Guard) -> Any:
     """An array of the file, or a matrix of which rows are read later."""
     width = place.dtype.itemsize * math.prod(place.shape[1:])
 
     def fill(first: int, rows: npt.NDArray[Any]) -> None:
-        with reading():
+        with guard():
             file.seek(place.begin + first * width)
             if rows.nbytes and file.readinto(rows) != rows.nbytes:
                 raise ValueError(f"{name} is cut off")

@@ -135,10 +135,10 @@ class Compute:
         if not bool(codes.any()):
             return
         failed = int(codes.nonzero()[0])
-        message = self.told(str(error), by=failed)
+        message = self.broadcast(str(error), by=failed)
         raise error if error is not None and failed == self.rank else error_of(int(codes[failed]), message)
 
-    def told(self, value: Any, by: int = 0) -> Any:
+    def broadcast(self, value: Any, by: int = 0) -> Any:
         """What rank ``by`` has for a value, of what JSON can hold."""
         if self.world == 1:
             return value
@@ -155,7 +155,7 @@ class Compute:
         with self.together():
             if self.first:
                 arrays = made()
-        for name, (kind, shape) in self.told({n: (a.dtype.str, a.shape) for n, a in arrays.items()}).items():
+        for name, (kind, shape) in self.broadcast({n: (a.dtype.str, a.shape) for n, a in arrays.items()}).items():
             array = np.ascontiguousarray(arrays[name]) if self.first else np.empty(shape, kind)
             self._send(torch.from_numpy(array), 0)
             arrays[name] = array

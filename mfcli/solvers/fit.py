@@ -148,7 +148,7 @@ class Fit:
         """The model to keep, and the record of its epoch: the best one's, or the last one's."""
         return self.best.model or self.solver.model(), self.history[(self.best.epoch or len(self.history)) - 1]
 
-    def judged(self, record: dict[str, Any]) -> dict[str, Any]:
+    def measured(self, record: dict[str, Any]) -> dict[str, Any]:
         """By what an epoch is judged, and how it was, from its record in the history."""
         measures = {"train": self.method.train_measure.key, "validation": self.method.validation_measure.key}
         which = {f"{part}_measure": key for part, key in measures.items()}

@@ -30,7 +30,7 @@ def read(
     counts = prepared.train_counts()
     file = TrainFile(files.enter_context(prepared.record.opened("train.parquet")), prepared, config.uses_time)
     chosen = own(config, counts, compute)
-    summary, typical = file.told() if compute.first else (UNKNOWN, 0.0)
+    summary, typical = file.summarized() if compute.first else (UNKNOWN, 0.0)
     train = SharedRatings(summary, typical, counts, file.timed, lambda: file.read(chosen), file.whole)
     return prepared, TrainingData(train, validation, prepared.features())
 
@@ -39,5 +39,5 @@ def completed(data: TrainingData, compute: Compute) -> TrainingData:
     """The data with what the first process alone knows."""
     if isinstance(data.train, Ratings):
         return data
-    summary, typical = compute.told([asdict(data.train.summary), data.train.typical])
+    summary, typical = compute.broadcast([asdict(data.train.summary), data.train.typical])
     return replace(data, train=replace(data.train, summary=Summary(**summary), typical=typical))
