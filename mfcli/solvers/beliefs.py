@@ -73,10 +73,6 @@ class CountedPrior:
         """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
         return self._times_covariance(x, self._shrink(block)[:, None])
 
-    def scatter(self, block: Block, normals: Tensor) -> Tensor:
-        """Draws of N(0, Λ_n⁻¹) from (r, d) draws of N(0, 1)."""
-        return (normals * self._shrink(block).sqrt()) @ self.basis.T
-
     def _pulls(self, block: Block) -> Tensor:
         return self.pull.index_select(0, block.rows) if self.pull.ndim == 2 else self.pull[None]
 

@@ -25,7 +25,7 @@ class Slots:
     y: Tensor
     root_weights: Tensor
 
-    def plain(self, residuals: Tensor) -> Tensor:
+    def unweighted(self, residuals: Tensor) -> Tensor:
         """(r, s) residuals, which are times √w, without that."""
         return residuals / self.root_weights.clamp(min=1e-12)
 

@@ -110,10 +110,6 @@ class DiagonalPrior:
         """As for a :class:`Prior`."""
         return x / self.of(block)[:, None]
 
-    def scatter(self, block: Block, normals: Tensor) -> Tensor:
-        """As for a :class:`Prior`."""
-        return normals * self.of(block).rsqrt()
-
 
 class AnyPrior(Protocol):
     """What solving needs of a prior: what a :class:`Prior` has of these names."""
@@ -128,8 +124,6 @@ class AnyPrior(Protocol):
     def natural(self, block: Block) -> tuple[Tensor, Tensor]: ...
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor: ...
-
-    def scatter(self, block: Block, normals: Tensor) -> Tensor: ...
 
 
 def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
@@ -281,7 +275,7 @@ def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tenso
         if others.biases is not None:
             errors.addcmul_(slots.root_weights, z[:, k:], value=-1)
         weighted += errors.square().sum(1)
-        plain += slots.plain(errors).square().sum()
+        plain += slots.unweighted(errors).square().sum()
     return weighted, plain
 
 
@@ -301,6 +295,7 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
     inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
     begin, target = mean[:, None], y[:, None]
     if normals is not None:
+        assert isinstance(prior, Prior), "samples are drawn with no other"
         start = mean + prior.scatter(block, normals[:, :d])
         scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
         begin, target = torch.stack([start, mean], 1), torch.stack([scattered, y], 1)
@@ -309,5 +304,5 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
     found = begin + torch.bmm(gain, xc)
     z, means = found[:, 0], found[:, -1]
     errors = y - torch.bmm(z[:, None], x.mT)[:, 0]
-    plain = slots.plain(errors).square().sum()
+    plain = slots.unweighted(errors).square().sum()
     return Solved(Solutions(z, means, errors.square().sum(1)), plain, failed)

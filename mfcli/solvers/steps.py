@@ -47,7 +47,7 @@ def step(block: Block, others: Others, diagonal: Tensor, begin: Tensor) -> tuple
         plain = weighted_errors.sum()
     else:
         parts = zip(errors, gathered, strict=True)
-        plain = torch.stack([slots.plain(error).square().sum() for error, slots in parts]).sum()
+        plain = torch.stack([slots.unweighted(error).square().sum() for error, slots in parts]).sum()
     return begin + length * ahead, weighted_errors, plain
 
 
