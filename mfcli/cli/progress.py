@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,7 +143,7 @@ def _bars(rows: Sequence[_Row], width: int) -> "RenderableType":
     return table
 
 
-class _Drawing:
+class _Drawing(ABC):
     """Something on the terminal that is drawn again as it changes, at most every REDRAW seconds."""
 
     def __init__(self) -> None:
@@ -153,12 +154,13 @@ class _Drawing:
         self.live = Live(self, console=self.console, auto_refresh=False)
         self.begun, self.next = time.monotonic(), 0.0
 
+    @abstractmethod
     def __rich__(self) -> "RenderableType":
         """What it looks like now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
-        """All is done: what it looks like when it is full."""
+        """All is done: from now on it looks full."""
 
     def draw(self) -> None:
         """Draw it if that is due."""
