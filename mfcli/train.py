@@ -17,7 +17,7 @@ from mfcli.data.prepared import Prepared
 from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, Stopped, UsageError
 from mfcli.models.history import Learnt
-from mfcli.models.model import FILE as MODEL
+from mfcli.models.model_file import FILE as MODEL
 from mfcli.models.run import SEARCH, TIMING, TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.solvers.base import State

@@ -13,10 +13,11 @@ from mfcli.data.prepared import Prepared
 from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, PeerError, Stopped
 from mfcli.judging.moved import learnt
+from mfcli.models import model_file
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.history import FILE as HISTORY
-from mfcli.models.model import FILE as MODEL
+from mfcli.models.model_file import FILE as MODEL
 from mfcli.models.run import TrainedRun
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
@@ -257,7 +258,7 @@ class TrainingRun:
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),
         }
-        (draft.path / MODEL).write_bytes(model.to_bytes())
+        (draft.path / MODEL).write_bytes(model_file.to_bytes(model))
         (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
         with (draft.path / HISTORY).open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.fit.history)

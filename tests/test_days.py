@@ -11,6 +11,7 @@ from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import UsageError
+from mfcli.models import model_file
 from mfcli.models.days import SECONDS, DayEffects, find, keys
 from mfcli.models.metrics import coverage, rmse
 from mfcli.models.model import FactorModel
@@ -129,10 +130,10 @@ def test_a_model_with_days_is_itself_again_from_its_file_and_in_another_unit() -
     sides = Sides(np.ones((2, 1), np.float32), np.ones((3, 1), np.float32))
     counts = Sides(np.ones(2, np.int32), np.ones(3, np.int32))
     model = FactorModel(3.0, 1.0, 5.0, sides, counts, days=days)
-    again = FactorModel.from_bytes(model.to_bytes())
+    again = model_file.from_bytes(model_file.to_bytes(model))
     assert again.days is not None
-    for name, array in model.arrays().items():
-        np.testing.assert_array_equal(again.arrays()[name], array)
+    for name, array in model_file.arrays(model).items():
+        np.testing.assert_array_equal(model_file.arrays(again)[name], array)
     assert again.days.unknown == 0.3
     percent = model.scaled(20.0).days
     assert percent is not None

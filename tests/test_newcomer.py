@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 
 from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError
+from mfcli.models import model_file
 from mfcli.models.fold_in import FoldedIn, fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
@@ -166,7 +167,7 @@ def test_what_is_known_of_somebody_new_moves_what_is_expected(
 
 def test_a_link_is_itself_again_from_the_models_file_and_in_another_unit(model: FactorModel) -> None:
     model = linked(model)
-    again = FactorModel.from_bytes(model.to_bytes())
+    again = model_file.from_bytes(model_file.to_bytes(model))
     small, large = fold_in(again, RATED, GIVEN, np.ones(3)), fold_in(model.scaled(32), RATED, GIVEN * 32, np.ones(3))
     user = np.array([0])
     np.testing.assert_allclose(large.model.scores(user), 32 * small.model.scores(user), rtol=1e-4, atol=1e-3)

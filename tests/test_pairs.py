@@ -19,6 +19,7 @@ from mfcli.data.id_files import IDS, read_ids
 from mfcli.data.pairs import Pairs, read_pairs
 from mfcli.data.ratings import Sides
 from mfcli.errors import DataError, UsageError
+from mfcli.models import model_file
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.strangers import with_strangers
@@ -170,7 +171,7 @@ def test_the_day_of_a_pair_counts_where_days_were_learnt(artifacts: Path, tmp_pa
     from mfcli.train import train
 
     train(TrainConfig(dir=artifacts, run="days", solver="gibbs", factors=2, burn_in=2, samples=3))
-    model = FactorModel.from_bytes((artifacts / "runs" / "days" / "model.safetensors").read_bytes())
+    model = model_file.from_bytes((artifacts / "runs" / "days" / "model.safetensors").read_bytes())
     assert model.days is not None
     test, users, items = (part(artifacts, name) for name in ("test", "users", "items"))
     u, i, when = (test[name].to_numpy() for name in ("user", "item", "timestamp"))

@@ -28,7 +28,7 @@ from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import DataError, Stopped
-from mfcli.models import ranking
+from mfcli.models import model_file, ranking
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers import blocks
@@ -131,7 +131,7 @@ class StopsOneRank:
 def keep(wanted: bool, path: Path, solver: Solver) -> None:
     epochs = run(solver)
     if wanted:
-        path.with_suffix(path.suffix + ".model").write_bytes(solver.model().to_bytes())
+        path.with_suffix(path.suffix + ".model").write_bytes(model_file.to_bytes(solver.model()))
         path.with_suffix(path.suffix + ".epochs").write_text(told(epochs))
 
 
@@ -155,9 +155,9 @@ def test_any_number_of_processes_ends_in_the_bytes_of_one(
         for ending in {"whole": (".whole.3", ".whole.2", ".resumed"), "few": (".few.3", ".few.2")}[kind]:
             model = (several / f"{name}{ending}.model").read_bytes()
             if name == "adam":  # sums of gradients are in another order
-                assert_alike(FactorModel.from_bytes(model), alone.model())
+                assert_alike(model_file.from_bytes(model), alone.model())
                 continue
-            assert model == alone.model().to_bytes(), ending
+            assert model == model_file.to_bytes(alone.model()), ending
             if ending != ".resumed":
                 assert (several / f"{name}{ending}.epochs").read_text() == epochs, ending
 

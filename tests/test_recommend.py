@@ -23,6 +23,7 @@ from mfcli.config.recommend import RecommendConfig
 from mfcli.config.train import TrainConfig
 from mfcli.data.formats import Block, CsvWriter
 from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.models import model_file
 from mfcli.models import ranking as module
 from mfcli.models.exposure import Exposure
 from mfcli.models.fold_in import fold_in
@@ -53,7 +54,7 @@ def rated(folder: Path) -> pd.DataFrame:
 
 
 def the_model(folder: Path) -> FactorModel:
-    return FactorModel.from_bytes((folder / "runs" / "default" / "model.safetensors").read_bytes())
+    return model_file.from_bytes((folder / "runs" / "default" / "model.safetensors").read_bytes())
 
 
 @functools.cache

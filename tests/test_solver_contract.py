@@ -14,6 +14,7 @@ from mfcli.config.train import SIDE_KINDS, TrainConfig
 from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped
+from mfcli.models import model_file
 from mfcli.models.fold_in import fold_in
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
@@ -165,11 +166,11 @@ def test_ticks_count_the_batches_and_tell_finite_rmses(name: str) -> None:
 
 @every_solver
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name: str) -> None:
-    first = fitted(name, seed=7).to_bytes()
+    first = model_file.to_bytes(fitted(name, seed=7))
     torch.manual_seed(99)  # nobody else's random numbers matter
     np.random.seed(99)
-    assert fitted(name, seed=7).to_bytes() == first
-    assert fitted(name, seed=8).to_bytes() != first
+    assert model_file.to_bytes(fitted(name, seed=7)) == first
+    assert model_file.to_bytes(fitted(name, seed=8)) != first
 
 
 class StopsAt:
@@ -221,7 +222,7 @@ def test_broken_off_at_any_batch_and_resumed_it_ends_in_the_same_bytes(name: str
     got += [resumed.run_epoch(quietly) for _ in range(undisturbed.epochs - len(got))]
 
     assert_same_epochs(got, wanted)
-    assert resumed.model().to_bytes() == undisturbed.model().to_bytes()
+    assert model_file.to_bytes(resumed.model()) == model_file.to_bytes(undisturbed.model())
     assert resumed.state().values == undisturbed.state().values
     for key, array in undisturbed.state().arrays.items():
         np.testing.assert_array_equal(resumed.state().arrays[key], array, key)
@@ -252,7 +253,7 @@ def test_the_share_explained_is_told_of_all_that_is_used(name: str) -> None:
     untold = built(name, side=("none",))
     run(untold)
     assert untold.explained() == {}
-    assert untold.model().to_bytes() != solver.model().to_bytes()
+    assert model_file.to_bytes(untold.model()) != model_file.to_bytes(solver.model())
 
 
 @every_solver
@@ -260,9 +261,9 @@ def test_a_model_handed_over_changes_no_more(name: str) -> None:
     solver = built(name)
     solver.run_epoch(quietly)
     model = solver.model()
-    before = model.to_bytes()
+    before = model_file.to_bytes(model)
     solver.run_epoch(quietly)
-    assert model.to_bytes() == before
+    assert model_file.to_bytes(model) == before
 
 
 # ── data at the edge ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +287,7 @@ def test_data_at_the_edge_end_in_a_finite_model(name: str, edge: str) -> None:
     solver = built(name, TrainingData(train, train))
     assert all(epoch.finite for epoch in run(solver))
     model = solver.model()
-    assert all(np.isfinite(array).all() for array in model.arrays().values())
+    assert all(np.isfinite(array).all() for array in model_file.arrays(model).values())
     assert (model.n_users, model.n_items) == (train.n_users, train.n_items)
 
 

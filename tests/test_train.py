@@ -21,9 +21,9 @@ from mfcli.config.train import PRESETS, TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
+from mfcli.models import model_file
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.metrics import rmse
-from mfcli.models.model import FactorModel
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.solvers.adam import Adam
 from mfcli.solvers.base import Epoch, Tick
@@ -265,7 +265,7 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(artifacts: Path) -> 
     assert done.epochs == len(validation) == done.best_epoch + 3 < 40
     assert done.validation_rmse == min(validation) < validation[-1]
     val = Prepared(Artifacts(artifacts).data.record()).part("val")
-    model = FactorModel.from_bytes(files(artifacts)["model.safetensors"])
+    model = model_file.from_bytes(files(artifacts)["model.safetensors"])
     assert rmse(val.ratings, model.predict(val.users, val.items)) == done.validation_rmse
 
 
@@ -285,7 +285,7 @@ def test_without_a_validation_part_the_last_epoch_is_kept(artifacts: Path, mfcli
     solver = create(config, TrainingData(prepared.part("train"), None, prepared.features()), CPU)
     for _ in range(3):
         solver.run_epoch(quietly)
-    assert files(artifacts)["model.safetensors"] == solver.model().to_bytes()
+    assert files(artifacts)["model.safetensors"] == model_file.to_bytes(solver.model())
 
 
 def test_the_article_preset_is_the_article_and_an_option_beside_it_counts(artifacts: Path, mfcli: Runner) -> None:
@@ -356,7 +356,7 @@ def test_runs_lie_side_by_side(artifacts: Path) -> None:
     done = train(TrainConfig(dir=artifacts, run="small", factors=2, epochs=1))
     assert done.path == artifacts / "runs" / "small" / "model.safetensors"
     assert files(artifacts) == before
-    assert FactorModel.from_bytes(done.path.read_bytes()).n_factors == 2
+    assert model_file.from_bytes(done.path.read_bytes()).n_factors == 2
 
 
 def test_the_record_says_what_made_the_model(finished: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mfcli.models.model import FactorModel
+from mfcli.models import model_file
 from tests.conftest import Runner
 
 
@@ -23,7 +23,7 @@ def test_recommendations_come_with_their_standard_deviation(gibbs: Path, mfcli: 
     done = mfcli("recommend", "--run", "g", "--user", 3, "-n", 5, "--with-std", "--format", "csv")
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert list(rows[0]) == ["user", "rank", "item", "title", "genres", "prediction", "std", "score", "ranked_by"]
-    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    model = model_file.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
     items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
     users = pq.read_table(gibbs / "data/users.parquet")["id"].to_pylist()
     expected = model.deviations(np.array([users.index(3)]), np.array([items.index(int(r["item"])) for r in rows]))
@@ -48,7 +48,7 @@ def test_somebody_new_is_less_sure_the_fewer_ratings_they_give(gibbs: Path, mfcl
 
 def test_evaluate_says_how_well_calibrated_it_is(gibbs: Path, mfcli: Runner) -> None:
     told = json.loads(mfcli("evaluate", "--run", "g", "--json").stdout)["calibration"]
-    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    model = model_file.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
     test = pq.read_table(gibbs / "data/test.parquet").to_pydict()
     told_of = tuple(np.array(test[name]) for name in ("user", "item", "timestamp"))
     deviations = model.deviations(*told_of)
@@ -65,7 +65,7 @@ def test_the_lower_bound_ranks_by_the_rating_less_two_standard_deviations_of_the
 ) -> None:
     items = pq.read_table(gibbs / "data/items.parquet")["id"].to_pylist()
     users = pq.read_table(gibbs / "data/users.parquet")["id"].to_pylist()
-    model = FactorModel.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
+    model = model_file.from_bytes((gibbs / "runs/g/model.safetensors").read_bytes())
     assert model.variances is not None
     user = users.index(3)
     bounds = model.scores(np.array([user]))[0] - 2 * np.sqrt(model.variances.users[user] * model.variances.items)

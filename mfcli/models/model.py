@@ -4,11 +4,9 @@ A user u and an item i: r̂ = μ + b_u + b_i + p_u·q_i, clipped to the range of
 Of clicks: p_u·q_i, a score about 1 for what was clicked and about 0 for what was not, which is clipped to nothing.
 """
 
-import contextlib
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,46 +16,10 @@ from mfcli.data.ratings import Sides
 from mfcli.models.days import DayEffects
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.models.products import products
-from mfcli.models.tensors import packed, unpacked
-from mfcli.record import Guard
 
-FILE = "model.safetensors"
 PAIRS_AT_ONCE = 250_000
-# What a file calls the arrays: the pairs by side, such as user_factors, those of newcomers and of days.
-SIDES = Sides("user", "item")
 PAIRS = ("factors", "counts", "biases", "noise", "variances")
-NEWCOMER, DAYS = "newcomer_", "day_"
-NEWCOMER_ARRAYS = ("precision", "mean", "each", "link", "basis", "typical")
-LAYOUT = {
-    "user_factors": "float32 users factors",
-    "item_factors": "float32 items factors",
-    "user_counts": "int32 users",
-    "item_counts": "int32 items",
-    "user_biases": "float32 users",
-    "item_biases": "float32 items",
-    "user_noise": "float32 users",
-    "item_noise": "float32 items",
-    "user_variances": "float32 users",
-    "item_variances": "float32 items",
-    "day_keys": "int64 days",
-    "day_effects": "float32 days",
-    "day_variances": "float32 days",
-    "newcomer_precision": "float64 vector vector",
-    "newcomer_mean": "float64 vector",
-    "newcomer_each": "float64 vector vector",
-    "newcomer_link": "float64 features vector",
-    "newcomer_basis": "float32 items co-ratings",
-    "newcomer_typical": "float64 features",
-}
-SCALARS = {
-    "mean": float,
-    "minimum": float,
-    "maximum": float,
-    "typical_click": float,
-    "day_unknown": float,
-    "newcomer_by_root_count": bool,
-    "newcomer_noise": float,
-}
+"""The fields that are an array of the users and one of the items."""
 
 Deviations = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Float32s | None]
 """Standard deviations for rows of users and of items, as :meth:`FactorModel.deviations` and ``uncertainties`` give."""
@@ -245,88 +207,3 @@ class FactorModel:
             days=None if self.days is None else self.days.scaled(scale),
             newcomer=newcomer,
         )
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The model's arrays as files name them: ``user_factors``, ``item_factors`` and so on, ``newcomer_mean``."""
-        pairs = {name: getattr(self, name) for name in PAIRS if getattr(self, name) is not None}
-        named = {
-            f"{side}_{name}": array for name, pair in pairs.items() for side, array in zip(SIDES, pair, strict=True)
-        }
-        if self.days is not None:
-            named |= {f"{DAYS}{name}": getattr(self.days, name) for name in ("keys", "effects", "variances")}
-        if self.newcomer is not None:
-            known = {name: getattr(self.newcomer, name) for name in NEWCOMER_ARRAYS}
-            named |= {f"{NEWCOMER}{name}": array for name, array in known.items() if array is not None}
-        return named
-
-    def scalars(self) -> dict[str, Any]:
-        """What the model has beside its arrays, as JSON can hold it."""
-        named: dict[str, Any] = {"mean": self.mean, "minimum": self.minimum, "maximum": self.maximum}
-        if self.of_clicks:
-            named["typical_click"] = self.typical_click
-        if self.days is not None:
-            named[f"{DAYS}unknown"] = self.days.unknown
-        if self.newcomer is not None:
-            named |= {f"{NEWCOMER}{name}": getattr(self.newcomer, name) for name in ("by_root_count", "noise")}
-        return named
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> "FactorModel":
-        """The model of what :meth:`arrays` and :meth:`scalars` gave.
-
-        Raises:
-            TypeError, KeyError: something is missing, or too much.
-            ValueError: it is not what a model has.
-        """
-        named: dict[str, Any] = {**arrays, **scalars}
-        given = [name for name in PAIRS if any(f"{side}_{name}" in named for side in SIDES)]
-        pairs: dict[str, Any] = {name: Sides(*(named.pop(f"{side}_{name}") for side in SIDES)) for name in given}
-        days, prior = (
-            {name.removeprefix(start): named.pop(name) for name in list(named) if name.startswith(start)}
-            for start in (DAYS, NEWCOMER)
-        )
-        model = cls(
-            **named,
-            **pairs,
-            days=DayEffects(**days) if days else None,
-            newcomer=NewcomerPrior(**prior) if prior else None,
-        )
-        model.check()
-        return model
-
-    def check(self) -> None:
-        """Raise ValueError where numbers are what no model has, whatever the layout says."""
-        if not self.minimum <= self.mean <= self.maximum:
-            raise ValueError("its mean is not between minimum and maximum")
-        if self.typical_click is not None and self.typical_click <= 0:
-            raise ValueError("its typical click is not above 0")
-        pairs = {"counts": self.counts, "noise": self.noise, "variances": self.variances}
-        for name, pair in pairs.items():
-            if pair is not None and any((side < 0).any() for side in pair):
-                raise ValueError(f"its {name} are below 0")
-        days, prior, width = self.days, self.newcomer, self.n_factors + (self.biases is not None)
-        if days is not None and ((np.diff(days.keys) <= 0).any() or (days.variances < 0).any() or days.unknown < 0):
-            raise ValueError("its days are in no order, or their variances below 0")
-        if prior is None:
-            return
-        if len(prior.mean) != width or prior.noise <= 0:
-            raise ValueError("its prior of newcomers is of another model")
-        known = (prior.link, prior.basis, prior.typical)
-        if len({one is None for one in known}) > 1:
-            raise ValueError("its prior of newcomers has not all that features need")
-        if prior.basis is not None and prior.typical is not None and prior.basis.shape[1] > len(prior.typical):
-            raise ValueError("its prior of newcomers has too few features")
-
-    def to_bytes(self) -> bytes:
-        """The model as a safetensors file."""
-        return packed(self.arrays(), self.scalars())
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> "FactorModel":
-        """The model that :meth:`to_bytes` wrote. Raises ValueError if it is none."""
-        return cls.from_file(io.BytesIO(content)).changed(np.asarray, np.asarray)
-
-    @classmethod
-    def from_file(cls, file: IO[bytes], guard: Guard = contextlib.nullcontext) -> "FactorModel":
-        """The same from a file that stays open; of users a :class:`FileRows`, which reads within ``guard``."""
-        return unpacked(file, LAYOUT, SCALARS, cls.from_arrays, guard)

@@ -12,12 +12,13 @@ from mfcli.config.common import RankBy
 from mfcli.data.prepared import Prepared
 from mfcli.data.ratings import Sides
 from mfcli.errors import ArtifactError, UsageError
+from mfcli.models import model_file
 from mfcli.models.exposure import FILE as EXPOSURE
 from mfcli.models.exposure import Exposure
 from mfcli.models.file_rows import FileRows
 from mfcli.models.levels import Levels
-from mfcli.models.model import FILE as MODEL
 from mfcli.models.model import FactorModel
+from mfcli.models.model_file import FILE as MODEL
 from mfcli.models.ranking import Scorer
 from mfcli.models.scorers import by_exposure, scorer
 from mfcli.record import Record
@@ -96,7 +97,7 @@ def open_run(
     def read(record: Record) -> TrainedRun:
         record.hold()
         prepared = Prepared(record.kept(DATA, artifacts.data.config), whole=record.config.get("refit") is not None)
-        model = record.opened_as(MODEL, FactorModel.from_file)
+        model = record.opened_as(MODEL, model_file.from_file)
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
         if rank_by == "lower-bound":
             require_uncertainty(model, name, "--rank-by lower-bound")

@@ -9,6 +9,7 @@ import numpy as np
 from mfcli.config.train import TrainConfig
 from mfcli.data.training import TrainingData
 from mfcli.errors import DivergedError
+from mfcli.models import model_file
 from mfcli.models.history import checked_epochs
 from mfcli.models.measures import Measures
 from mfcli.models.model import FactorModel
@@ -38,7 +39,7 @@ class Best:
         """What :meth:`from_state` needs: the model as the bytes of its file."""
         if self.model is None:
             return State()
-        content = np.frombuffer(self.model.to_bytes(), np.uint8)
+        content = np.frombuffer(model_file.to_bytes(self.model), np.uint8)
         return State({"model": content}, {"epoch": self.epoch, "validation": self.validation})
 
     @classmethod
@@ -46,7 +47,7 @@ class Best:
         """The best that :meth:`state` told."""
         if not state.arrays:
             return cls()
-        model = FactorModel.from_bytes(state.arrays["model"].tobytes())
+        model = model_file.from_bytes(state.arrays["model"].tobytes())
         return cls(typed(int, state.values["epoch"]), typed(float, state.values["validation"]), model)
 
 
