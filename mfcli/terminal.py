@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 UNBOUNDED = 10_000  # columns of text, where no terminal sets a width
-LEGIBLE = 16  # columns of text that a table's column of words keeps before others are left out
+LEGIBLE, LEGIBLE_LIST = 16, 40
+"""Columns of text that a table's column of words, or of lists of them, keeps before others are left out."""
+
 GAP = 3  # columns of text between two columns of a table
 
 OBEYED = re.compile("[\0-\x1f\x7f-\x9f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -29,7 +31,7 @@ def is_terminal(stream: Any) -> bool:
 
 def table_text(
     title: str,
-    header: Sequence[str],
+    header: Sequence[Any],
     rows: Sequence[Sequence[Any]],
     *,
     numeric: Sequence[int] = (),
@@ -40,9 +42,9 @@ def table_text(
 
     Args:
         title: above the table; '' for none.
-        header: names of the columns.
-        rows: cells, shown with str() and :func:`visible`, never read as markup.
-        numeric: places of the columns that stand to the right and are never cut. The others give way.
+        header: names of the columns, as cells.
+        rows: cells, shown with str() and :func:`visible`, never read as markup; of a list each element has a line.
+        numeric: places of the columns that stand to the right, each cell on one line. The others are wrapped.
         spare: places of the columns that can be done without, in the order in which they are left out until all fit.
         terminal: whether a terminal will show it.
     """
@@ -62,22 +64,29 @@ def table_text(
     )
     for place in shown:
         stays = place in numeric
-        name = Text(visible(header[place]))
-        # Rich narrows the columns that may wrap. Their cells may not, so they are cut.
-        table.add_column(name, justify="right" if stays else "left", no_wrap=stays, overflow="ellipsis")
+        name = Text("\n".join(_lines(header[place])))
+        table.add_column(name, justify="right" if stays else "left", no_wrap=stays, overflow="fold")
     for row in rows:
-        cells = (visible(str(row[place])) for place in shown)
-        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
+        table.add_row(*(Text("\n".join(_lines(row[place]))) for place in shown))
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def _fitting(lines: Sequence[Sequence[Any]], numeric: Sequence[int], spare: Sequence[int], width: int) -> list[int]:
+def _lines(cell: Any) -> list[str]:
+    """The lines of a cell."""
+    return [visible(str(line)) for line in (cell if isinstance(cell, list) else [cell])]
+
+
+def _fitting(rows: Sequence[Sequence[Any]], numeric: Sequence[int], spare: Sequence[int], width: int) -> list[int]:
     """Places of the columns that are shown: all but the spare ones that do not fit beside legible others."""
-    widths = {place: max(len(str(line[place])) for line in lines) for place in range(len(lines[0]))}
-    needed = {place: cells if place in numeric else min(cells, LEGIBLE) for place, cells in widths.items()}
+    widths = {place: max(len(line) for row in rows for line in _lines(row[place])) for place in range(len(rows[0]))}
+    lists = {place for row in rows for place, cell in enumerate(row) if isinstance(cell, list)}
+    needed = {
+        place: cells if place in numeric else min(cells, LEGIBLE_LIST if place in lists else LEGIBLE)
+        for place, cells in widths.items()
+    }
     for place in spare:
         if sum(needed.values()) + GAP * len(needed) > width:
             del needed[place]

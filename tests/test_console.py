@@ -238,6 +238,17 @@ def test_a_table_reads_no_markup_and_cuts_no_numbers(monkeypatch: pytest.MonkeyP
     narrow = table_text("", ("a", "b"), rows, numeric=(1,), terminal=False)
     assert max(map(len, narrow.splitlines())) <= 40
     assert "123456789.25" in narrow
+    assert narrow.count("y") == 300, "words are wrapped, and nothing is cut"
+
+
+def test_each_element_of_a_list_has_a_line_of_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [(1, ["one", "  a\x1b", "  b"], 2.5), (2, ["two"], 3.5)]
+    text = table_text("", ("", ["head", "  below"], "n"), rows, numeric=(0, 2), terminal=False)
+    assert [line.split() for line in text.splitlines()] == [
+        *(["head"], ["below", "n"], ["─" * 19]),
+        *(["1", "one", "2.5"], ["a\\x1b"], ["b"], ["2", "two", "3.5"]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import ssl
@@ -653,9 +654,11 @@ def test_the_list_shows_every_set(mfcli: Runner) -> None:
     shown = mfcli("download", "--list")
     assert (shown.returncode, shown.stderr) == (0, "")
     for name, entry in CATALOGUE.items():
-        (line,) = [line for line in shown.stdout.splitlines() if line.split()[0] == name]
-        for text in (f"{entry.ratings:,}", f"{entry.megabytes:g} MB", entry.md5 or "beside it", entry.licence):
+        (line,) = [line for line in shown.stdout.splitlines() if line.split()[:1] == [name]]
+        for text in (f"{entry.ratings:,}", f"{entry.megabytes:g} MB", entry.md5 or "beside it"):
             assert text in line
+        (names,) = re.findall(rf"^(.*):\n  {re.escape(entry.licence)}$", shown.stdout, re.MULTILINE)
+        assert name in names.split(", ")
     assert "synthetic" in shown.stdout
 
 

@@ -123,6 +123,14 @@ def test_a_table_has_one_heading_a_user_and_shows_titles_as_they_are() -> None:
     assert written("table", []) == b""
 
 
+def test_what_stands_below_a_title_has_a_line_each() -> None:
+    columns = (*COLUMNS, Column("why", "string", "because of", below=True))
+    lines = written("table", [{**BLOCKS[0], "why": ["A: 5 (3%)|B: 4 (2%)", ""]}], columns).decode().splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [["title"], ["item", "because"], [lines[3]]]
+    texts = ["1 10 Seven,", "A: 5 (3%)", "B: 4 (2%)", "2 11 A"]
+    assert [" ".join(line.split()[:3]) for line in lines[4:]] == texts
+
+
 def test_parquet_has_the_kinds_declared_and_text_for_any_id_where_ids_are_text() -> None:
     schema = pq.read_schema(io.BytesIO(written("parquet", BLOCKS)))
     kinds = [str(schema.field(name).type) for name in NAMES]

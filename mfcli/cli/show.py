@@ -22,13 +22,16 @@ BAR = 30  # characters of the longest bar of a histogram
 def catalogue(entries: list[dict[str, Any]]) -> str:
     from mfcli.data.catalogue import CSV, GROUPLENS, SYNTHETIC
 
-    rows = []
+    rows, licences = [], dict[str, list[str]]()
     for one in entries:
         size, checksum = f"{one['megabytes']:g} MB", one["md5"] or "beside it"
-        rows.append((one["name"], f"{one['ratings']:,}", size, checksum, one["layout"]["ratings"], one["licence"]))
-    rows.append((SYNTHETIC, "any number", "", "", CSV.ratings, "generated here"))
-    header = ("name", "ratings", "zip", "md5", "layout", "licence")
-    return table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2), spare=(3, 4, 2))
+        rows.append((one["name"], f"{one['ratings']:,}", size, checksum, one["layout"]["ratings"]))
+        licences.setdefault(one["licence"], []).append(one["name"])
+    rows.append((SYNTHETIC, "any number", "", "", CSV.ratings))
+    licences["generated here"] = [SYNTHETIC]
+    header = ("name", "ratings", "zip", "md5", "layout")
+    text = table(f"published at {GROUPLENS}NAME.zip", header, rows, numeric=(1, 2, 3), spare=(3, 4))
+    return text + "\n" + "".join(f"{', '.join(names)}:\n  {licence}\n" for licence, names in licences.items())
 
 
 def downloaded(done: "Downloaded") -> str:

@@ -21,6 +21,7 @@ DECIMALS = 4  # of a float in text
 DECIMALS_SHOWN = 2  # of a float in a table for people
 DIGITS = 9  # of a float64 in text, not counting leading zeros: its size may be any
 DIGITS_SHOWN = 5
+INDENT = "  "  # of what stands below a cell's text
 BARS = "▁▂▃▄▅▆▇█"
 
 Kind = Literal["int32", "int64", "float32", "float64", "string"]
@@ -40,8 +41,9 @@ class Column:
         name: in every format but the table for people.
         kind: of its values.
         heading: above the column in the table for people.
-        gives_way: whether its texts are cut where a terminal is narrow.
+        gives_way: whether its texts are wrapped where a terminal is narrow.
         several: whether a text is several values separated by ``|``.
+        below: whether the table for people has these values, a line each, below what first gives way in their row.
         in_title: whether it makes one table for people of rows with the same value, which stands in the title.
         bar: whether the table for people draws its numbers as bars, with those of the columns beside it.
     """
@@ -51,6 +53,7 @@ class Column:
     heading: str
     gives_way: bool = False
     several: bool = False
+    below: bool = False
     in_title: bool = False
     bar: bool = False
 
@@ -199,15 +202,20 @@ class TableWriter(Writer):
 
     def write(self, block: Block) -> None:
         titles = [column for column in self.columns if column.in_title]
-        columns = [column for column in self.columns if not column.in_title]
+        columns = [column for column in self.columns if not (column.in_title or column.below)]
         groups = [list(group) for _, group in itertools.groupby(columns, lambda column: column.bar or column.name)]
-        headings = [" to ".join(dict.fromkeys((group[0].heading, group[-1].heading))) for group in groups]
+        headings: list[Any] = [" to ".join(dict.fromkeys((group[0].heading, group[-1].heading))) for group in groups]
         numeric = [place for place, group in enumerate(groups) if not group[0].gives_way]
         texts = [place for place, group in enumerate(groups) if group[0].gives_way]
         shown = [
             bars([block[column.name] for column in group]) if group[0].bar else group[0].shown(block[group[0].name])
             for group in groups
         ]
+        for column in self.columns:
+            if column.below:
+                at = texts[0]
+                headings[at] = [headings[at], f"{INDENT}{column.heading}"]
+                shown[at] = [_with_below(*both) for both in zip(shown[at], listed(block[column.name]), strict=True)]
         rows = list(zip(*shown, strict=True))
         titled = list(zip(*(listed(block[column.name]) for column in titles), strict=True)) or [()] * len(rows)
         for title, mine in itertools.groupby(zip(titled, rows, strict=True), key=lambda one: one[0]):
@@ -220,6 +228,11 @@ class TableWriter(Writer):
                 terminal=is_terminal(self.file),
             )
             self.file.write(text.encode())
+
+
+def _with_below(text: str, values: str) -> list[str]:
+    """A cell's text and below it, a line each, the values that ``|`` separates."""
+    return [text, *(f"{INDENT}{value}" for value in values.split("|") if value)]
 
 
 def bars(columns: Sequence[Values]) -> list[str]:

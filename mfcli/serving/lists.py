@@ -115,7 +115,7 @@ class Lists:
         columns += self.spread.columns
         columns += [Column("score", "float64", "score"), Column("ranked_by", "string", "ranked by", in_title=True)]
         if self.reasons is not None:
-            columns.append(Column("why", "string", "because of", gives_way=True, several=True))
+            columns.append(Column("why", "string", "because of", below=True))
         return columns
 
     def dealt(self, users: Int64s, here: Place) -> Int64s:
