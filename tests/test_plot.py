@@ -193,11 +193,15 @@ def test_burn_in_is_marked(ax: Axes) -> None:
     assert "burn-in, at first 2 rounds of als" in legend(ax)
 
 
-def test_burn_in_is_marked_where_runs_are_compared(ax: Axes) -> None:
+def test_burn_in_is_marked_in_the_curves_of_its_own_run_where_runs_are_compared(ax: Axes) -> None:
     sampled = a_history(6, run="b", epoch_name="sweep", averages_samples=True)
-    sampled.epochs[0]["phase"] = "burn-in"
+    for record in sampled.epochs[:2]:
+        record["phase"] = "burn-in"
     compare_runs(ax, [a_history(6, run="a"), sampled])
-    assert [span.get_width() for span in ax.patches] == [1]
+    assert not ax.patches
+    drawn = [(line.get_linestyle(), list(line.get_xdata())) for line in ax.get_lines() if len(line.get_xdata())]
+    whole, counted, burn_in = list(range(1, 7)), [3, 4, 5, 6], [1, 2, 3]
+    assert drawn == [("--", whole), ("-", whole), ("--", counted), (":", burn_in), ("-", counted), (":", burn_in)]
     assert "burn-in" in legend(ax)
 
 

@@ -15,6 +15,7 @@ from mfcli.models.measures import RMSE, Measure
 
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")  # Okabe and Ito, 2008
 MARKERS = "os^Dv"
+DOTTED: dict[str, Any] = {"linestyle": ":", "linewidth": 1.2, "alpha": 0.8}  # a burn-in among other curves
 POINTS = 20_000  # of the batches' curve: more would not be seen
 
 
@@ -151,8 +152,10 @@ def learning_curves(ax: Axes, history: History) -> None:
 def compare_runs(ax: Axes, histories: Sequence[History], others: Collection[str] = ()) -> None:
     """Learning curves of several runs: a colour and a marker each, validation drawn through, training dashed.
 
-    All are judged by the same measures. ``others`` are those trained on other data, where these cannot be compared;
-    the legend says so.
+    Args:
+        ax: where.
+        histories: of the runs, which are judged by the same measures. A burn-in is dotted, in each one's own curves.
+        others: names of those trained on other data, where these cannot be compared; the legend says so.
     """
     right = _validation_axes(ax, histories[0])
     for number, history in enumerate(histories):
@@ -162,17 +165,19 @@ def compare_runs(ax: Axes, histories: Sequence[History], others: Collection[str]
             "markevery": -(-len(history.epochs) // 15),
             "markersize": 5,
         }
-        ax.plot(*history.train(), **look, linestyle="--", linewidth=1, alpha=0.6)
-        right.plot(*history.validation(), **look)
-        if history.burn_in:
-            ax.axvspan(0.5, history.burn_in + 0.5, color=look["color"], alpha=0.07, zorder=0)
+        dashed: dict[str, Any] = {"linestyle": "--", "linewidth": 1, "alpha": 0.6}
+        for axes, (epochs, values), line in ((ax, history.train(), dashed), (right, history.validation(), {})):
+            first = sum(epoch <= history.burn_in for epoch in epochs)
+            axes.plot(epochs[first:], values[first:], **look, **line)
+            if first:
+                axes.plot(epochs[: first + 1], values[: first + 1], color=look["color"], **DOTTED)
         name = f"{short(history.run)}{' (other data)' if history.run in others else ''}"
         label = ": ".join(filter(None, [name, history.kept_text("best")]))
         ax.plot([], [], color=look["color"], marker=look["marker"], label=label)
     ax.plot([], [], color=GREY, label="validation")
     ax.plot([], [], color=GREY, linestyle="--", linewidth=1, label="training")
     if any(history.burn_in for history in histories):
-        ax.fill_between([], [], color=SHADE, label="burn-in")
+        ax.plot([], [], color=GREY, **DOTTED, label="burn-in")
     ax.set_title("Learning curves compared")
     _epoch_axis(ax, histories)
     legend(ax, 2)
