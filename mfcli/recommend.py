@@ -145,7 +145,7 @@ def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, he
         from mfcli.data.pairs import read_pairs
         from mfcli.serving.pairs import predict_pairs
 
-        pairs = read_pairs(Path(config.pairs), doubt, times=trained.model.days is not None)
+        pairs = read_pairs(Path(config.pairs), doubt, config.columns, times=trained.model.days is not None)
         spread = Spread(trained, with_std=config.with_std, with_probabilities=config.with_probabilities)
         return predict_pairs(pairs, trained, spread)
     if config.similar_to:

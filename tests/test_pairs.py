@@ -218,6 +218,38 @@ def test_pairs_of_any_text(content: str, tmp_path: Path) -> None:
     assert pairs.ids.items[pairs.items].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("what,who\n1,a\n2,b\n3,a\n", "who,what"),
+        ("item,user,mine\n1,x,a\n2,x,b\n3,y,a\n", "mine,item"),
+        ("1,a\n2,b\n3,a\n", "2,1"),
+        ("9,8,7,1,6,a\n9,8,7,2,6,b\n9,8,7,3,6,a\n", "6,4"),
+    ],
+)
+def test_pairs_of_columns_that_are_named_or_numbered(content: str, columns: str, tmp_path: Path) -> None:
+    pairs = read_pairs(Path(put(tmp_path, content)), pytest.fail, columns)
+    assert pairs.ids.users[pairs.users].tolist() == ["a", "b", "a"]
+    assert pairs.ids.items[pairs.items].tolist() == [1, 2, 3]
+
+
+def test_a_third_column_that_is_named_is_that_of_times(tmp_path: Path) -> None:
+    file = Path(put(tmp_path, "when;what;who\n100;1;a\n200;2;b\n"))
+    pairs = read_pairs(file, pytest.fail, "who,what,when", times=True)
+    assert pairs.timestamps is not None
+    assert pairs.timestamps.tolist() == [100, 200]
+    pq.write_table(pa.table({"when": [300], "what": [1], "who": ["a"]}), tmp_path / "a.parquet")
+    pairs = read_pairs(tmp_path / "a.parquet", pytest.fail, "3,2,1", times=True)
+    assert pairs.timestamps is not None
+    assert (pairs.ids.users.tolist(), pairs.timestamps.tolist()) == (["a"], [300])
+
+
+@pytest.mark.parametrize("columns", ["who", "who,who", "a,b,c,d", "who,"])
+def test_columns_that_cannot_be(columns: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not USER,ITEM"):
+        read_pairs(Path(put(tmp_path, "who,what\na,1\n")), pytest.fail, columns)
+
+
 def test_pairs_of_a_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"movieId": [5, 6], "userId": ["u", "v"], "more": [1, 2]}), tmp_path / "a.parquet")
     pairs = read_pairs(tmp_path / "a.parquet", pytest.fail)
@@ -232,7 +264,7 @@ def test_pairs_of_a_table(tmp_path: Path) -> None:
     [
         ("user,item\n1,2\n,3\n", "line 3: the user id is empty"),
         ("user,item\n1,2\n1\n", "line 3: 1 columns, not 2"),
-        ("a,b\nc,d\n", "no column looks like the user"),
+        ("a,b\nc,d\n", r"no column looks like the user .*: name them with --columns USER,ITEM\[,TIMESTAMP\]"),
     ],
 )
 def test_faults(content: str, message: str, tmp_path: Path) -> None:

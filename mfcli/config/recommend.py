@@ -23,7 +23,7 @@ class RecommendConfig(Config):
     command: ClassVar[str] = "recommend"
     for_several: ClassVar[bool] = True
     panels: ClassVar = {
-        "Other questions": ("similar_to", "pairs", "list"),
+        "Other questions": ("similar_to", "pairs", "columns", "list"),
         "Which items": (
             "items_new",
             "genre",
@@ -69,6 +69,10 @@ class RecommendConfig(Config):
     pairs: Annotated[
         str | None,
         Opt("Predict the ratings of the pairs in FILE: columns user, item; - for standard input.", metavar="FILE"),
+    ] = None
+    columns: Annotated[
+        str | None,
+        Opt("The columns of --pairs, by name or by number from 1.", metavar="USER,ITEM[,TIMESTAMP]"),
     ] = None
     list: Annotated[
         Literal["items", "users"] | None,
@@ -152,6 +156,8 @@ class RecommendConfig(Config):
             raise UsageError(f"--why tells of a user's own ratings, and {given[0]} has no user")
         if self.save and given[0] in modes:
             raise UsageError(f"--save keeps lists for users, and {given[0]} makes none: give --output FILE")
+        if self.columns is not None and not self.pairs:
+            raise UsageError("--columns goes with --pairs FILE")
         if self.pairs and self.filters:
             raise UsageError(f"{self.filters[0]} is for lists of items, and --pairs says itself which items")
         if self.spread and (self.similar_to or self.list):
