@@ -5,7 +5,6 @@
 A run keeps in ``data/`` of its own a copy of the data that it was trained on, so that it lives on whatever is prepared.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from mfcli.config.plot import PlotConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
+from mfcli.slot import slots
 from mfcli.stage import Stage
-from mfcli.stage_file import STAGE_FILE
 
 DATA = "data"  # the prepared ratings; in a run, its copy of those that it was trained on
 
@@ -31,11 +30,8 @@ class Artifacts:
         return Stage(self.root / "raw" / dataset, DownloadConfig(dir=self.root, name=dataset))
 
     def downloaded(self) -> list[str]:
-        """Names of the data sets under raw/, sorted; also those whose replacement was cut short."""
-        folders = [path.name for path in (self.root / "raw").glob("*") if os.path.lexists(path / STAGE_FILE)]
-        whole = {name for name in folders if not name.startswith(".")}
-        cut_short = {name.removeprefix(".").removesuffix(".old") for name in folders if name.endswith(".old")}
-        return sorted(whole | cut_short)
+        """Names of the data sets under raw/, sorted."""
+        return [slot.path.name for slot in slots(self.root / "raw")]
 
     @property
     def data(self) -> Stage:
@@ -45,6 +41,10 @@ class Artifacts:
     def run(self, name: str) -> Stage:
         """A trained model."""
         return Stage(self.root / "runs" / name, TrainConfig(dir=self.root, run=name))
+
+    def trained(self) -> list[str]:
+        """Names of the runs that are finished, sorted."""
+        return [slot.path.name for slot in slots(self.root / "runs")]
 
     def plots(self, run: str) -> Stage:
         """The figures of a run."""

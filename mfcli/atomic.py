@@ -55,14 +55,17 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def link(source: Path, target: Path) -> None:
-    """Give a regular file a second name, which costs no disk; where the file system cannot, copy it."""
-    with open_regular(source) as file:
-        try:
-            os.link(source.resolve(), target)
-        except OSError:
-            with target.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
+def link(source: Path, file: IO[bytes], target: Path) -> None:
+    """Give an open file a second name, which costs no disk. Copy it where the file system cannot, or where another
+    file has its name by now.
+    """
+    with contextlib.suppress(OSError):
+        os.link(source.resolve(), target)
+        if os.path.samestat(target.stat(), os.fstat(file.fileno())):
+            return
+    target.unlink(missing_ok=True)
+    with target.open("xb") as copy:
+        shutil.copyfileobj(file, copy)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """``mfcli evaluate``: how good a trained model's predictions are, beside what it has to beat."""
 
 import errno
+import functools
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from mfcli.errors import ArtifactError
 from mfcli.judging.evaluation import examine
 from mfcli.judging.evaluation_file import FILE, Evaluated, read_evaluation, write_evaluation
 from mfcli.judging.results import Evaluation
-from mfcli.judging.roster import Roster, finished, line
+from mfcli.judging.roster import Roster, line
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.record import Record
@@ -40,7 +41,8 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
     over: str | None = ANYTHING
     if config.promote is not None and config.no_worse_than == config.promote:
         over = artifacts.run(config.promote).fingerprint
-    config = _without_absent_rival(config, artifacts, progress)
+        if over is None:
+            config = _without_rival(config, progress)
     if config.min_ndcg is not None and not config.top:
         config = replace(config, top=(TOP,))
     trained = open_run(artifacts, config.one_run, config.rank_by if config.sizes else None, progress.note)
@@ -60,29 +62,32 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         "data": trained.prepared.fingerprint,
         "part": part.digest(),
     }
-    path = trained.record.path / FILE
+    _keep(config, trained, Evaluated(asdict(result), made_from, sums), progress)
+    done = _promoted(config, artifacts, trained, result, over, progress)
+    evaluated = Evaluated(asdict(done), made_from, sums)
+    if done.promoted is not None:
+        try:
+            _keep(config, replace(trained, stage=artifacts.run(done.promoted)), evaluated, progress)
+        except ArtifactError as error:  # by which the promotion is not undone
+            progress.warn(f"the result is not kept: {error}")
+    return done, evaluated
+
+
+def _keep(config: EvaluateConfig, trained: TrainedRun, evaluated: Evaluated, progress: Progress) -> None:
+    """Write the run's evaluation.json, where that may be; else warn. Raises ArtifactError."""
+    path = trained.stage.path / FILE
     try:
         with trained.locked(config.lock_timeout):
-            write_evaluation(path, result, made_from, sums)
+            write_evaluation(path, evaluated)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         progress.warn(f"the result is not kept in {path}: {error.strerror}")
-    done = _promoted(config, artifacts, trained, result, over, progress)
-    if done.promoted is not None:
-        stage = artifacts.run(done.promoted)
-        now = replace(trained, stage=stage, record=stage.record())
-        with now.locked(config.lock_timeout):
-            write_evaluation(now.record.path / FILE, done, made_from, sums)
-    return done, Evaluated(asdict(done), made_from, sums)
 
 
-def _without_absent_rival(config: EvaluateConfig, artifacts: Artifacts, progress: Progress) -> EvaluateConfig:
-    """The options without a comparison with the run to be replaced, where there is none yet."""
-    place = config.promote
-    if place is None or config.no_worse_than != place or artifacts.run(place).exists():
-        return config
-    progress.note(f"there is no run '{place}' yet that run '{config.one_run}' could be worse than")
+def _without_rival(config: EvaluateConfig, progress: Progress) -> EvaluateConfig:
+    """The options without the comparison with the run to be replaced, as there is none yet."""
+    progress.note(f"there is no run '{config.promote}' yet that run '{config.one_run}' could be worse than")
     return replace(config, no_worse_than=None, tolerance=config.option("tolerance").default)
 
 
@@ -98,9 +103,13 @@ def _promoted(
     if config.promote is None or result.passed is False:
         return result
     target = artifacts.run(config.promote)
-    former = f"; the former one is '{target.previous.path.name}' now" if target.exists() else ""
-    target.promote(trained.stage, trained.record.fingerprint, config.lock_timeout, over)
-    progress.note(f"run '{config.one_run}' is run '{config.promote}' now{former}")
+    displaced = target.promote(trained.stage, trained.record.fingerprint, config.lock_timeout, over)
+    told, previous = f"run '{config.one_run}' is run '{config.promote}' now", target.previous.path.name
+    if displaced.former:
+        told += f"; the former one is '{previous}' now"
+    if displaced.removed:
+        told += f"; the earlier '{previous}' is removed"
+    progress.note(told)
     return replace(result, promoted=config.promote)
 
 
@@ -112,22 +121,31 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
     """
     progress = progress or Progress()
     artifacts = Artifacts(config.dir)
-    names = finished(artifacts)
-    if not names:
+    found = []
+    for stage in map(artifacts.run, artifacts.trained()):
+        try:
+            found.append(stage.consistent(functools.partial(_judged, config, progress)))
+        except ArtifactError:
+            if stage.exists():  # else it was promoted or removed meanwhile
+                raise
+    if not found:
         raise ArtifactError(f"there is no run under {artifacts.root / 'runs'} yet: run `mfcli train`")
-    lines, first = [], None
-    for name in names:
-        record = artifacts.run(name).record()
-        evaluated = _evaluated(config, record)
-        if evaluated is None:
-            try:
-                evaluated = _evaluate(replace(config, run=(name,), all=False), progress)[1]
-            except ArtifactError as error:
-                progress.warn(f"run '{name}': {error}")
-        part = None if evaluated is None else evaluated.inputs["part"]
-        first = first or part
-        lines.append(line(record, None if evaluated is None else evaluated.result, part not in (None, first)))
-    return Roster(config.part, lines)
+    found.sort(key=lambda one: (one[0].made_at, one[0].name))
+    first = next((evaluated.inputs["part"] for _, evaluated in found if evaluated is not None), None)
+    return Roster(config.part, [line(record, evaluated, first) for record, evaluated in found])
+
+
+def _judged(config: EvaluateConfig, progress: Progress, record: Record) -> tuple[Record, Evaluated | None]:
+    """A run, and its evaluation if there is one; made now if it was not there. Raises ArtifactError."""
+    evaluated = _evaluated(config, record)
+    if evaluated is None:
+        try:
+            evaluated = _evaluate(replace(config, run=(record.name,), all=False), progress)[1]
+        except ArtifactError as error:
+            record.require_current()
+            progress.warn(f"run '{record.name}': {error}")
+    record.require_current()  # so that both are of one making
+    return record, evaluated
 
 
 def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:

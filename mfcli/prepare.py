@@ -1,5 +1,6 @@
 """``mfcli prepare``: check ratings, give users and items dense indices, cut train, validation and test parts."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts
 from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Planted, find
+from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Layout, Planted, find
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.facts import Facts
@@ -30,6 +31,7 @@ from mfcli.data.wide import read_wide
 from mfcli.data.years import years
 from mfcli.errors import ArtifactError, DataError, UsageError
 from mfcli.progress import Progress
+from mfcli.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,17 +231,22 @@ def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
     if name not in CATALOGUE and Path(name).exists():
         raise UsageError(f"no data set is called '{name}': a file of your own is given by --ratings {name}")
     layout = PLANTED if name == SYNTHETIC else find(name).layout
-    record = artifacts.raw(name).record()
+    return artifacts.raw(name).consistent(functools.partial(_read_raw, layout))
+
+
+def _read_raw(layout: Layout, record: Record) -> _Source:
+    """A downloaded data set of that layout. Raises ArtifactError or DataError."""
     record.check()
-    folder = record.path
-    ratings, items = (find_source(folder / file) for file in (layout.ratings, layout.items))
-    users = Sheet()
-    if layout.users is not None and (folder / layout.users).exists():  # a folder of one's own may be without
-        users = read_users(find_source(folder / layout.users))
+    folder, name = record.path, record.name
     how = Reading(separator=layout.separator, header=None if layout.header else False)
+    with record.unchanged():
+        ratings, items = (find_source(folder / file) for file in (layout.ratings, layout.items))
+        users = Sheet()
+        if layout.users in record.files:  # a folder of one's own may be without
+            users = read_users(find_source(folder / layout.users))
+        sheets, table = Sides(users, read_items(items, layout)), read_ratings(ratings, how)
     inputs = {f"raw/{name}": record.fingerprint}
-    sheets = Sides(users, read_items(items, layout))
-    return _Source(name, read_ratings(ratings, how), sheets, inputs, record.told(Planted).oracle_rmse)
+    return _Source(name, table, sheets, inputs, record.told(Planted).oracle_rmse)
 
 
 def _only(artifacts: Artifacts) -> str:

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from mfcli.atomic import AMISS, content_of, link, open_regular, sha256
+from mfcli.atomic import AMISS, link, open_regular, sha256
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.outputs import SEEKING, CheckedFile, Output
@@ -33,12 +33,14 @@ class Record:
         path: the stage's directory.
         least: the config of the least that makes a stage there: no option but those that say where.
         body: what it says.
+        status: of the file that says it; of a copy, its keeper's.
         keeper: the record of the stage that keeps this one as a copy in a folder of its own; None of the stage itself.
     """
 
     path: Path
     least: Config
     body: dict[str, Any]
+    status: os.stat_result
     keeper: "Record | None" = None
     _held: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -86,13 +88,33 @@ class Record:
         return (self.made_with or self.least).shell_line()
 
     @property
-    def command(self) -> str:
-        """The command that puts it there again: of a copy that which makes its keeper."""
-        return self.made_by if self.keeper is None else self.keeper.command
+    def made_at(self) -> float:
+        """When it was made, in seconds since 1970."""
+        return self.status.st_mtime
+
+    @property
+    def _stage(self) -> "Record":
+        """That of the stage: of a copy, its keeper's."""
+        return self.keeper or self
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the stage is still the one that was read: the same bytes made again are another."""
+        try:
+            now = (self._stage.path / STAGE_FILE).stat()
+        except OSError:
+            return False
+        return (now.st_ino, now.st_ctime_ns) == (self.status.st_ino, self.status.st_ctime_ns)
+
+    def require_current(self) -> None:
+        """Raise ArtifactError if the stage was made again, or is gone."""
+        if not self.is_current:
+            raise Slot(self._stage.path).made_again()
 
     def damaged(self, what: str) -> ArtifactError:
-        """The error of which ``what`` says what is wrong."""
-        return ArtifactError(f"{what}: {Slot((self.keeper or self).path).remedy(self.command)}")
+        """The error of which ``what`` says what is wrong; nothing is, if the stage was only made again meanwhile."""
+        slot = Slot(self._stage.path)
+        return slot.damaged(what, self._stage.made_by) if self.is_current else slot.made_again()
 
     def _altered(self, path: Path) -> ArtifactError:
         return self.damaged(f"{path} is not what {STAGE_FILE} says")
@@ -117,6 +139,16 @@ class Record:
         except ValueError as error:
             raise self.damaged(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is read of the files by their paths within this block is of one making, or ArtifactError is raised."""
+        try:
+            yield
+        except Exception:
+            self.require_current()
+            raise
+        self.require_current()
+
     def hold(self) -> None:
         """Open the files now, so that all that is read of them is of one making, whatever takes the stage's place.
 
@@ -125,14 +157,7 @@ class Record:
         for name in self.files:
             with contextlib.suppress(OSError):
                 self._descriptor(name)
-        self._require_same()
-
-    def _require_same(self) -> None:
-        """Raise ArtifactError if the stage was made again since this record was read."""
-        with self.reading(STAGE_FILE) as path:
-            same = unsealed(content_of(path)) == self.body
-        if not same:
-            raise ArtifactError(f"{self.path} was made again meanwhile: run this command again")
+        self.require_current()
 
     def _descriptor(self, name: str) -> int:
         """Of a file that stays open as long as the record is there. Raises OSError."""
@@ -198,23 +223,21 @@ class Record:
     def check(self) -> None:
         """Compare every file with its checksum, without holding it in memory. Raises ArtifactError."""
         for name, checksum in self.files.items():
-            with self.reading(name) as path:
-                same = sha256(path) == checksum
+            with self.reading(name) as path, SEEKING, self._open(name) as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == checksum
             if not same:
                 raise self._altered(path)
 
     def copy_to(self, folder: Path) -> None:
-        """Keep the stage as it is, whatever becomes of it: all of it in a new folder, which costs no disk if it can.
-
-        Raises ArtifactError if it is damaged, or was replaced meanwhile.
+        """Keep the stage as it was read, whatever becomes of it: all of it in a new folder, which costs no disk if it
+        can. Raises ArtifactError if it is damaged, or, unless it is held, was replaced meanwhile.
         """
         for name, checksum in self.files.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self.reading(name) as source:
-                link(source, target)
+            with self.reading(name) as source, SEEKING, self._open(name) as file:
+                link(source, file, target)
             if sha256(target) != checksum:
-                self._require_same()
                 raise self._altered(source)
         (folder / STAGE_FILE).write_bytes(sealed(self.body))
 
@@ -226,4 +249,4 @@ class Record:
             least: of the stage, as :class:`Record` has it.
         """
         body = self.read_as(f"{folder}/{STAGE_FILE}", unsealed)
-        return Record(self.path / folder, least, body, keeper=self)
+        return Record(self.path / folder, least, body, self.status, keeper=self)

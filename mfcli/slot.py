@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfcli.atomic import PART, remove
+from mfcli.errors import ArtifactError
 from mfcli.stage_file import STAGE_FILE
 
 PREVIOUS = ".previous"
@@ -57,13 +58,19 @@ class Slot:
         """Whether it is the previous one of another, which a promotion fills."""
         return self.path.name.endswith(PREVIOUS)
 
-    def remedy(self, command: str) -> str:
-        """What to do where its directory is damaged, and the command makes it again."""
-        return "no command makes a former model again: remove it" if self.is_previous else f"run `{command}` again"
+    def damaged(self, what: str, command: str) -> ArtifactError:
+        """The error of what is wrong with its directory, which the command makes again."""
+        remedy = "no command makes a former model again: remove it" if self.is_previous else f"run `{command}` again"
+        return ArtifactError(f"{what}: {remedy}")
+
+    def made_again(self) -> ArtifactError:
+        """The error of one who needs the directory to be as it was."""
+        return ArtifactError(f"{self.path} was made again meanwhile: run this command again")
 
     def exists(self) -> bool:
         """Whether a complete directory is here, or on its way."""
-        return any(os.path.lexists(place / STAGE_FILE) for place in (self.path, self.old, self.promoted))
+        places = (self.path, self.old, self.promoted, self.path)  # where it may have come while we looked elsewhere
+        return any(os.path.lexists(place / STAGE_FILE) for place in places)
 
     def fill(self) -> None:
         """Let the new directory take its place. :meth:`recover` finishes it after a kill between the renames."""
@@ -96,3 +103,9 @@ class Slot:
             self.path.rename(self.previous.path)
         self.promoted.rename(self.path)
         remove(before)
+
+
+def slots(folder: Path) -> list[Slot]:
+    """The places in a folder at which a complete directory is, or on its way; sorted by name."""
+    names = {path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name for path in folder.glob("*")}
+    return [slot for name in sorted(names - {""}) if (slot := Slot(folder / name)).exists()]

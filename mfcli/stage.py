@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mfcli.atomic import AMISS, atomic_file, content_of, naming, remove
+from mfcli.atomic import AMISS, atomic_file, naming, open_regular, remove
 from mfcli.config.common import Config
 from mfcli.errors import ArtifactError
 from mfcli.outputs import Output
@@ -31,6 +31,19 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Displaced:
+    """What a promotion took the place of.
+
+    Attributes:
+        former: whether a stage was there, which is the previous one now.
+        removed: whether there was a previous one already, which is gone.
+    """
+
+    former: bool
+    removed: bool
+
+
+@dataclass(frozen=True)
 class Stage:
     """One directory of the artifact directory.
 
@@ -50,9 +63,6 @@ class Stage:
     @property
     def _slot(self) -> Slot:
         return Slot(self.path)
-
-    def _damaged(self, what: str) -> ArtifactError:
-        return ArtifactError(f"{what}: {self._slot.remedy(self.command)}")
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
@@ -92,7 +102,7 @@ class Stage:
         """That of what is there, as :class:`Record` has it; None if nothing is. Raises ArtifactError."""
         return self.record().fingerprint if self.exists() else None
 
-    def promote(self, other: "Stage", fingerprint: str, timeout: float, over: str | None = ANYTHING) -> None:
+    def promote(self, other: "Stage", fingerprint: str, timeout: float, over: str | None = ANYTHING) -> Displaced:
         """Let another stage take this one's place; this one becomes the previous one.
 
         Args:
@@ -107,12 +117,15 @@ class Stage:
         with contextlib.ExitStack() as locks:
             for stage in {one.path: one for one in (self, self.previous, other)}.values():
                 locks.enter_context(stage.lock(timeout))
-            if other.record().fingerprint != fingerprint:
-                raise ArtifactError(f"{other.path} was made again meanwhile: run this command again")
+            if other.fingerprint != fingerprint:
+                raise other.made_again()
             if over != ANYTHING and self.fingerprint != over:
-                raise ArtifactError(f"{self.path} was made again meanwhile: run this command again")
+                raise self.made_again()
+            former = self.exists()
+            removed = former and other.path != self.previous.path and self.previous.exists()
             with Held():
                 self._slot.promote(other._slot)
+            return Displaced(former, removed)
 
     @contextlib.contextmanager
     def replace(
@@ -141,6 +154,10 @@ class Stage:
                 raise
             self._slot.fill()
 
+    def made_again(self) -> ArtifactError:
+        """The error of one who needs it to be as it was."""
+        return self._slot.made_again()
+
     def exists(self) -> bool:
         """Whether a finished result is there (it may still turn out to be damaged), or is on its way there."""
         return self._slot.exists()
@@ -153,41 +170,43 @@ class Stage:
                 pass
         try:
             try:
-                content = content_of(file)
+                content, status = _read(file)
             except FileNotFoundError:
                 changing = slot.old.exists() or slot.lock.exists()
-                if os.path.lexists(file) or not changing:  # a link to nothing is no sign of a writer
+                if file.is_symlink() or not changing:  # a link to nothing is no sign of a writer
                     raise
                 with self.lock(lock_timeout):  # a writer is, or was killed, between its two renames
-                    content = content_of(file)
-            return Record(self.path, self.config, unsealed(content))
+                    content, status = _read(file)
+            return Record(self.path, self.config, unsealed(content), status)
         except FileNotFoundError:
             how = "a promotion leaves the former model there" if self.is_previous else f"run `{self.command}`"
             raise ArtifactError(f"{self.path} is not there yet: {how}") from None
         except OSError as error:
             if error.errno not in AMISS:
                 raise
-            raise self._damaged(f"{file}: {error.strerror}") from None
+            raise slot.damaged(f"{file}: {error.strerror}", self.command) from None
         except ValueError as error:
-            raise self._damaged(f"{file} {error}") from None
+            raise slot.damaged(f"{file} {error}", self.command) from None
 
     def consistent(self, read: Callable[[Record], T]) -> T:
-        """``read(record)``, once more whenever another process replaced the stage meanwhile."""
+        """``read(record)``, once more whenever another process replaced the stage meanwhile.
+
+        The record is held: what is read of it later is of the same making.
+        """
         while True:
-            before = self._generation()
+            record = self.record()
             try:
-                return read(self.record())
+                record.hold()
+                return read(record)
             except ArtifactError:
-                if self._generation() == before:
+                if record.is_current:
                     raise
 
-    def _generation(self) -> tuple[int, int] | None:
-        """What changes when the stage is replaced, even by the same bytes."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_ctime_ns
+
+def _read(file: Path) -> tuple[bytes, os.stat_result]:
+    """The content and the status of a regular file. Raises OSError."""
+    with open_regular(file) as opened:
+        return opened.read(), os.fstat(opened.fileno())
 
 
 def _write_stage_file(

@@ -128,13 +128,13 @@ def test_a_stage_says_the_command_that_makes_it_again_where_it_lies_now(tmp_path
     moved = Artifacts(tmp_path / "a b").run("k8")
     place = f"--dir '{tmp_path}/a b'"
     assert moved.command == f"mfcli train --run k8 {place}"
-    assert moved.record().command == f"mfcli train --run k8 --solver als --factors 8 {place}"
+    assert moved.record().made_by == f"mfcli train --run k8 --solver als --factors 8 {place}"
 
 
 def test_a_stage_made_by_options_that_are_no_more_still_names_a_command(stage: Stage) -> None:
     with stage.lock(1), stage.replace(TrainConfig(seed=1), {}):
         pass
-    assert stage.record().command == "mfcli prepare"
+    assert stage.record().made_by == "mfcli prepare"
 
 
 def test_the_fingerprint_is_of_the_files_alone(tmp_path: Path) -> None:

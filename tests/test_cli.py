@@ -59,6 +59,17 @@ def test_a_standard_output_that_takes_nothing_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_promotion_that_cannot_be_shown_is_told(artifacts: Path) -> None:
+    shutil.copytree(artifacts / "runs/default", artifacts / "runs/candidate")
+    done = shell("MFCLI evaluate -q --json --run candidate --promote default >/dev/full", artifacts.parent)
+    assert (done.returncode, done.stderr) == (
+        3,
+        "mfcli: error: standard output: No space left on device: the result is not shown, "
+        "but run 'candidate' is run 'default' now\n",
+    )
+    assert (artifacts / "runs/default.previous").exists()
+
+
 def test_nobody_needs_to_listen(artifacts: Path) -> None:
     assert shell("MFCLI prepare 2>&- >/dev/null <&-", artifacts.parent).returncode == 0
     assert shell("MFCLI prepare 2>/dev/full | tail -1", artifacts.parent).returncode == 0

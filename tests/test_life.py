@@ -223,12 +223,20 @@ def test_a_run_that_meets_every_gate_takes_the_place_and_the_former_one_stays(
     assert (told["run"], told["promoted"], told["inputs"]["model"]) == ("candidate", "default", new)
     record = rivals.run("default").record()
     assert "candidate" not in record.body["command"]
-    assert "--run" not in record.command
+    assert "--run" not in record.made_by
     assert mfcli("evaluate", "--run", "default.previous", "--promote", "default", "-q").returncode == 0
     assert (rivals.run("default").record().fingerprint, rivals.run("default.previous").record().fingerprint) == (
         old,
         new,
     )
+
+
+def test_a_promotion_says_which_model_is_removed_by_it(rivals: Artifacts, mfcli: Runner) -> None:
+    shutil.copytree(rivals.run("candidate").path, rivals.run("second").path)
+    for run, more in (("candidate", ""), ("second", "; the earlier 'default.previous' is removed")):
+        done = mfcli("evaluate", "--run", run, "--promote", "default")
+        told = f"run '{run}' is run 'default' now; the former one is 'default.previous' now{more}\n"
+        assert done.stderr.endswith(told)
 
 
 def test_no_command_is_named_that_would_make_a_former_model(rivals: Artifacts, mfcli: Runner) -> None:

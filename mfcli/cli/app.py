@@ -145,7 +145,8 @@ def evaluate(config: EvaluateConfig, output: Output) -> None:
         output.show(cross_validate(config, output.terminal), show.on_folds)
         return
     done = stage(config, output.terminal)
-    output.show(done, show.evaluated)
+    stands = "all else is done" if done.promoted is None else f"run '{done.run}' is run '{done.promoted}' now"
+    output.show(done, show.evaluated, stands)
     failures = [failure(gate, done.part) for gate in done.gates if not gate.passed]
     if failures:
         raise GateError("; ".join(failures))

@@ -26,12 +26,17 @@ class Output:
     quiet: bool
     terminal: Terminal
 
-    def show(self, result: Result, text: Callable[[Result], str]) -> None:
-        """Write a stage's result to standard output: as JSON, else as ``text`` has it, unless quiet."""
-        if self.json:
-            sys.stdout.write(json_text(result))
-        elif not self.quiet:
-            sys.stdout.write(text(result))
+    def show(self, result: Result, text: Callable[[Result], str], stands: str = "all else is done") -> None:
+        """Write a stage's result to standard output: as JSON, else as ``text`` has it, unless quiet.
+
+        ``stands`` is what is true although it cannot be written. Raises OSError.
+        """
+        shown = json_text(result) if self.json else "" if self.quiet else text(result)
+        try:
+            sys.stdout.write(shown)
+            sys.stdout.flush()
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}: the result is not shown, but {stands}") from None
 
 
 def json_text(result: Any) -> str:

@@ -1,7 +1,7 @@
 """evaluation.json: what ``mfcli evaluate`` says of a run, and what another run needs to be compared with it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ class Evaluated:
     sums: Sums
 
 
-def write_evaluation(path: Path, result: Evaluation, inputs: dict[str, str], sums: Sums) -> None:
+def write_evaluation(path: Path, evaluated: Evaluated) -> None:
     """Write an evaluation.json; the sums, which are many numbers, in one line at its end."""
-    text = to_json({**asdict(result), "inputs": inputs}).removesuffix("\n}\n")
+    text = to_json({**evaluated.result, "inputs": evaluated.inputs}).removesuffix("\n}\n")
     with atomic_file(path) as file:
-        file.write(f'{text},\n  "sums": {json.dumps(sums.plain(), allow_nan=False)}\n}}\n'.encode())
+        file.write(f'{text},\n  "sums": {json.dumps(evaluated.sums.plain(), allow_nan=False)}\n}}\n'.encode())
 
 
 def read_evaluation(path: Path) -> Evaluated:

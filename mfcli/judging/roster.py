@@ -5,14 +5,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from mfcli.artifacts import Artifacts
 from mfcli.atomic import open_regular
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
+from mfcli.judging.evaluation_file import Evaluated
 from mfcli.models.bootstrap import Interval
 from mfcli.models.run import TIMING
 from mfcli.record import Record
-from mfcli.stage_file import STAGE_FILE
 from mfcli.typed import typed
 
 
@@ -57,15 +56,15 @@ class Roster:
     runs: list[Line]
 
 
-def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Line:
+def line(record: Record, evaluated: Evaluated | None, first: str | None) -> Line:
     """The line of a run.
 
     Args:
         record: of the run.
-        evaluation: what its evaluation.json holds, or None if nothing is held out.
-        others: as :class:`Line` has it.
+        evaluated: what its evaluation.json holds, or None if nothing is held out.
+        first: digest of the part that the first run of the table is judged by.
     """
-    evaluation = evaluation or {}
+    evaluation = {} if evaluated is None else evaluated.result
     ranking, interval = evaluation.get("ranking"), evaluation.get("rmse_interval")
     return Line(
         run=record.name,
@@ -75,21 +74,10 @@ def line(record: Record, evaluation: dict[str, Any] | None, others: bool) -> Lin
         rmse=evaluation.get("rmse"),
         rmse_interval=None if interval is None else (interval[0], interval[1]),
         ndcg={one["n"]: one["run"]["NDCG"] for one in ranking["lists"]} if ranking else {},
-        others=others,
+        others=evaluated is not None and evaluated.inputs["part"] != first,
         seconds=_seconds(record),
-        age=time.time() - trained_at(record),
+        age=time.time() - record.made_at,
     )
-
-
-def trained_at(record: Record) -> float:
-    """When the run was trained, in seconds since 1970."""
-    return (record.path / STAGE_FILE).stat().st_mtime
-
-
-def finished(artifacts: Artifacts) -> list[str]:
-    """Names of the runs that are finished, the latest last."""
-    files = [path for path in (artifacts.root / "runs").glob(f"*/{STAGE_FILE}") if not path.parent.name.startswith(".")]
-    return [path.parent.name for path in sorted(files, key=lambda path: (path.stat().st_mtime, path))]
 
 
 def in_short(recorded: dict[str, Any]) -> str:

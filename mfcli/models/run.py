@@ -72,8 +72,8 @@ class TrainedRun:
             ArtifactError: it has been meanwhile, or another process writes to it for longer than ``timeout`` seconds.
         """
         with self.stage.lock(timeout):
-            if self.stage.record().fingerprint != self.record.fingerprint:
-                raise ArtifactError(f"{self.stage.path} was trained again meanwhile: run this command again")
+            if self.stage.fingerprint != self.record.fingerprint:
+                raise self.stage.made_again()
             yield
 
 
@@ -95,7 +95,6 @@ def open_run(
     stage = artifacts.run(name)
 
     def read(record: Record) -> TrainedRun:
-        record.hold()
         prepared = Prepared(record.kept(DATA, artifacts.data.config), whole=record.config.get("refit") is not None)
         model = record.opened_as(MODEL, model_file.from_file)
         _check_fits(record, MODEL, Sides(model.n_users, model.n_items), prepared)
@@ -111,7 +110,7 @@ def open_run(
         raise ArtifactError(f"run '{name}' is not finished: run `{stage.command} --resume`")
     trained = stage.consistent(read)
     if note is not None and _newer_wait(artifacts, trained.record):
-        how = "" if stage.is_previous else f": `{trained.record.command}` trains on them"
+        how = "" if stage.is_previous else f": `{trained.record.made_by}` trains on them"
         note(f"run '{name}' is of earlier data than {artifacts.data.path} holds now{how}")
     return trained
 
