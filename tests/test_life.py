@@ -276,8 +276,8 @@ def test_no_run_takes_the_place_of_one_that_it_was_not_compared_with(
             assert mfcli("train", "--solver", "als", "--epochs", 1, "--run", place, "-q").returncode == 0
         return judged(*arguments)
 
-    judged = module.judge
-    monkeypatch.setattr(module, "judge", judge)
+    judged = module.examine
+    monkeypatch.setattr(module, "examine", judge)
     done = mfcli("evaluate", "--run", "candidate", "--no-worse-than", place, "--promote", place, "--tolerance", 9)
     assert done.returncode == 3
     assert f"runs/{place} was made again meanwhile: run this command again" in done.stderr

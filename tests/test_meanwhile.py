@@ -198,7 +198,7 @@ def test_folds_are_cut_of_the_data_that_were_there_first(artifacts: Path, monkey
 
 def test_a_line_of_all_runs_is_of_one_making(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = TrainConfig(dir=artifacts, solver="als", factors=2, epochs=1)
-    monkeypatch.setattr(mfcli.evaluate, "judge", once(lambda: train(again), mfcli.evaluate.judge))
+    monkeypatch.setattr(mfcli.evaluate, "examine", once(lambda: train(again), mfcli.evaluate.examine))
     (line,) = mfcli.evaluate.evaluate_all(EvaluateConfig(dir=artifacts)).runs
     kept = json.loads((artifacts / "runs/default/evaluation.json").read_bytes())
     assert (line.solver, line.settings, line.rmse) == ("als", "factors 2, epochs 1", kept["rmse"])
@@ -211,15 +211,15 @@ def test_a_run_that_is_promoted_meanwhile_has_no_line(artifacts: Path, monkeypat
     def promote() -> None:
         root.run("default").promote(root.run("candidate"), root.run("candidate").record().fingerprint, 1)
 
-    monkeypatch.setattr(mfcli.evaluate, "judge", once(promote, mfcli.evaluate.judge))
+    monkeypatch.setattr(mfcli.evaluate, "examine", once(promote, mfcli.evaluate.examine))
     runs = mfcli.evaluate.evaluate_all(EvaluateConfig(dir=artifacts)).runs
     assert [one.run for one in runs] == ["default"]
 
 
 def test_what_is_promoted_over_while_it_is_judged_is_told(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(artifacts / "runs/default", artifacts / "runs/candidate")
-    gone = once(lambda: shutil.rmtree(artifacts / "runs/candidate"), mfcli.evaluate.judge)
-    monkeypatch.setattr(mfcli.evaluate, "judge", gone)
+    gone = once(lambda: shutil.rmtree(artifacts / "runs/candidate"), mfcli.evaluate.examine)
+    monkeypatch.setattr(mfcli.evaluate, "examine", gone)
     with pytest.raises(ArtifactError, match="runs/candidate was made again meanwhile: run this command again"):
         mfcli.evaluate.evaluate(EvaluateConfig(dir=artifacts, run=("candidate",), promote="default"))
     assert not Artifacts(artifacts).run("default").previous.exists()
