@@ -3,22 +3,18 @@
 import errno
 import functools
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 from mfcli.artifacts import Artifacts
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.errors import ArtifactError
 from mfcli.judging.evaluation import examine
 from mfcli.judging.evaluation_file import FILE, Evaluated, read_evaluation, write_evaluation
-from mfcli.judging.results import Evaluation
+from mfcli.judging.results import CrossValidation, Evaluation
 from mfcli.judging.roster import Roster, line
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.record import Record
 from mfcli.stage import ANYTHING
-
-if TYPE_CHECKING:
-    from mfcli.judging.folds import CrossValidation
 
 
 def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> Evaluation:
@@ -162,7 +158,7 @@ def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
     return evaluated if fits and lists >= set(config.sizes) else None
 
 
-def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> "CrossValidation":
+def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> CrossValidation:
     """The settings of runs on folds of all ratings: see :func:`mfcli.judging.folds.cross_validate`."""
     from mfcli.judging import folds  # imports torch, which nothing else here needs
 

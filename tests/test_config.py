@@ -272,6 +272,7 @@ RATINGS, TEST = (Path("ratings.csv"),), Path("test.csv")
         (TrainConfig, {"side": ()}, "--side: say which, or none"),
         (TrainConfig, {"device": "gpu"}, "--device: 'gpu' is not one of auto, cpu, cuda, cuda:N"),
         (PrepareConfig, {"name": "a", "ratings": RATINGS}, "--ratings and the data set 'a' exclude each other"),
+        (RecommendConfig, {"user": ("1",), "columns": "1,2"}, "--columns goes with --pairs FILE"),
         (PrepareConfig, {"no_header": True}, "--no-header goes with --ratings FILE"),
         (PrepareConfig, {"test": TEST}, "--test goes with --ratings FILE"),
         (PrepareConfig, {"folds": 3}, "--folds and --fold belong together"),

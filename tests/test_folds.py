@@ -19,6 +19,7 @@ from mfcli.errors import UsageError
 from mfcli.evaluate import cross_validate
 from mfcli.judging import folds as module
 from mfcli.judging.folds import Folds, corrected
+from mfcli.models.baselines import bias_model
 from mfcli.models.metrics import rmse
 from mfcli.prepare import prepare
 from mfcli.solvers.compute import Compute, pick_device
@@ -54,6 +55,10 @@ def test_every_rating_is_tested_once_and_the_measures_are_those_of_fits_by_hand(
         assert run.measures["RMSE"].folds == pytest.approx(by_hand, rel=1e-6)
         assert run.measures["RMSE"].mean == pytest.approx(np.mean(by_hand))
         assert run.measures["RMSE"].sd == pytest.approx(np.std(by_hand, ddof=1))
+    (biases,) = done.baselines
+    of_biases = [bias_model(one.train).predict(one.test.users, one.test.items) for one in parts]
+    by_hand = [rmse(one.test.ratings, predicted) for one, predicted in zip(parts, of_biases, strict=True)]
+    assert (biases.run, biases.measures["RMSE"].folds) == ("biases alone", pytest.approx(by_hand))
     difference = done.differences[0]
     assert difference.measure == "RMSE of 'default'"
     assert difference.difference == pytest.approx(
@@ -101,6 +106,7 @@ def test_stopped_it_goes_on_with_the_folds_that_are_left(
     text = mfcli(*command).stdout
     assert tried == [f"fold {fold}/3, run 'als'" for fold in (1, 2, 3)]
     assert text.splitlines()[0] == "3 folds of 3,000 ratings: means and standard deviations over folds"
+    assert [line.split()[:2] for line in text.splitlines()[5:6]] == [["biases", "alone"]]
     assert "Differences from run 'als', fold by fold" in text
     (two.dir / "runs/als/cross-validation.json").write_text("{")
     tried.clear()
@@ -111,8 +117,11 @@ def test_stopped_it_goes_on_with_the_folds_that_are_left(
 def test_clicks_are_judged_by_lists(artifacts: Path) -> None:
     prepare(PrepareConfig(dir=artifacts, as_clicks=True))
     train(TrainConfig(dir=artifacts, solver="ials", factors=3, epochs=2))
-    (run,) = cross_validate(EvaluateConfig(dir=artifacts, cross_validate=2)).runs
+    done = cross_validate(EvaluateConfig(dir=artifacts, cross_validate=2))
+    (run,), (popular,) = done.runs, done.baselines
     assert "RMSE" not in run.measures
+    assert popular.run == "most popular"
+    assert 0 < popular.measures["NDCG@10"].mean < 1
     assert 0 < run.measures["NDCG@10"].mean < 1
     assert Prepared(Artifacts(artifacts).data.record()).feedback == "clicks"
 

@@ -7,8 +7,7 @@ from mfcli.cli.progress import clock
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
-    from mfcli.judging.folds import CrossValidation
-    from mfcli.judging.results import Calibration, Evaluation, Ranking, Some
+    from mfcli.judging.results import Calibration, CrossValidation, Evaluation, FoldValues, Ranking, Some
     from mfcli.judging.roster import Roster
     from mfcli.models.bootstrap import Interval
     from mfcli.models.segments import Segment
@@ -208,14 +207,16 @@ def on_folds(done: "CrossValidation") -> str:
 
     names = shown(done.runs[0].measures)
     rows = []
-    for one in done.runs:
-        spreads = [one.measures[name] for name in names]
-        numbers = [text for spread in spreads for text in (f"{spread.mean:.4f}", f"{spread.sd:.4f}")]
-        rows.append([one.run, one.solver, one.settings, *numbers, f"{one.measures['seconds'].mean:,.1f}"])
+    for one in [*done.runs, *done.baselines]:
+        found = [one.measures.get(name) for name in names]
+        numbers = [text for values in found for text in _mean_and_sd(values)]
+        seconds = one.measures.get("seconds")
+        rows.append([one.run, one.solver, one.settings, *numbers, "" if seconds is None else f"{seconds.mean:,.1f}"])
     header = ["run", "solver", "settings", *(text for name in names for text in (name, "sd")), "seconds"]
     title = f"{done.folds} folds of {done.ratings:,} {done.feedback}: means and standard deviations over folds"
     places = range(3, len(header))
-    text = table(title, header, rows, places, spare=(len(header) - 1, *reversed(places[2:-1]), 1, 2))
+    sds, means = places[1:-1:2], places[2:-1:2]
+    text = table(title, header, rows, places, spare=(places[-1], *reversed(sds), 1, 2, *reversed(means)))
     if not done.differences:
         return text
     rows = [
@@ -225,6 +226,10 @@ def on_folds(done: "CrossValidation") -> str:
     ]
     title = f"Differences from run '{done.runs[0].run}', fold by fold"
     return text + "\n" + table(title, ("", "difference", "95 %", "p"), rows, numeric=(1, 2, 3))
+
+
+def _mean_and_sd(found: "FoldValues | None") -> tuple[str, str]:
+    return ("", "") if found is None else (f"{found.mean:.4f}", f"{found.sd:.4f}")
 
 
 def _number(value: float | None) -> str:

@@ -7,13 +7,14 @@ the differences is corrected (Nadeau and Bengio, Inference for the Generalizatio
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, open_regular, to_json
+from mfcli.config.common import Feedback
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
@@ -23,14 +24,16 @@ from mfcli.data.split import split
 from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped, UsageError
 from mfcli.judging.exam import Exam
-from mfcli.judging.results import Difference
+from mfcli.judging.results import CrossValidation, Difference, FoldValues, OnFolds
 from mfcli.judging.roster import in_short
+from mfcli.judging.sums import Sums
+from mfcli.models.baselines import bias_model
 from mfcli.models.bootstrap import LEVEL
 from mfcli.models.exposure import Exposure, learn
 from mfcli.models.measures import Measures, shown
 from mfcli.models.model import FactorModel
 from mfcli.models.run import require_uncertainty
-from mfcli.models.scorers import by_exposure, scorer
+from mfcli.models.scorers import Popularity, by_exposure, scorer
 from mfcli.progress import Progress
 from mfcli.record import Record
 from mfcli.signals import SafePoints
@@ -44,52 +47,16 @@ SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
-class FoldValues:
-    """A measure on all folds.
+class Tried:
+    """What the settings of a run come to on a fold.
 
     Attributes:
-        mean, sd: over the folds.
-        folds: the measure on each.
+        measures: as in :class:`OnFolds`.
+        baselines: the same of what they have to beat, by its name.
     """
 
-    mean: float
-    sd: float
-    folds: list[float]
-
-
-@dataclass(frozen=True)
-class OnFolds:
-    """The settings of a run on all folds.
-
-    Attributes:
-        run, solver, settings: its name, its solver, and what is not at its default.
-        measures: by their names: RMSE, MAE, those of lists such as NDCG@10, and the ``seconds`` that fitting took.
-    """
-
-    run: str
-    solver: str
-    settings: str
-    measures: dict[str, FoldValues]
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """The result of ``evaluate --cross-validate``.
-
-    Attributes:
-        folds: how many.
-        feedback: ``ratings`` or ``clicks``.
-        ratings: how many there are in all folds together.
-        runs: as they were named.
-        differences: of the measures of each run but the first from those of the first: means over folds, with the
-            interval and the p of the corrected t-test.
-    """
-
-    folds: int
-    feedback: str
-    ratings: int
-    runs: list[OnFolds]
-    differences: list[Difference]
+    measures: Measures
+    baselines: dict[str, Measures]
 
 
 class Folds:
@@ -121,21 +88,22 @@ class Folds:
         cut = {"folds": self.number, "seed": self.seed, "validation_fraction": self.validation_fraction}
         return {"data": self.prepared.fingerprint, **cut, "settings": record.config, **lists}
 
-    def done(self, record: Record) -> dict[int, Measures]:
+    def done(self, record: Record) -> dict[int, Tried]:
         """The results of the folds that are done, by their number; none where they are not of just this."""
         try:
             with open_regular(record.path / FILE) as file:
                 written = json.load(file)
             if written["made_from"] != self.made_from(record):
                 return {}
-            return {int(fold): measures for fold, measures in typed(dict[str, Measures], written["done"]).items()}
+            return {int(fold): tried for fold, tried in typed(dict[str, Tried], written["done"]).items()}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
-    def keep(self, record: Record, done: dict[int, Measures]) -> None:
+    def keep(self, record: Record, done: dict[int, Tried]) -> None:
         """Write the results of the folds that are done into the run, so that the next call goes on behind them."""
+        document = {"made_from": self.made_from(record), "done": {fold: asdict(one) for fold, one in done.items()}}
         with self.artifacts.run(record.name).lock(self.config.lock_timeout), atomic_file(record.path / FILE) as file:
-            file.write(to_json({"made_from": self.made_from(record), "done": done}).encode())
+            file.write(to_json(document).encode())
 
 
 def _read(record: Record) -> tuple[Prepared, Ratings]:
@@ -168,22 +136,34 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
     for fold in range(1, folds.number + 1):
         missing = [record for record in records if fold not in done[record.name]]
         if missing:
-            for record, measures in _tried(folds, fold, missing, progress):
+            for record, tried in _tried(folds, fold, missing, progress):
                 of_run = done[record.name]
-                of_run[fold] = measures
+                of_run[fold] = tried
                 folds.keep(record, of_run)
-    runs = [_on_folds(record, [done[record.name][1 + k] for k in range(folds.number)]) for record in records]
+    tried_on = {name: [of_run[1 + k] for k in range(folds.number)] for name, of_run in done.items()}
+    runs = [
+        OnFolds(
+            run=record.name,
+            solver=str(record.config["solver"]),
+            settings=in_short(record.config),
+            measures=_over([one.measures for one in tried_on[record.name]]),
+        )
+        for record in records
+    ]
+    first = tried_on[records[0].name]
+    baselines = [OnFolds(name, "", "", _over([one.baselines[name] for one in first])) for name in first[0].baselines]
     differences = [one for run in runs[1:] for one in _differences(run, runs[0])]
-    return CrossValidation(folds.number, folds.prepared.feedback, len(folds.ratings), runs, differences)
+    return CrossValidation(folds.number, folds.prepared.feedback, len(folds.ratings), runs, baselines, differences)
 
 
-def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Measures]]:
-    """The runs with their measures on one fold, one after the other."""
+def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Tried]]:
+    """The runs with what they come to on one fold, one after the other."""
     train, val, test = folds.parts(fold)
     data = TrainingData(train, val if len(val) else None, folds.prepared.features())
     mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
     exam = Exam(test, train, folds.sizes, folds.config.relevant_from(mean))
     exposure = learn(train) if folds.sizes and by_exposure(folds.config.rank_by) else None
+    baselines = _baselines(exam, train, folds.prepared.feedback)
     for record in records:
         name = record.name
         config = TrainConfig.from_mapping(record.config | {"refit": None})
@@ -195,7 +175,17 @@ def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progres
         measures = _measures(exam, model, name, folds.config, exposure)
         told = ", ".join(f"{one} {measures[one]:.4f}" for one in shown(measures))
         progress.note(f"{where}: {told}, {seconds:.1f} s")
-        yield record, {**measures, SECONDS: seconds}
+        yield record, Tried({**measures, SECONDS: seconds}, baselines)
+
+
+def _baselines(exam: Exam, train: Ratings, feedback: Feedback) -> dict[str, Measures]:
+    """What a model of the fold has to beat: biases alone in predicting ratings, the most popular items in lists."""
+    found = {}
+    if feedback == "ratings":
+        found["biases alone"] = _values(exam.sums(exam.errors(bias_model(train)), {}))
+    if exam.judge is not None:
+        found["most popular"] = _values(exam.sums(None, exam.judged(Popularity(exam.judge.popularity))))
+    return found
 
 
 def _fitted(config: TrainConfig, data: TrainingData, where: str, progress: Progress) -> FactorModel:
@@ -221,21 +211,21 @@ def _measures(exam: Exam, model: FactorModel, name: str, config: EvaluateConfig,
     if exam.sizes and config.rank_by == "lower-bound":
         require_uncertainty(model, name, "--rank-by lower-bound")
     judged = exam.judged(scorer(config.rank_by, model, exposure, model.uncertainties)) if exam.sizes else {}
-    sums = exam.sums(None if model.of_clicks else exam.errors(model), judged)
+    return _values(exam.sums(None if model.of_clicks else exam.errors(model), judged))
+
+
+def _values(sums: Sums) -> Measures:
+    """All measures of the sums."""
     return {measure: sums.value(measure) for measure in sums.totals}
 
 
-def _on_folds(record: Record, results: Sequence[Measures]) -> OnFolds:
+def _over(results: Sequence[Measures]) -> dict[str, FoldValues]:
+    """The measures of every fold, by their names."""
     measures = {name: [float(one[name]) for one in results] for name in results[0]}
-    return OnFolds(
-        run=record.name,
-        solver=str(record.config["solver"]),
-        settings=in_short(record.config),
-        measures={
-            name: FoldValues(float(np.mean(values)), float(np.std(values, ddof=1)), values)
-            for name, values in measures.items()
-        },
-    )
+    return {
+        name: FoldValues(float(np.mean(values)), float(np.std(values, ddof=1)), values)
+        for name, values in measures.items()
+    }
 
 
 def _differences(run: OnFolds, first: OnFolds) -> Iterator[Difference]:

@@ -177,3 +177,54 @@ class Evaluation:
     gates: list[Gate] = field(default_factory=list)
     passed: bool | None = None
     promoted: str | None = None
+
+
+@dataclass(frozen=True)
+class FoldValues:
+    """A measure on all folds.
+
+    Attributes:
+        mean, sd: over the folds.
+        folds: the measure on each.
+    """
+
+    mean: float
+    sd: float
+    folds: list[float]
+
+
+@dataclass(frozen=True)
+class OnFolds:
+    """The settings of a run, or a baseline, on all folds.
+
+    Attributes:
+        run, solver, settings: its name, its solver, and what is not at its default; of a baseline the name alone.
+        measures: by their names: RMSE, MAE, those of lists such as NDCG@10, and the ``seconds`` that fitting took.
+    """
+
+    run: str
+    solver: str
+    settings: str
+    measures: dict[str, FoldValues]
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The result of ``evaluate --cross-validate``.
+
+    Attributes:
+        folds: how many.
+        feedback: ``ratings`` or ``clicks``.
+        ratings: how many there are in all folds together.
+        runs: as they were named.
+        baselines: what they have to beat: biases alone, and of lists the most popular items.
+        differences: of the measures of each run but the first from those of the first: means over folds, with the
+            interval and the p of the corrected t-test.
+    """
+
+    folds: int
+    feedback: str
+    ratings: int
+    runs: list[OnFolds]
+    baselines: list[OnFolds]
+    differences: list[Difference]
