@@ -1,6 +1,7 @@
 """Small ratings with a known truth, for the solvers' tests."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from scipy.sparse import csr_matrix
 from mfcli.data.features import Features
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.training import TrainingData
+from mfcli.solvers.blocks import Block
 from mfcli.solvers.compute import Compute
 
 CPU = Compute(torch.device("cpu"))
@@ -52,6 +54,24 @@ def some_of(ratings: Ratings, share: float, seed: int = 1) -> tuple[Ratings, Rat
 
 def quietly(done: int, total: int, rmse: object) -> None:
     """A tick that says nothing."""
+
+
+@dataclass(frozen=True)
+class RowNormals:
+    """Draws of N(0, 1) that every row has of its own, however it is cut into blocks.
+
+    Attributes:
+        drawn: (rows, columns).
+    """
+
+    drawn: torch.Tensor
+
+    @classmethod
+    def of_seed(cls, seed: int) -> Self:
+        return cls(torch.randn(100, 50, generator=torch.Generator().manual_seed(seed)))
+
+    def of(self, block: Block, columns: int) -> torch.Tensor:
+        return self.drawn[block.rows, :columns]
 
 
 def random_features(rows: int, width: int, seed: int = 0) -> Features:

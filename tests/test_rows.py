@@ -13,10 +13,11 @@ from mfcli.data.ratings import Ratings, Sides
 from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick
-from mfcli.solvers.blocks import SHORT, Blocks, cut_sides, less, longest_short
+from mfcli.solvers.blocks import Blocks, cut_sides, less, longest_short
 from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
+from mfcli.solvers.normals import AnyNormals, Normals
 from mfcli.solvers.rows import DiagonalPrior, Prior, Solutions, normal_equations
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
 
@@ -33,7 +34,7 @@ def solve_all(
     threads: int = 1,
     biased: bool = False,
     weights: torch.Tensor | None = None,
-    normals: torch.Tensor | None = None,
+    normals: AnyNormals | None = None,
     tick: Tick = quietly,
 ) -> tuple[Solutions, torch.Tensor]:
     """Half a round, and what the blocks leave of squared residuals."""
@@ -195,7 +196,7 @@ def test_a_million_rows_are_solved() -> None:
 def test_threads_change_no_byte() -> None:
     ratings = some_of(full_matrix(300, 200, 3, 0.2), 0.5)[0]
     items = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-    normals = torch.randn(300, 4 + SHORT, generator=torch.Generator().manual_seed(1))
+    normals = Normals(1)
     prior = Prior(torch.eye(4), torch.zeros(4))
     one, two = (solve(cut_by_user(ratings), items, prior, threads=n, normals=normals) for n in (1, 2))
     assert torch.equal(one, two)
@@ -213,9 +214,8 @@ def test_samples_have_the_mean_and_covariance_of_the_exact_posterior(d: int, wei
     ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
     root = torch.eye(d) + 0.2 * torch.randn(d, d, generator=torch.Generator().manual_seed(3))
     precision, mean, alpha = root @ root.T, torch.linspace(-1, 1, d), 1.7
-    normals = torch.randn(n, d + SHORT, generator=torch.Generator().manual_seed(1))
     prior = Prior(precision, mean, alpha, covariance=torch.linalg.inv(precision))
-    found, _ = solve_all(cut_by_user(ratings), items, prior, normals=normals, weights=weights)
+    found, _ = solve_all(cut_by_user(ratings), items, prior, normals=Normals(1), weights=weights)
     samples = found.rows.double().numpy()
     x, a = items.double().numpy(), precision.double().numpy()
     w = np.ones(6) if weights is None else weights.double().numpy()

@@ -35,6 +35,7 @@ class Block:
     """Some rows of one side with all their ratings.
 
     Attributes:
+        number: of all blocks of the side, those of other processes among them.
         rows: (r,) int64.
         others: (r, s) int32 rows of the other side; its number of rows where a slot is padding.
         ratings: (r, s) float32, from which the mean has been taken; 0 where a slot is padding.
@@ -42,6 +43,7 @@ class Block:
         root_weights: (r, s) float32 √w of each rating; 0 where a slot is padding. None where all weigh 1.
     """
 
+    number: int
     rows: Tensor
     others: Tensor
     ratings: Tensor
@@ -215,7 +217,7 @@ def cut(
         arrays.append(plan.counts[chosen].astype(np.float32))
         if weights is not None:
             arrays.append(_padded(real, np.sqrt(weights(ratings[at]))))
-        blocks.append(Block(*(compute.place(array) for array in arrays)))
+        blocks.append(Block(number, *(compute.place(array) for array in arrays)))
     ranks = range(compute.world)
     owned, numbers = ([compute.place(of(rank)) for rank in ranks] for of in (plan.rows, plan.numbers.__getitem__))
     return Blocks(plan, blocks, compute, owned, numbers)

@@ -32,12 +32,13 @@ from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers import days
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
-from mfcli.solvers.blocks import SHORT, Blocks, cut_sides, less, own_rows
+from mfcli.solvers.blocks import Blocks, cut_sides, less, own_rows
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.days import Days
 from mfcli.solvers.fitted import row_model
 from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.links import Link, Linking
+from mfcli.solvers.normals import Normals
 from mfcli.solvers.posterior import Posterior
 from mfcli.solvers.row_features import attributes, by_side, row_features
 from mfcli.solvers.rows import Prior, Solutions, l2_prior
@@ -211,10 +212,7 @@ class Gibbs(Solver):
             link = linking.sample(last.rows, prior, last.link, rng)
             prior = replace(prior, mean=prior.mean + link.shifts)
         prior = replace(prior, alpha=self.alpha * last.weights)
-        device = self.compute.device
-        generator = torch.Generator(device).manual_seed(mixed_seed(self.config.seed, self.sweep, side))
-        n, d = last.rows.shape
-        normals = torch.randn(n, d + SHORT, generator=generator, device=device)
+        normals = Normals(mixed_seed(self.config.seed, self.sweep, side))
         drawn = current.half(
             self.blocks[side], given.rows, prior, weights=given.weights, normals=normals, means=side == ITEMS
         )

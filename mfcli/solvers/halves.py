@@ -9,6 +9,7 @@ from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import Block, Blocks
 from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
+from mfcli.solvers.normals import AnyNormals
 from mfcli.solvers.rows import AnyPrior, Prior, Solutions, solve_block
 
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
@@ -91,7 +92,7 @@ class Round:
         prior: AnyPrior,
         *,
         weights: Tensor | None = None,
-        normals: Tensor | None = None,
+        normals: AnyNormals | None = None,
         means: bool = True,
         begin: Tensor | None = None,
     ) -> Solutions:
@@ -102,7 +103,7 @@ class Round:
             given: (others, d) rows of the other side.
             prior: of the side's rows.
             weights: (others,) of the ratings of the other side's rows; None where all weigh 1.
-            normals: (rows, d + SHORT) draws of N(0, 1), to sample; None to solve.
+            normals: to sample; None to solve.
             means: whether to keep what samples were drawn about; else the samples stand in their place.
             begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
         """

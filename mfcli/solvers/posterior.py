@@ -29,7 +29,7 @@ PENDING = 4  # samples stacked before they are compressed, which takes the squar
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
 DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
 PROBES = 20_000  # pairs on which that is measured
-AT_ONCE = 100_000  # rows or pairs worked on at a time
+AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # rows multiplied at a time: their copies stay in a core's cache
 
 
 class Vectors(NamedTuple):
@@ -209,7 +209,7 @@ def pair_predictions(vectors: Sides[Vectors], pairs: Sides[Tensor]) -> Tensor:
     """(n,) float64 predictions, less μ, of pairs: (n,) rows of users and (n,) of items."""
     (p, b), (q, c) = vectors
     parts = []
-    for u, i in zip(*(torch.split(rows, AT_ONCE) for rows in pairs), strict=True):
+    for u, i in zip(*(torch.split(rows, AT_ONCE[p.device.type]) for rows in pairs), strict=True):
         dots = (p.index_select(0, u) * q.index_select(0, i)).sum(1)
         parts.append(dots + b.index_select(0, u) + c.index_select(0, i))
     return torch.cat(parts).double()
@@ -238,11 +238,12 @@ def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tenso
 
 
 def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
-    """Σ w x xᵀ over (n, d) rows, as (d, d) float64."""
+    """Σ w x xᵀ over (n, d) rows, as (d, d) float64: the sum of products in float32."""
     total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
-    for x, w in zip(torch.split(rows, AT_ONCE), torch.split(weights, AT_ONCE), strict=True):
-        exact = x.double()
-        total += (exact * w.double()[:, None]).T @ exact
+    at_once = AT_ONCE[rows.device.type]
+    for x, root in zip(torch.split(rows, at_once), torch.split(weights.sqrt()[:, None], at_once), strict=True):
+        weighted = x * root
+        total += weighted.T @ weighted
     return total
 
 
@@ -272,5 +273,5 @@ def compress(stacks: Sides[Tensor], weights: Sides[Tensor], width: int) -> tuple
 def _factored(gram: Tensor) -> tuple[Tensor, Tensor]:
     """(w, w) float64 R and R⁻¹ such that RᵀR is the gram; eigenvalues that rounding has spoiled are raised."""
     values, vectors = torch.linalg.eigh(gram)
-    values = values.clamp(min=max(float(values[-1]) * 1e-14, 1e-30))
+    values = values.clamp(min=max(float(values[-1]) * 1e-7, 1e-30))  # what float32 can tell from 0
     return values.sqrt()[:, None] * vectors.T, vectors * values.rsqrt()

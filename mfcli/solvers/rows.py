@@ -19,6 +19,7 @@ from torch import Tensor
 from mfcli.solvers.blocks import Block, longest_short
 from mfcli.solvers.cholesky import cholesky, cholesky_unless_spoiled
 from mfcli.solvers.gathering import Others, Slots
+from mfcli.solvers.normals import AnyNormals
 from mfcli.solvers.steps import step
 
 
@@ -204,7 +205,7 @@ def solve_block(
     block: Block,
     others: Others,
     prior: AnyPrior,
-    normals: Tensor | None,
+    normals: AnyNormals | None,
     begin: Tensor | None,
     *,
     means: bool,
@@ -216,7 +217,7 @@ def solve_block(
         block: r rows.
         others: the other side.
         prior: of these rows.
-        normals: (rows of this side, d + SHORT) draws of N(0, 1), to sample; None to solve.
+        normals: to sample; None to solve.
         begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
             is then a :class:`DiagonalPrior`.
         means: whether the means of samples are wanted; else the samples may stand in their place.
@@ -224,18 +225,17 @@ def solve_block(
             says whether there are any.
     """
     longest, short = block.others.shape[1], longest_short(others.dimensions)
-    drawn = None if normals is None else normals.index_select(0, block.rows)
     if prior.has_covariance and 0 < longest <= short:
-        return solve_short(block, others, prior, drawn, lifted)
+        return solve_short(block, others, prior, normals, lifted)
     if begin is not None and longest > 0:
         assert isinstance(prior, DiagonalPrior)
         z, weighted_errors, plain = step(block, others, prior.of(block), begin.index_select(0, block.rows))
         return Solved(Solutions(z, z, weighted_errors), plain, plain.new_zeros((), dtype=torch.bool))
-    return solve_long(block, others, prior, drawn, means, lifted)
+    return solve_long(block, others, prior, normals, means, lifted)
 
 
 def solve_long(
-    block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, means: bool, lifted: bool
+    block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None, means: bool, lifted: bool
 ) -> Solved:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
@@ -253,7 +253,7 @@ def solve_long(
     if normals is None:
         z = drawn_about = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
     else:
-        scattered = halfway + normals[:, : others.dimensions, None]
+        scattered = halfway + normals.of(block, others.dimensions)[:, :, None]
         right = torch.cat([scattered, halfway], 2) if means else scattered
         solved = torch.linalg.solve_triangular(lower.mT, right, upper=True)
         z, drawn_about = solved[:, :, 0], solved[:, :, -1]
@@ -279,12 +279,12 @@ def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tenso
     return weighted, plain
 
 
-def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor | None, lifted: bool) -> Solved:
+def solve_short(block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None, lifted: bool) -> Solved:
     """What :func:`solve_block` does, for rows with s ratings at the cost of s³ a row in place of d³.
 
     With C = Λ⁻¹ and X the (s, d) ratings' x, and G = CXᵀ(XCXᵀ + I/α)⁻¹, the solution is m + G(y - Xm).
-    A sample is z₀ + G(y + ε - Xz₀) with z₀ ~ N(m, C) and ε ~ N(0, I/α): the last SHORT of the normals are for ε
-    (Bhattacharya, Chakraborty and Mallick, Biometrika 2016).
+    A sample is z₀ + G(y + ε - Xz₀) with z₀ ~ N(m, C) and ε ~ N(0, I/α) (Bhattacharya, Chakraborty and Mallick,
+    Biometrika 2016).
     """
     (slots,) = others.gather(block)
     x = slots.q if others.biases is None else torch.cat([slots.q, slots.root_weights[:, :, None]], 2)
@@ -296,8 +296,9 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: Tensor |
     begin, target = mean[:, None], y[:, None]
     if normals is not None:
         assert isinstance(prior, Prior), "samples are drawn with no other"
-        start = mean + prior.scatter(block, normals[:, :d])
-        scattered = y + normals[:, d : d + y.shape[1]] / alpha**0.5
+        drawn = normals.of(block, d + y.shape[1])
+        start = mean + prior.scatter(block, drawn[:, :d])
+        scattered = y + drawn[:, d:] / alpha**0.5
         begin, target = torch.stack([start, mean], 1), torch.stack([scattered, y], 1)
     lower, failed = cholesky_unless_spoiled(inner, lifted)
     gain = torch.cholesky_solve((target - torch.bmm(begin, x.mT)).mT, lower).mT
