@@ -57,6 +57,7 @@ class Als(Solver):
         self.linking = Sides(users, items)
         users_link, items_link = (None if side is None else side.none_yet(d) for side in self.linking)
         self.links = Sides(users_link, items_link)
+        self.moments = self._moments(self.rows)  # always those of the rows and the links
         self.squared_error: float | None = None
         self.begun = False
 
@@ -66,17 +67,19 @@ class Als(Solver):
 
     def begin(self, start: Start) -> None:
         self.rows = folded_in(start, self.config, self.data.train, self.mean, self.compute)
-        variances = ((side.square.diagonal() / side.rows).clip(SMALL) for side in self._moments(self.rows))
-        self.beliefs = self._beliefs(Sides(*variances))
         with torch_threads(1), one_blas_thread():
+            self.moments = self._moments(self.rows)
+            variances = ((side.square.diagonal() / side.rows).clip(SMALL) for side in self.moments)
+            self.beliefs = self._beliefs(Sides(*variances))
             for _ in range(LOOKS):
-                self._learn(self.rows, NOISE * self.square * len(self.data.train))
+                self._learn(NOISE * self.square * len(self.data.train))
         self.begun = True
 
     def _begin_with_spectrum(self, workers: Map) -> None:
         config, seed = self.config, mixed_seed(self.config.seed, -1)
         spectral = Spectral.of(self.blocks, config.factors, config.biases, self.square, seed, workers)
         self.rows = Sides(self.rows.users, spectral.items)
+        self.moments = self._moments(self.rows)
         self.beliefs = self._beliefs(spectral.variances)
 
     def _beliefs(self, variances: Sides[Float64s]) -> Beliefs:
@@ -87,18 +90,17 @@ class Als(Solver):
         with self.compute.one_core_each() as workers, one_blas_thread():
             if not self.begun:
                 self._begin_with_spectrum(workers)
-            last = self._moments(self.rows)
             current = Round(self.blocks, self.config.biases, workers, tick)
             users = self._half(current, USERS, self.rows.items)
             rows = Sides(users, self._half(current, ITEMS, users))
             errors, moments = current.tally.sums(), self._moments(rows)
-            objective_users = errors.users + self.beliefs.penalty(Sides(moments.users, last.items))
+            objective_users = errors.users + self.beliefs.penalty(Sides(moments.users, self.moments.items))
             objective = errors.items + self.beliefs.penalty(moments)
             fall = float("inf")
             if self.squared_error is not None:
-                fall = self.squared_error + self.beliefs.penalty(last) - objective
-            self._learn(rows, errors.items)
-        self.rows, self.squared_error, self.begun = rows, errors.items, True
+                fall = self.squared_error + self.beliefs.penalty(self.moments) - objective
+            self.rows, self.moments, self.squared_error, self.begun = rows, moments, errors.items, True
+            self._learn(errors.items)
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
             validation=validate(self.model, self.data.validation),
@@ -125,10 +127,10 @@ class Als(Solver):
         users, items = (None if link is None else link.shifts for link in self.links)
         return Sides(users, items)
 
-    def _learn(self, rows: Sides[Tensor], squared_error: float) -> None:
+    def _learn(self, squared_error: float) -> None:
         """Learn links and beliefs from the rows and the sum of squared errors that they leave."""
         links, freedoms = [], []
-        for linking, link, side, belief in zip(self.linking, self.links, rows, self.beliefs.sides, strict=True):
+        for linking, link, side, belief in zip(self.linking, self.links, self.rows, self.beliefs.sides, strict=True):
             freedom = 0.0
             if linking is not None and link is not None:
                 mean, precision = self.compute.place(belief.mean).to(side), self.compute.place(belief.precision)
@@ -136,7 +138,9 @@ class Als(Solver):
             links.append(link)
             freedoms.append(freedom)
         self.links = Sides(*links)
-        self.beliefs = self.beliefs.learnt(self._moments(rows), self.counts, squared_error, Sides(*freedoms))
+        if any(link is not None for link in links):
+            self.moments = self._moments(self.rows)
+        self.beliefs = self.beliefs.learnt(self.moments, self.counts, squared_error, Sides(*freedoms))
 
     def model(self) -> FactorModel:
         newcomer, linking, link = self.beliefs.newcomer(), self.linking.users, self.links.users
@@ -170,6 +174,7 @@ class Als(Solver):
                 side and side.link(self.compute.place(links.arrays[name]), links.values[name])
                 for name, side in self.linking._asdict().items()
             )
-        self.links = Sides(users, items)
+            self.links = Sides(users, items)
+            self.moments = self._moments(self.rows)
         self.beliefs = self.beliefs.like(state.part("beliefs"))
         self.squared_error, self.begun = progress["squared_error"], progress["begun"]

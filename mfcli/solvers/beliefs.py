@@ -28,9 +28,7 @@ from mfcli.errors import DivergedError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
 from mfcli.solvers.blocks import Block
-from mfcli.solvers.compute import Compute
-
-AT_ONCE = 2**16  # rows whose sums are taken at a time
+from mfcli.solvers.compute import ROWS_AT_ONCE, Compute
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,8 @@ class Moments:
         """Of (n, d) rows with (n,) numbers of ratings, and (n, d) what features say of them; None for nothing."""
         d, left = rows.shape[1], rows if shifts is None else rows - shifts
         sums = rows.new_zeros(2, d + 1, d, dtype=torch.float64)  # first of each row, then of each rating
-        parts = zip(*(torch.split(one, AT_ONCE) for one in (left, rows, counts.double())), strict=True)
+        at_once = ROWS_AT_ONCE[rows.device.type]
+        parts = zip(*(torch.split(one, at_once) for one in (left, rows, counts.double())), strict=True)
         for left_part, part, n in parts:
             for z, weights, found in zip((left_part.double(), part.double()), ((n > 0).double(), n), sums, strict=True):
                 found += (torch.nn.functional.pad(z, (0, 1), value=1.0) * weights[:, None]).T @ z

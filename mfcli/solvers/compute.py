@@ -26,6 +26,8 @@ from mfcli.ranks import place
 A = TypeVar("A")
 B = TypeVar("B")
 
+ROWS_AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # where products of many rows are summed: copies stay in a core's cache
+
 
 class Map(Protocol):
     """Python's ``map`` of one iterable."""

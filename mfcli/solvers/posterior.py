@@ -22,6 +22,7 @@ from mfcli.data.shared import SharedRatings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State
+from mfcli.solvers.compute import ROWS_AT_ONCE
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.rows import Solutions
 
@@ -29,7 +30,6 @@ PENDING = 4  # samples stacked before they are compressed, which takes the squar
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
 DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
 PROBES = 20_000  # pairs on which that is measured
-AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # rows multiplied at a time: their copies stay in a core's cache
 
 
 class Vectors(NamedTuple):
@@ -209,7 +209,7 @@ def pair_predictions(vectors: Sides[Vectors], pairs: Sides[Tensor]) -> Tensor:
     """(n,) float64 predictions, less μ, of pairs: (n,) rows of users and (n,) of items."""
     (p, b), (q, c) = vectors
     parts = []
-    for u, i in zip(*(torch.split(rows, AT_ONCE[p.device.type]) for rows in pairs), strict=True):
+    for u, i in zip(*(torch.split(rows, ROWS_AT_ONCE[p.device.type]) for rows in pairs), strict=True):
         dots = (p.index_select(0, u) * q.index_select(0, i)).sum(1)
         parts.append(dots + b.index_select(0, u) + c.index_select(0, i))
     return torch.cat(parts).double()
@@ -240,7 +240,7 @@ def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tenso
 def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
     """Σ w x xᵀ over (n, d) rows, as (d, d) float64: the sum of products in float32."""
     total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
-    at_once = AT_ONCE[rows.device.type]
+    at_once = ROWS_AT_ONCE[rows.device.type]
     for x, root in zip(torch.split(rows, at_once), torch.split(weights.sqrt()[:, None], at_once), strict=True):
         weighted = x * root
         total += weighted.T @ weighted
