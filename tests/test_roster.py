@@ -46,7 +46,8 @@ def test_runs_of_other_ratings_are_marked_and_one_without_any_has_no_measure(art
     done = mfcli("evaluate", "--all")
     assert "run 'all' learnt from all ratings: nothing is held out" in done.stderr
     lines = [line.split() for line in done.stdout.splitlines()[3:]]
-    assert [line[:2] for line in lines] == [["default", "adam"], ["latest", "*"], ["all", "als"], ["*", "judged"]]
+    named = [["default", "adam"], ["latest", "*"], ["all", "†"]]
+    assert [line[:2] for line in lines] == [*named, ["*", "judged"], ["†", "not"]]
     runs = evaluate_all(EvaluateConfig(dir=artifacts)).runs
     assert [(one.ratings is None, one.others) for one in runs] == [(False, False), (False, True), (True, False)]
 
@@ -80,6 +81,7 @@ def test_settings_in_short() -> None:
         "side users+items, biases false"
     )
     assert in_short(TrainConfig(solver="ials").recorded()) == "defaults"
+    assert in_short(TrainConfig(run="served", refit="default", factors=8).recorded()) == "factors 8, refit default"
     assert in_short({"epochs": 3, "gone": True}) == "?"
     with pytest.raises(UsageError, match="--all and --max-rmse exclude each other"):
         EvaluateConfig(all=True, max_rmse=1.0)

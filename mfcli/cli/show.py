@@ -189,7 +189,7 @@ def roster(done: "Roster") -> str:
     sizes = sorted({size for one in done.runs for size in one.ndcg})
     rows = [
         (
-            *(f"{one.run}{' *' if one.others else ''}", one.solver, one.settings),
+            *(f"{one.run}{' *' if one.others else ' †' if one.ratings is None else ''}", one.solver, one.settings),
             *(_number(one.rmse), _interval(one.rmse_interval), *(_number(one.ndcg.get(size)) for size in sizes)),
             *("" if one.seconds is None else f"{one.seconds:,.1f}", _age(one.age)),
         )
@@ -198,8 +198,11 @@ def roster(done: "Roster") -> str:
     header = ("run", "solver", "settings", "RMSE", "95 %", *(f"NDCG@{size}" for size in sizes), "seconds", "age")
     places = range(3, len(header))
     text = table(f"{done.part} part", header, rows, places, spare=(len(header) - 1, len(header) - 2, 4, 2, 1))
-    others = any(one.others for one in done.runs)
-    return text + ("* judged by other ratings than the first: the two do not compare\n" if others else "")
+    if any(one.others for one in done.runs):
+        text += "* judged by other ratings than the first: the two do not compare\n"
+    if any(one.ratings is None for one in done.runs):
+        text += "† not judged: nothing is held out of what it learnt from, or a line above says why\n"
+    return text
 
 
 def on_folds(done: "CrossValidation") -> str:

@@ -82,8 +82,9 @@ def line(record: Record, evaluated: Evaluated | None, first: str | None) -> Line
 
 def in_short(recorded: dict[str, Any]) -> str:
     """The options of a run that are not at their defaults: ``factors 8, l2 1.5``; ``defaults`` if there are none."""
+    refit = recorded.get("refit")  # of whatever name the run is: it may have been promoted to that one's place
     try:
-        config = TrainConfig.from_mapping(recorded)
+        config = TrainConfig.from_mapping(recorded | {"refit": None})
     except UsageError:  # made by a version of mfcli that has other options
         return "?"
     defaults = config.defaults()
@@ -92,6 +93,7 @@ def in_short(recorded: dict[str, Any]) -> str:
         for option in config.options()
         if option.name in recorded and option.name != "solver" and getattr(config, option.name) != defaults[option.name]
     }
+    changed |= {} if refit is None else {"refit": refit}
     return ", ".join(f"{name} {_text(value)}" for name, value in changed.items()) or "defaults"
 
 
