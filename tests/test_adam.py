@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mfcli.config.train import PRESETS, TrainConfig
+from mfcli.config.solvers import PRESETS
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.training import TrainingData
 from mfcli.models import model_file

@@ -19,7 +19,8 @@ from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.plot import PlotConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.recommend import RecommendConfig
-from mfcli.config.train import PRESETS, TrainConfig
+from mfcli.config.solvers import PRESETS
+from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.option import Interval, Option
 from tests.conftest import Parse

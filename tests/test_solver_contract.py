@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mfcli.config.train import SIDE_KINDS, TrainConfig
+from mfcli.config.solvers import SOLVERS
+from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import Stopped
@@ -256,13 +257,13 @@ def test_blocks_as_large_as_those_of_cuda_change_nothing_but_rounding(
     np.testing.assert_allclose(*told, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", SIDE_KINDS)
+@pytest.mark.parametrize("name", [name for name, solver in SOLVERS.items() if solver.side])
 def test_the_share_explained_is_told_of_all_that_is_used(name: str) -> None:
     solver = built(name)
     run(solver)
     shares = solver.explained()
     kinds = {"exposure of users", "exposure of items", "users", "items", "time"}
-    assert set(shares) == (kinds if "time" in SIDE_KINDS[name] else kinds - {"time"})
+    assert set(shares) == (kinds if "time" in SOLVERS[name].side else kinds - {"time"})
     assert all(0 < share < 2 for share in shares.values())
     untold = built(name, side=("none",))
     run(untold)

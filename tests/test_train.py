@@ -17,7 +17,8 @@ from safetensors import safe_open
 
 from mfcli.artifacts import Artifacts
 from mfcli.checkpoint import Checkpoint
-from mfcli.config.train import PRESETS, TrainConfig
+from mfcli.config.solvers import PRESETS
+from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.data.training import TrainingData
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError

@@ -7,25 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from mfcli.config.common import SEEDS, Config
+from mfcli.config.solvers import PRESETS, SOLVERS
 from mfcli.errors import UsageError
 from mfcli.option import Opt
 
 BATCH, LARGE_BATCH = 2048, 8192
 """A mini-batch by default: a thirtieth of the training part up to the first, a hundredth up to the second."""
-
-OF_SOLVERS: dict[str, dict[str, Any]] = {
-    "als": {"epochs": 15},
-    "ials": {"biases": False, "l2": 0.01, "factors": 64, "epochs": 30},
-}
-"""The defaults that a solver has in the place of TrainConfig's."""
-
-WARM: dict[str, dict[str, Any]] = {
-    "adam": {"epochs": 3},
-    "als": {"epochs": 3},
-    "gibbs": {"burn_in": 1, "samples": 28},
-    "ials": {"epochs": 4},
-}
-"""The most that a warm start does by each solver, where nothing is given; the run that it begins with may have less."""
 
 SHAPE = ("solver", "factors", "biases")
 """What must be as it was where vectors are taken over."""
@@ -67,7 +54,8 @@ class TrainConfig(Config):
         int,
         Opt(
             "Passes over the training part at the most; als and ials, defaults "
-            f"{OF_SOLVERS['als']['epochs']} and {OF_SOLVERS['ials']['epochs']}, stop where more would change nothing.",
+            f"{SOLVERS['als'].defaults['epochs']} and {SOLVERS['ials'].defaults['epochs']}, stop where more would "
+            "change nothing.",
             short="-e",
             range="[1, 1e6]",
             only=("adam", "als", "ials"),
@@ -119,7 +107,7 @@ class TrainConfig(Config):
         float,
         Opt(
             "L2 of the factors, λ; a row of n ratings pays λ√n‖p‖². "
-            f"ials, default {OF_SOLVERS['ials']['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
+            f"ials, default {SOLVERS['ials'].defaults['l2']}: a row whose pairs weigh w in all pays λw‖p‖².",
             range="[0, inf)",
             only=("adam", "ials"),
         ),
@@ -205,7 +193,7 @@ class TrainConfig(Config):
     ] = 1234
 
     def defaults(self) -> dict[str, Any]:
-        return super().defaults() | OF_SOLVERS.get(self.solver, {}) | PRESETS.get(self.preset or "", {})
+        return super().defaults() | SOLVERS[self.solver].defaults | PRESETS.get(self.preset or "", {})
 
     @property
     def lender(self) -> str | None:
@@ -234,7 +222,7 @@ class TrainConfig(Config):
             if bound and value != lender[name]:
                 how, flag = "--refit" if self.refit else "--warm-start", self.option(name).flag
                 raise UsageError(f"{flag}: {how} goes on from run '{self.lender}', where it is {lender[name]}")
-        few = {name: min(value, lender[name]) for name, value in WARM[lender["solver"]].items()}
+        few = {name: min(value, lender[name]) for name, value in SOLVERS[lender["solver"]].warm.items()}
         # A run that began warm is refitted so, from its own vectors.
         own = {"refit": None, "warm_start": lender["warm_start"] and self.refit}
         found = self.again({**lender, **own, **({} if self.refit else few), **given})
@@ -259,7 +247,7 @@ class TrainConfig(Config):
             if whole in self.side and len(self.side) > 1:
                 raise UsageError(f"--side {whole} stands alone")
         for kind in self.side:
-            takers = [solver for solver, kinds in SIDE_KINDS.items() if kind in kinds]
+            takers = [name for name, solver in SOLVERS.items() if kind in solver.side]
             if takers and self.solver not in takers:
                 raise UsageError(f"--side {kind} is for --solver {' or '.join(takers)}, not for {self.solver}")
 
@@ -267,7 +255,7 @@ class TrainConfig(Config):
     def side_kinds(self) -> tuple[str, ...]:
         """The kinds of side information to be used where there are any."""
         if self.side == ("auto",):
-            return SIDE_KINDS.get(self.solver, ())
+            return SOLVERS[self.solver].side
         return () if self.side == ("none",) else self.side
 
     @property
@@ -286,29 +274,3 @@ class TrainConfig(Config):
         """
         size = batch / BATCH
         return self.lr or 0.02 * (min(size, 4) ** 0.8 if size > 1 else size**0.25)
-
-
-SIDE_KINDS: dict[str, tuple[str, ...]] = {
-    "adam": ("exposure", "items", "users"),
-    "als": ("exposure", "items", "users"),
-    "gibbs": ("exposure", "items", "users", "time"),
-}
-"""What a solver can use of side information; one that is not here uses none."""
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "article": {
-        "side": ("none",),
-        "biases": False,
-        "factors": 100,
-        "epochs": 30,
-        "batch": 32,
-        "lr": 1e-3,
-        "schedule": "constant",
-        "loss": "rmse",
-        "l2": 0.0,
-        "bias_l2": 0.0,
-        "init_std": 1.0,
-        "patience": 0,
-    },
-}
-"""The defaults that ``preset`` puts in the place of TrainConfig's."""
