@@ -182,8 +182,8 @@ def at_home(path: Path) -> Path:
         return path
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them: ``a``, ``a or b``, ``a, b or c``."""
+def either(words: Sequence[str]) -> str:
+    """Words of which one is meant, as a sentence has them: ``a``, ``a or b``, ``a, b or c``."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from mfcli.errors import UsageError
-from mfcli.option import Opt, Option, listed
+from mfcli.option import Opt, Option, either
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class Options:
             return None
         decider, decided = self.option(self.decider), getattr(self, self.decider)
         flag = "" if decider.opt.argument else f"{decider.flag} "
-        return f"{option.flag} is for {flag}{listed(option.opt.only)}, not for {decided}"
+        return f"{option.flag} is for {flag}{either(option.opt.only)}, not for {decided}"
 
     def recorded(self) -> dict[str, Any]:
         """The options that made a result, as JSON (and TOML) can hold them."""

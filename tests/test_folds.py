@@ -46,7 +46,7 @@ def test_every_rating_is_tested_once_and_the_measures_are_those_of_fits_by_hand(
         config = TrainConfig.from_mapping(Artifacts(two.dir).run(run.run).record().config)
         by_hand = []
         for one in parts:
-            data = TrainingData(one.train, one.val, folds.prepared.features())
+            data = TrainingData(one.train, one.val, folds.prepared.features)
             fit = Fit.of(config, data, Compute(pick_device("cpu"), 1))
             while not fit.finished:
                 fit.run_epoch(lambda *_: None)

@@ -283,7 +283,7 @@ def test_without_a_validation_part_the_last_epoch_is_kept(artifacts: Path, mfcli
     done = train(config)
     assert (done.best_epoch, done.epochs, done.validation_rmse) == (3, 3, None)
     prepared = Prepared(Artifacts(artifacts).data.record())
-    solver = create(config, TrainingData(prepared.part("train"), None, prepared.features()), CPU)
+    solver = create(config, TrainingData(prepared.part("train"), None, prepared.features), CPU)
     for _ in range(3):
         solver.run_epoch(quietly)
     assert files(artifacts)["model.safetensors"] == model_file.to_bytes(solver.model())

@@ -120,9 +120,9 @@ def _some(found: "Some") -> str:
     return f"RMSE {found.rmse:.4f}{interval} (biases alone {found.bias_rmse:.4f}) on {found.ratings:,} ratings"
 
 
-def _interval(found: "Interval | None", digits: int = 4) -> str:
+def _interval(found: "Interval | None") -> str:
     """The bounds; '' where there is none."""
-    return "" if found is None else f"{found[0]:.{digits}f} to {found[1]:.{digits}f}"
+    return "" if found is None else f"{found[0]:.4f} to {found[1]:.4f}"
 
 
 def _segments(found: "list[Segment] | None") -> str:

@@ -36,7 +36,7 @@ def read_new_items(path: Path, prepared: Prepared, doubt: Doubt) -> Any:
         UsageError: the data have no features of items.
         DataError: the file has a fault, or no item in it is new.
     """
-    features = prepared.features().items
+    features = prepared.features.items
     if features is None:
         raise UsageError(
             "--items-new: the data hold no features of items to predict by; `mfcli prepare` makes them of an items file"

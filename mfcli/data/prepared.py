@@ -183,17 +183,14 @@ class Prepared:
             return table
         return table.set_column(table.column_names.index("train_ratings"), "train_ratings", table["ratings"])
 
+    @functools.cached_property
     def features(self) -> Sides[Features | None]:
         """What is known of the users and of the items beside ratings. Raises ArtifactError."""
-        return self._both_features
-
-    @functools.cached_property
-    def _both_features(self) -> Sides[Features | None]:
         return Sides(self._features("users"), self._features("items"))
 
-    def _features(self, name: str) -> Features | None:
-        table = getattr(self, name)
-        with self.record.reading(f"{name}.parquet"):
+    def _features(self, side: str) -> Features | None:
+        table = getattr(self, side)
+        with self.record.reading(f"{side}.parquet"):
             return Features.from_table(table)
 
     def rows_among(self, other: "Prepared") -> Sides[Int64s]:

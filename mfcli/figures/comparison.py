@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mfcli.arrays import Float64s
-from mfcli.figures.style import BLUE, HEIGHT, ORANGE, PALE, legend, short
+from mfcli.figures.style import BLUE, HEIGHT, ORANGE, PALE, legend, shortened
 from mfcli.models.bootstrap import Estimate, Groups, difference, estimate, root_mean
 
 
@@ -40,10 +40,10 @@ class Compared:
     def name(self) -> str:
         """The run, and how much better or worse it is than the first."""
         if self.less is None:
-            return short(self.run)
+            return shortened(self.run)
         interval = self.less.interval
         between = "" if interval is None else f"\n[{interval[0]:+.4f}, {interval[1]:+.4f}]"
-        return f"{short(self.run)}\n{self.less.value:+.4f}{between}"
+        return f"{shortened(self.run)}\n{self.less.value:+.4f}{between}"
 
 
 def comparison(ax: Axes, runs: Sequence[Compared], part: str) -> None:
@@ -53,11 +53,11 @@ def comparison(ax: Axes, runs: Sequence[Compared], part: str) -> None:
         ax.hlines(place, low, high, color=PALE, linewidth=7, label="" if place else "95 % interval, by user")
         ax.plot(one.rmse.value, place, "o", color=BLUE, label="" if place else "RMSE")
         ax.annotate(f"{one.rmse.value:.4f}", (one.rmse.value, place), (0, 6), textcoords="offset points", ha="center")
-    ax.axvline(runs[0].rmse.value, color=ORANGE, linestyle=":", linewidth=1, label=f"RMSE of {short(runs[0].run)}")
+    ax.axvline(runs[0].rmse.value, color=ORANGE, linestyle=":", linewidth=1, label=f"RMSE of {shortened(runs[0].run)}")
     ax.set_yticks(range(len(runs)), [one.name for one in runs])
     ax.set_ylim(len(runs) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     ax.set_title(f"Runs compared, {part} part")
-    ax.set_xlabel(f"RMSE (rating points)\nbelow a name: the difference from {short(runs[0].run)}, user by user")
+    ax.set_xlabel(f"RMSE (rating points)\nbelow a name: the difference from {shortened(runs[0].run)}, user by user")
     legend(ax, 3)
     cast(Figure, ax.figure).set_figheight(max(HEIGHT * 0.6, 1.6 + 0.55 * len(runs)))

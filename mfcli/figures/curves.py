@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mfcli.arrays import Float64s
-from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, SHADE, legend, short
+from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, SHADE, legend, shortened
 from mfcli.models.measures import RMSE, Measure
 
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")  # Okabe and Ito, 2008
@@ -144,7 +144,7 @@ def learning_curves(ax: Axes, history: History) -> None:
     low, high = min(levels), max(levels)
     margin = 0.05 * (high - low) or 0.05
     ax.set_ylim(low - margin, high + margin)
-    ax.set_title(f"Learning curves of run '{short(history.run)}'")
+    ax.set_title(f"Learning curves of run '{shortened(history.run)}'")
     _epoch_axis(ax, [history])
     legend(ax, 2)
 
@@ -171,7 +171,7 @@ def compare_runs(ax: Axes, histories: Sequence[History], others: Collection[str]
             axes.plot(epochs[first:], values[first:], **look, **line)
             if first:
                 axes.plot(epochs[: first + 1], values[: first + 1], color=look["color"], **DOTTED)
-        name = f"{short(history.run)}{' (other data)' if history.run in others else ''}"
+        name = f"{shortened(history.run)}{' (other data)' if history.run in others else ''}"
         label = ": ".join(filter(None, [name, history.kept_text("best")]))
         ax.plot([], [], color=look["color"], marker=look["marker"], label=label)
     ax.plot([], [], color=GREY, label="validation")

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from mfcli.arrays import Float64s
-from mfcli.figures.style import BLUE, ORANGE, drawable, short
+from mfcli.figures.style import BLUE, ORANGE, drawable, shortened
 from mfcli.models.model import FactorModel
 
 LABELS, CANDIDATES = 30, 200  # titles at the most, of so many of the best-known items
@@ -38,7 +38,7 @@ def item_map(ax: Axes, model: FactorModel, titles: Sequence[str]) -> None:
     ax.set_title("Items: near each other are those that the same users like")
     for name, axis, share in zip(("first", "second"), (ax.xaxis, ax.yaxis), shares, strict=True):
         axis.set_label_text(f"{name} principal component ({share:.0%} of the variance)")
-    named = [(place, short(titles[row])) for place, row in zip(places, rows[:CANDIDATES], strict=False)]
+    named = [(place, shortened(titles[row])) for place, row in zip(places, rows[:CANDIDATES], strict=False)]
     label(ax, [(place, title) for place, title in named if drawable(title)])
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mfcli.arrays import Float64s
 from mfcli.data.facts import Facts
-from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend, short
+from mfcli.figures.style import BLUE, GREY, ORANGE, PALE, legend, shortened
 from mfcli.models.metrics import errors, rmse
 
 FEW = 20  # different ratings up to which each has a box of its own
@@ -37,7 +37,7 @@ def rating_histogram(ax: Axes, facts: Facts) -> None:
     ax.bar(places, list(facts.histogram.values()), width=0.85, color=BLUE)
     mean = facts.mean
     ax.axvline(float(np.interp(mean, values, places)), color=ORANGE, linestyle="--", label=f"mean {mean:.4g}")
-    ax.set_title(f"{facts.ratings:,} ratings of {short(facts.dataset)}")
+    ax.set_title(f"{facts.ratings:,} ratings of {shortened(facts.dataset)}")
     ax.set_ylabel("how many")
     ax.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

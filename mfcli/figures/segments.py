@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, PALE, legend, short
+from mfcli.figures.style import BLUE, GREY, HEIGHT, ORANGE, PALE, legend, shortened
 from mfcli.models.segments import Segment
 
 LINE = 0.19  # inches
@@ -28,7 +28,7 @@ def segments(ax: Axes, found: Sequence[Segment], rmse: float, part: str) -> None
         if before is None or segment.by != before.by:
             names.append(f"by {segment.by}")
             ax.axhspan(len(names) - 1.5, len(names) - 0.5, color="#f7fafc", zorder=0)
-        names.append(f"{short(segment.name)} ({segment.ratings:,})")
+        names.append(f"{shortened(segment.name)} ({segment.ratings:,})")
         places.append(len(names) - 1)
     ends = np.array([one.rmse_interval or (one.rmse, one.rmse) for one in found])
     ax.hlines(places, ends[:, 0], ends[:, 1], color=PALE, linewidth=5, label="95 % interval, by user")

@@ -95,5 +95,6 @@ def legend(ax: Axes, columns: int) -> None:
         line.set_alpha(1)  # faint in the figure, legible here
 
 
-def short(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name of 32 letters at the most, cut in its middle: names differ at their begin or their end."""
     return name if len(name) <= 32 else f"{name[:20]}…{name[-11:]}"

@@ -159,7 +159,7 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
 def _tried(folds: Folds, fold: int, records: Sequence[Record], progress: Progress) -> Iterator[tuple[Record, Tried]]:
     """The runs with what they come to on one fold, one after the other."""
     train, val, test = folds.parts(fold)
-    data = TrainingData(train, val if len(val) else None, folds.prepared.features())
+    data = TrainingData(train, val if len(val) else None, folds.prepared.features)
     mean = train.summary.mean if folds.prepared.feedback == "ratings" else None
     exam = Exam(test, train, folds.sizes, folds.config.relevant_from(mean))
     exposure = learn(train) if folds.sizes and by_exposure(folds.config.rank_by) else None

@@ -34,7 +34,7 @@ def with_new_items(trained: TrainedRun, items: Any) -> TrainedRun:
             "train one with --biases"
         )
     prepared = replace(trained.prepared, new_items=items)
-    known = prepared.features().items
+    known = prepared.features.items
     assert known is not None, "read_new_items has refused data without features of items"
     n = trained.model.n_items
     model = fill(_longer(trained.model, len(items)), 1, np.arange(n, n + len(items)), known.matrix)

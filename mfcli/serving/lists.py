@@ -58,7 +58,7 @@ def _attributes(config: RecommendConfig, trained: TrainedRun) -> Float32s | None
     """Features of the attributes that somebody new tells. Raises UsageError or DataError if they cannot be used."""
     if not config.user_attributes:
         return None
-    features, newcomer = trained.prepared.features().users, trained.model.newcomer
+    features, newcomer = trained.prepared.features.users, trained.model.newcomer
     typical = None if newcomer is None else newcomer.typical_attributes
     if features is None or typical is None:
         raise UsageError(f"--user-attributes: run '{config.run}' has not learnt from features of users (train --side)")

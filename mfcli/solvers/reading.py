@@ -26,13 +26,13 @@ def read(
         prepared = replace(prepared, whole=True)
     validation = prepared.part("val") if prepared.has("val") else None
     if compute.world == 1 or prepared.whole:
-        return prepared, TrainingData(prepared.part("train"), validation, prepared.features())
+        return prepared, TrainingData(prepared.part("train"), validation, prepared.features)
     counts = prepared.train_counts()
     file = TrainFile(files.enter_context(prepared.record.opened("train.parquet")), prepared, config.uses_time)
     chosen = own(config, counts, compute)
     summary, typical = file.summarized() if compute.first else (UNKNOWN, 0.0)
     train = SharedRatings(summary, typical, counts, file.timed, lambda: file.read(chosen), file.whole)
-    return prepared, TrainingData(train, validation, prepared.features())
+    return prepared, TrainingData(train, validation, prepared.features)
 
 
 def completed(data: TrainingData, compute: Compute) -> TrainingData:

@@ -52,7 +52,7 @@ def data_of(job: dict[str, Any]) -> Prepared:
 def build(job: dict[str, Any], train: Ratings, test: Ratings) -> tuple[peers.Fit, dict[str, Any]]:
     """What is to be fitted, and its settings."""
     name, given = job["name"], job["settings"]
-    features = data_of(job).features() if job["side"] else None
+    features = data_of(job).features if job["side"] else None
     if name not in ("article", *PEERS):
         from tests.bench.ours import Ours
 
