@@ -134,6 +134,17 @@ class RecommendConfig(Config):
     ] = False
 
     def check(self) -> None:
+        self._check_question()
+        self._check_files()
+        if self.year is not None and not (YEARS.fullmatch(self.year) and self.years):
+            raise UsageError(f"--year: '{self.year}' is not FROM..TO, FROM.., ..TO or one year")
+        names = [name.lower() for name, _ in self._attributes]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"--user-attributes: {name} is told twice")
+
+    def _check_question(self) -> None:
+        """One question is asked: lists for users, or another."""
         users = {
             "--user": self.user,
             "--users-from": self.users_from,
@@ -141,8 +152,8 @@ class RecommendConfig(Config):
             "--ratings": self.ratings,
             "--user-attributes": self.user_attributes,
         }
-        modes = {"--similar-to": self.similar_to, "--pairs": self.pairs, "--list": self.list}
-        given = [flag for flag, value in {**users, **modes}.items() if value]
+        others = {"--similar-to": self.similar_to, "--pairs": self.pairs, "--list": self.list}
+        given = [flag for flag, value in {**users, **others}.items() if value]
         if not given:
             raise UsageError(
                 "whom to recommend to? --user ID, --users-from FILE, --all-users or --ratings FILE; "
@@ -150,32 +161,34 @@ class RecommendConfig(Config):
             )
         if self.all_users and (self.user or self.users_from):
             raise UsageError("--all-users excludes --user and --users-from")
-        if len(given) > 1 and given[-1] in modes:
+        if len(given) > 1 and given[-1] in others:
             raise UsageError(f"{given[-1]} and {given[0]} exclude each other")
-        if self.why and given[0] in modes:
-            raise UsageError(f"--why tells of a user's own ratings, and {given[0]} has no user")
-        if self.save and given[0] in modes:
-            raise UsageError(f"--save keeps lists for users, and {given[0]} makes none: give --output FILE")
+        if given[0] in others:
+            self._check_other(given[0])
         if self.columns is not None and not self.pairs:
             raise UsageError("--columns goes with --pairs FILE")
+
+    def _check_other(self, question: str) -> None:
+        """What is asked beside a question that is none for lists for users has a meaning there."""
+        if self.why:
+            raise UsageError(f"--why tells of a user's own ratings, and {question} has no user")
+        if self.save:
+            raise UsageError(f"--save keeps lists for users, and {question} makes none: give --output FILE")
         if self.pairs and self.filters:
             raise UsageError(f"{self.filters[0]} is for lists of items, and --pairs says itself which items")
-        if self.spread and (self.similar_to or self.list):
-            raise UsageError(f"{self.spread[0]} is for predictions, and {given[0]} makes none")
+        if self.spread and not self.pairs:
+            raise UsageError(f"{self.spread[0]} is for predictions, and {question} makes none")
         if self.items_new and (self.similar_to or self.list == "users"):
             alike = "items are alike by who rated both" if self.similar_to else "it shows no items"
-            raise UsageError(f"--items-new excludes {given[0]}: {alike}")
+            raise UsageError(f"--items-new excludes {question}: {alike}")
+
+    def _check_files(self) -> None:
+        """Standard input is read once, and the answer goes to one place."""
         files = self.users_from, self.ratings, self.items_new, self.pairs, self.items_from, self.exclude
         if list(map(str, files)).count("-") > 1:
             raise UsageError("only one option can read standard input")
         if self.save and self.output is not None:
             raise UsageError("--save and --output exclude each other")
-        if self.year is not None and not (YEARS.fullmatch(self.year) and self.years):
-            raise UsageError(f"--year: '{self.year}' is not FROM..TO, FROM.., ..TO or one year")
-        names = [name.lower() for name, _ in self._attributes]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(f"--user-attributes: {name} is told twice")
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | ({"min_ratings": SIMILAR_LEAST} if self.similar_to else {})

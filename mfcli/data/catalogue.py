@@ -42,7 +42,16 @@ ML100K = Layout("u.data", "u.item", "\t", False, "u.item", "latin-1", "u.user")
 
 @dataclass(frozen=True)
 class DataSet:
-    """One entry of the catalogue. ``md5`` is None where the set changes and its .md5 file is asked for."""
+    """One entry of the catalogue.
+
+    Attributes:
+        name: of the data set, and of its archive without the ending.
+        ratings: how many there are.
+        megabytes: of the archive, 10^6 bytes each, rounded.
+        md5: of the archive; None where the set changes and its .md5 file is asked for.
+        licence: what may be done with it, in short.
+        layout: how its files are written.
+    """
 
     name: str
     ratings: int
@@ -53,9 +62,11 @@ class DataSet:
 
     @property
     def archive(self) -> str:
+        """The archive's name."""
         return f"{self.name}.zip"
 
     def address(self, mirror: str | None = None) -> str:
+        """Where the archive is: at the publisher's, or below a mirror's base address."""
         return f"{(mirror or GROUPLENS).rstrip('/')}/{self.archive}"
 
 

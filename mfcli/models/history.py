@@ -14,7 +14,7 @@ EPOCH = dict[str, bool | float | str | list[float] | None]
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a run records of how it learnt, as the result of ``train`` has it."""
+    """What a run records of how it learnt. The fields are those of :class:`mfcli.training.Trained`, the result."""
 
     epoch_name: str
     averages_samples: bool
