@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
         help="adam, als or gibbs with options of `mfcli train` or until=RMSE; a peer with settings as in peers.py",
     )
 
-    command = commands.add_parser("side", parents=[common], help="those that take side information, ours and myFM")
+    command = commands.add_parser(
+        "side", parents=[common, repeated], help="those that take side information, ours and myFM"
+    )
     command.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
 
     command = commands.add_parser("article", parents=[common], help="the article's loop and our adam")
@@ -69,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("lenskit", parents=[common, repeated], help="the whole chain as processes: mfcli and LensKit")
 
-    command = commands.add_parser("frontier", parents=[common], help="RMSE against seconds, as a figure")
+    command = commands.add_parser("frontier", parents=[common, repeated], help="RMSE against seconds, as a figure")
     command.add_argument("--methods", nargs="+", choices=POINTS, default=list(POINTS))
     command.add_argument("--figure", type=Path, default=Path("time-to-rmse.png"), help="(time-to-rmse.png)")
 

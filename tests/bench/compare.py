@@ -3,12 +3,11 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tests.bench import data
 from tests.bench.process import BenchError
-from tests.bench.report import fitted, parsed, say, table
+from tests.bench.report import all_fitted, fitted, parsed, say, table
 
 OURS = ("adam", "als", "gibbs")
 MINE = ("adam", "als", "gibbs", "biases")
@@ -33,9 +32,7 @@ def solvers(options: Any) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as work:
             split = data.prepare_real(name, Path(work))
             say(f"{name}, {split}")
-            # Round after round, so that a slow minute of the machine hits all alike.
-            rounds = [[fitted(row, Path(work), options) for row in rows] for _ in range(options.repeat)]
-        answers = {row: _median(several) for row, *several in zip(rows, *rounds, strict=True)}
+            answers = all_fitted(rows, Path(work), options)
         rulers = {row: a["seconds"] for row, a in answers.items() if _is_ruler(row) and "error" not in a}
         yield f"{name}, {split}, {options.threads} threads, median of {options.repeat}:"
         yield ""
@@ -50,8 +47,8 @@ def side(options: Any) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as work:
             split = data.prepare_real(name, Path(work))
             say(f"{name}, {split}")
-            answers = {row: fitted(row, Path(work), options, side=True) for row in SIDE_ROWS[name]}
-        yield f"{name}, {split}, {options.threads} threads, with side information:"
+            answers = all_fitted(SIDE_ROWS[name], Path(work), options, side=True)
+        yield f"{name}, {split}, {options.threads} threads, with side information, median of {options.repeat}:"
         yield ""
         yield from table([*HEADS, "processor, s"], [_with_cpu(row, answer) for row, answer in answers.items()], 2)
         yield ""
@@ -64,13 +61,6 @@ def _with_cpu(row: str, answer: dict[str, Any]) -> list[str]:
 def _is_ruler(row: str) -> bool:
     name, settings = parsed(row)
     return name in OURS and "until" not in settings
-
-
-def _median(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first answer with the median of every measurement of all; or the first that failed."""
-    failed = [one for one in answers if "error" in one]
-    measured = () if failed else ("seconds", "before", "peak", "rmse")
-    return (failed or answers)[0] | {key: median(one[key] for one in answers) for key in measured}
 
 
 def _cells(row: str, answer: dict[str, Any], rulers: list[float]) -> list[str]:

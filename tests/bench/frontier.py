@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import data
-from tests.bench.report import fitted, parsed, say, table
+from tests.bench.report import all_fitted, parsed, say, table
 
 DATA = "ml-1m"
 POINTS = {
@@ -31,10 +31,10 @@ def frontier(options: Any) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as work:
         split = data.prepare_real(DATA, Path(work))
         say(f"{DATA}, {split}")
-        answers = [(row, fitted(row, Path(work), options)) for row in rows]
+        answers = list(all_fitted(rows, Path(work), options).items())
     found = [(row, answer) for row, answer in answers if "error" not in answer]
     draw({name: list(group) for name, group in groupby(found, lambda one: parsed(one[0])[0])}, options.figure, split)
-    yield f"{DATA}, {split}, {options.threads} threads, ratings alone, one run:"
+    yield f"{DATA}, {split}, {options.threads} threads, ratings alone, median of {options.repeat}:"
     yield ""
     yield from table(["row", "fit, s", "test RMSE"], [[row, *_measured(answer)] for row, answer in answers], 1)
 

@@ -1,8 +1,9 @@
 """What all tables need: a row's name taken apart, a fit made, Markdown printed."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench.process import BenchError, call
@@ -49,3 +50,19 @@ def fitted(row: str, folder: Path, options: Any, *, side: bool = False) -> dict[
     except BenchError as error:
         say(f"  {row}: {error}")
         return {"error": str(error)}
+
+
+def all_fitted(rows: Sequence[str], folder: Path, options: Any, *, side: bool = False) -> dict[str, dict[str, Any]]:
+    """Row -> what :func:`fitted` says, as medians of ``options.repeat`` fits.
+
+    They are made round after round, so that a slow minute of the machine hits all alike.
+    """
+    rounds = [[fitted(row, folder, options, side=side) for row in rows] for _ in range(options.repeat)]
+    return {row: _median(several) for row, *several in zip(rows, *rounds, strict=True)}
+
+
+def _median(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first answer with the median of every measurement of all; or the first that failed."""
+    failed = [one for one in answers if "error" in one]
+    measured = () if failed else ("seconds", "cpu", "before", "peak", "rmse")
+    return (failed or answers)[0] | {key: median(one[key] for one in answers) for key in measured}
