@@ -29,6 +29,12 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
+def text_width(terminal: bool) -> int:
+    """Columns that a line of text may take: the terminal's if one shows it, or as the variable COLUMNS says, or any."""
+    bounded = terminal or "COLUMNS" in os.environ
+    return shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
+
+
 def table_text(
     title: str,
     header: Sequence[Any],
@@ -38,7 +44,7 @@ def table_text(
     spare: Sequence[int] = (),
     terminal: bool,
 ) -> str:
-    """A table as wide as the terminal, or as the variable COLUMNS says, or as wide as it needs where neither is.
+    """A table no wider than :func:`text_width`.
 
     Args:
         title: above the table; '' for none.
@@ -53,8 +59,7 @@ def table_text(
     from rich.table import Table
     from rich.text import Text
 
-    bounded = terminal or "COLUMNS" in os.environ
-    width = shutil.get_terminal_size((UNBOUNDED, 0)).columns if bounded else UNBOUNDED
+    width = text_width(terminal)
     shown = _fitting([header, *rows], numeric, spare, width)
     table = Table(
         box=box.SIMPLE_HEAD,

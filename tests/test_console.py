@@ -270,6 +270,14 @@ def test_pairs_are_aligned() -> None:
     assert pairs("", {"a": 1}) == "  a  1\n"
 
 
+def test_a_long_value_is_wrapped_beside_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"long": "eighteen letters   and more-of-them", "bar": f"{12:>8}  ██"}
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert pairs("", values) == "  long  eighteen letters   and more-of-them\n  bar         12  ██\n"
+    monkeypatch.setenv("COLUMNS", "29")
+    assert pairs("", values) == "  long  eighteen letters\n        and more-of-them\n  bar         12  ██\n"
+
+
 def test_on_a_terminal_bars_go_to_standard_error_only(artifacts: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(

@@ -1,13 +1,14 @@
 """Results on standard output: one JSON document, or text for people."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mfcli.cli.progress import Terminal
-from mfcli.terminal import is_terminal, table_text, visible
+from mfcli.terminal import LEGIBLE, is_terminal, table_text, text_width, visible
 
 Result = TypeVar("Result")
 
@@ -65,8 +66,17 @@ def table(
 
 
 def pairs(title: str, values: Mapping[str, Any]) -> str:
-    """Names and values, one a line, below a title where it is not empty."""
+    """Names and values, below a title where it is not empty: a line each, or several where a value is too long."""
     width = max(map(len, values), default=0)
     lines = [visible(title)] if title else []
-    lines += [f"  {name:<{width}}  {visible(str(value))}" for name, value in values.items()]
+    for name, value in values.items():
+        first, *others = _wrapped(visible(str(value)), text_width(is_terminal(sys.stdout)) - width - 4)
+        lines += [f"  {name:<{width}}  {first}", *(f"  {'':<{width}}  {line}" for line in others)]
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, cut at blanks: one if it fits, or if the width is no good for words."""
+    if len(text) <= width or width < LEGIBLE:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
