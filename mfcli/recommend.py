@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -11,7 +10,7 @@ from mfcli.artifacts import Artifacts
 from mfcli.atomic import atomic_file, output_file
 from mfcli.config.common import RankBy
 from mfcli.config.recommend import RecommendConfig
-from mfcli.data.formats import FORMATS, Block, Format
+from mfcli.data.formats import FORMATS, Format
 from mfcli.errors import UsageError
 from mfcli.models.run import TrainedRun, open_run, require_uncertainty
 from mfcli.progress import Progress
@@ -55,8 +54,7 @@ def recommend(config: RecommendConfig, stdout: IO[bytes], progress: Progress | N
     progress = progress or Progress()
     if place().world > 1:
         return _shared(config, form, stdout, progress)
-    trained = _open(config, progress)
-    return _written(config, form, trained, _answer(config, trained, progress), stdout)
+    return _written(config, form, *answered(config, progress), stdout)
 
 
 def _shared(config: RecommendConfig, form: Format, stdout: IO[bytes], progress: Progress) -> Recommended:
@@ -67,8 +65,7 @@ def _shared(config: RecommendConfig, form: Format, stdout: IO[bytes], progress: 
         with compute.together():
             if not config.all_users:
                 raise UsageError("several processes share --all-users; anything else is for one: leave torchrun out")
-            trained = _open(config, progress)
-            answer = _answer(config, trained, progress, place())
+            trained, answer = answered(config, progress, place())
         answer = answer._replace(blocks=compute.in_turn(answer.blocks))
         if compute.first:
             return _written(config, form, trained, answer, stdout)
@@ -93,13 +90,13 @@ def _written(
     return Recommended(config.run, answer.asked, written, path)
 
 
-def recommendations(config: RecommendConfig, progress: Progress | None = None) -> Iterator[Block]:
-    """The same from Python, some rows at a time: columns by name, ids as in the data.
+def answered(config: RecommendConfig, progress: Progress, here: Place = ALONE) -> tuple[TrainedRun, Answer]:
+    """The run, and what it answers; of several processes the lists that are for this one to make.
 
-    Nothing is computed before it is asked for, so all users fit into bounded memory. Raises as :func:`recommend`.
+    Raises as :func:`recommend`.
     """
-    progress = progress or Progress()
-    yield from _answer(config, _open(config, progress), progress).blocks
+    trained = _open(config, progress)
+    return trained, _answer(config, trained, progress, here)
 
 
 def output_format(config: RecommendConfig) -> str:
@@ -138,7 +135,7 @@ def _needed(config: RecommendConfig) -> RankBy | None:
     return "exposure" if config.similar_to else config.rank_by
 
 
-def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, here: Place = ALONE) -> Answer:
+def _answer(config: RecommendConfig, trained: TrainedRun, progress: Progress, here: Place) -> Answer:
     """What is asked for, or of lists what is for this process to answer. Raises DataError."""
     doubt = doubter(config.strict, progress)
     if config.pairs:

@@ -14,15 +14,14 @@ from mfcli.data.ratings import ItemLists
 from mfcli.errors import DataError, UsageError
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import rank
-from mfcli.recommend import recommendations
 from tests.conftest import Listening, run_mfcli
-from tests.test_recommend import part, rows, rows_of
+from tests.test_recommend import blocks, part, rows, rows_of
 
 
 def warned(folder: Path, **options: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """What is recommended, and the warnings."""
     heard = Listening()
-    return rows_of(recommendations(RecommendConfig(dir=folder, **options), heard)), heard.warnings
+    return rows_of(blocks(RecommendConfig(dir=folder, **options), heard)), heard.warnings
 
 
 def passing(folder: Path) -> tuple[dict[str, Any], set[int]]:

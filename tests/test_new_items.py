@@ -20,9 +20,9 @@ from mfcli.models.metrics import coverage, rmse
 from mfcli.models.new_items import with_new_items
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.prepare import prepare
-from mfcli.recommend import recommendations
 from mfcli.train import train
 from tests.conftest import Runner
+from tests.test_recommend import blocks, rows_of
 
 USERS, ITEMS, NEW, KINDS = 120, 100, 20, 6
 RNG = np.random.default_rng(3)
@@ -93,8 +93,7 @@ def test_an_item_is_predicted_alike_be_it_new_or_in_the_data_without_a_training_
 
 
 def rows(folder: Path, **options: Any) -> list[dict[str, Any]]:
-    blocks = recommendations(RecommendConfig(dir=folder, items_new=folder / "new.csv", **options))
-    return [dict(zip(block, values, strict=True)) for block in blocks for values in zip(*block.values(), strict=True)]
+    return rows_of(blocks(RecommendConfig(dir=folder, items_new=folder / "new.csv", **options)))
 
 
 @pytest.mark.parametrize("rank_by", ["likely", "exposure", "rating", "lower-bound"])

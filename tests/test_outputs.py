@@ -22,9 +22,10 @@ from mfcli.models import file_rows
 from mfcli.models.exposure import Exposure
 from mfcli.models.file_rows import FileRows
 from mfcli.outputs import CheckedFile, Output
-from mfcli.recommend import recommend, recommendations
+from mfcli.recommend import recommend
 from mfcli.stage_file import sealed, unsealed
 from mfcli.typed import typed
+from tests.test_recommend import blocks
 
 CONTENT = random.Random(0).randbytes(1000)
 
@@ -169,7 +170,7 @@ def run(small_pieces: None, artifacts: Path) -> Path:
 
 def lists(folder: Path, **options: Any) -> list[dict[str, Any]]:
     config = RecommendConfig(dir=folder.parent.parent, **options)
-    return [{name: list(values) for name, values in block.items()} for block in recommendations(config)]
+    return [{name: list(values) for name, values in block.items()} for block in blocks(config)]
 
 
 def place_of(folder: Path, user: int) -> int:

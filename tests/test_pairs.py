@@ -27,7 +27,7 @@ from mfcli.recommend import recommend
 from mfcli.serving import pairs as module
 from mfcli.serving.spread import Spread
 from tests.conftest import run_mfcli
-from tests.test_recommend import part, rows, rows_of, the_model
+from tests.test_recommend import blocks, part, rows, rows_of, the_model
 
 
 def put(folder: Path, content: str) -> str:
@@ -36,10 +36,8 @@ def put(folder: Path, content: str) -> str:
 
 
 def predicted(folder: Path, file: str, **options: Any) -> list[dict[str, Any]]:
-    from mfcli.recommend import recommendations
-
-    blocks = recommendations(RecommendConfig(dir=folder, pairs=file, **options))
-    return rows_of({name: values.tolist() for name, values in block.items()} for block in blocks)
+    coming = blocks(RecommendConfig(dir=folder, pairs=file, **options))
+    return rows_of({name: values.tolist() for name, values in block.items()} for block in coming)
 
 
 def test_pairs_are_predicted_in_the_order_of_the_file(

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from mfcli.models.exposure import Exposure
 from mfcli.models.fold_in import fold_in
 from mfcli.models.model import FactorModel
 from mfcli.models.newcomer import NewcomerPrior
-from mfcli.recommend import output_format, recommend, recommendations
+from mfcli.progress import Progress
+from mfcli.recommend import answered, output_format, recommend
 from tests.conftest import Runner, clean_environment, run_mfcli
 
 PARTS = ("train", "val", "test")
@@ -37,7 +38,13 @@ PARTS = ("train", "val", "test")
 
 def rows(folder: Path, **options: Any) -> list[dict[str, Any]]:
     """What is recommended, as one list."""
-    return rows_of(recommendations(RecommendConfig(dir=folder, **options)))
+    return rows_of(blocks(RecommendConfig(dir=folder, **options)))
+
+
+def blocks(config: RecommendConfig, progress: Progress | None = None) -> Iterator[Block]:
+    """What is recommended, as it comes."""
+    _, answer = answered(config, progress or Progress())
+    return answer.blocks
 
 
 def rows_of(blocks: Iterable[Block]) -> list[dict[str, Any]]:
@@ -131,11 +138,11 @@ def test_all_users_come_in_blocks_that_fit_into_memory(
 
     monkeypatch.setattr(FactorModel, "scores", counting)
     monkeypatch.setattr(module, "SCORES_AT_ONCE", at_once)
-    blocks = recommendations(RecommendConfig(dir=finished, all_users=True, n=4))
-    first = next(blocks)
+    coming = blocks(RecommendConfig(dir=finished, all_users=True, n=4))
+    first = next(coming)
     n_items = len(part(finished, "items"))
     assert scored == [max(1, at_once // n_items)], "nothing is computed before it is asked for"
-    got = rows_of([first, *blocks])
+    got = rows_of([first, *coming])
     assert sum(scored) == len(part(finished, "users"))
     assert max(scored) * n_items <= max(at_once, n_items)
     assert got == whole, "to the last digit"

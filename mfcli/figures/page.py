@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Protocol
 
 CSS = """
 :root { color-scheme: light dark; --ground: #fff; --text: #1a202c; --soft: #4a5568; --line: #cbd5e0; --tint: #f7fafc }
@@ -42,6 +42,13 @@ pre { margin: 0 0 1rem; padding: 0.75rem; background: var(--tint); border: 1px s
   .wide { overflow: visible }
 }
 """
+
+
+class Block(Protocol):
+    """What a section holds."""
+
+    def html(self) -> str:
+        """The block as an element of the page, its texts escaped."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,11 @@ class Section:
     """A part of the page: its heading, a sentence below it or none, and what stands there side by side."""
 
     title: str
-    blocks: Sequence[Any]
+    blocks: Sequence[Block]
     text: str = ""
 
     def html(self) -> str:
+        """The section as an element of the page."""
         text = f"<p>{escape(self.text)}</p>" if self.text else ""
         blocks = "\n".join(block.html() for block in self.blocks)
         return f"<section><h2>{escape(self.title)}</h2>{text}\n<div>\n{blocks}\n</div></section>"
