@@ -83,9 +83,13 @@ def _written(
             stack.enter_context(trained.locked(config.lock_timeout))
         file = stdout if path is None else stack.enter_context((atomic_file if config.save else output_file)(path))
         writer = form.writer(file, answer.columns)
-        for block in itertools.chain(first, answer.blocks):
-            writer.write(block)
-            written += len(block[answer.columns[0].name])
+        try:
+            for block in itertools.chain(first, answer.blocks):
+                writer.write(block)
+                written += len(block[answer.columns[0].name])
+        except BaseException:
+            writer.abandon()
+            raise
         writer.close()
     return Recommended(config.run, answer.asked, written, path)
 

@@ -1,12 +1,14 @@
 """Whatever surrounds the process: displays, homes, fonts, memory, names of files, options as others write them."""
 
 import codecs
+import errno
 import json
 import os
 import resource
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -85,6 +87,19 @@ def test_memory_that_ends_on_the_way_is_one_line(mfcli: Runner, monkeypatch: pyt
 
     monkeypatch.setattr("mfcli.evaluate.evaluate", greedy)
     assert_error(mfcli("evaluate"), 3, "out of memory: nothing was changed")
+
+
+@pytest.mark.parametrize("error", [pa.ArrowMemoryError("malloc of size 64 failed"), OSError(errno.ENOMEM, "no")])
+def test_a_file_is_not_blamed_where_memory_ends(
+    artifacts: Path, mfcli: Runner, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def greedy(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pyarrow.csv.read_csv", greedy)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.read", greedy)
+    for command in ("prepare", "evaluate"):
+        assert_error(mfcli(command), 3, "out of memory: nothing was changed")
 
 
 def test_lack_of_memory_is_told_from_bugs() -> None:

@@ -1,6 +1,7 @@
 """Every format holds the same rows."""
 
 import csv
+import gc
 import io
 import json
 from collections.abc import Sequence
@@ -155,6 +156,19 @@ def test_a_writer_that_is_dropped_leaves_the_file_open(kind: str) -> None:
     file = io.BytesIO()
     opened(kind, file).write(BLOCKS[0])
     assert not file.closed
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_a_table_that_is_abandoned_has_no_end(kind: str) -> None:
+    """What is not all must not look whole."""
+    file = io.BytesIO()
+    writer = opened(kind, file)
+    writer.write(BLOCKS[0])
+    writer.abandon()
+    del writer
+    gc.collect()
+    with pytest.raises((ValueError, OSError)):
+        read(kind, file.getvalue())
 
 
 @pytest.mark.parametrize("kind", FOR_MACHINES)

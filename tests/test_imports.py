@@ -32,7 +32,7 @@ def test_help_imports_nothing_that_computes(tmp_path: Path, arguments: tuple[str
     [
         ("recommend", "--user", "1"),
         ("recommend", "--all-users", "--format", "csv", "--why", "--genre", "comedy"),
-        ("recommend", "--similar-to", "1"),
+        ("recommend", "--similar-to", "1", "--output", "a.parquet"),
         ("recommend", "--pairs", "pairs.csv"),
         ("evaluate", "--top", "5", "--json"),
     ],

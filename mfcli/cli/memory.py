@@ -1,13 +1,15 @@
 """Too little memory: told in one line, before libraries are loaded that hang or abort without it."""
 
+import errno
 import sys
 from pathlib import Path
 
 from mfcli.errors import ArtifactError
 
-NEEDED = {"train": 1200}
-NEEDED_ELSE = 500
-"""Megabytes of addresses that a command takes up with its libraries and small data; train loads torch."""
+NEEDED = {"train": 1200, "prepare": 750, "plot": 750}
+NEEDED_ELSE = 550
+"""Megabytes of addresses that a command takes up with its libraries and small data; train loads torch, the next two
+scikit-learn or matplotlib."""
 
 LEAST_LEFT = 64
 """Megabytes that it must still be able to take up, whatever is loaded already. With less the C library ends the process
@@ -45,7 +47,14 @@ def _taken(page: int) -> int:
         return 0
 
 
-def is_lack_of_memory(error: Exception) -> bool:
-    """Whether an error means that there is no memory left, on the CPU or on the GPU."""
-    told = isinstance(error, (RuntimeError, ImportError)) and any(sign in str(error) for sign in SIGNS)
-    return told or isinstance(error, MemoryError)
+def is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether an error means that there is no memory left, on the CPU or on the GPU; or one that it was made of.
+
+    Whoever reads a file takes any failure of a library for the file's.
+    """
+    while error is not None:
+        told = isinstance(error, (RuntimeError, ImportError)) and any(sign in str(error) for sign in SIGNS)
+        if told or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

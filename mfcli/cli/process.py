@@ -17,6 +17,7 @@ from mfcli.ranks import report, speaks
 from mfcli.signals import lost_stop, raise_on_stop
 
 CTRL_C = 130
+OUT_OF_MEMORY = "out of memory: nothing was changed: give the process more, or fewer ratings or factors"
 
 
 def exit_code(command: Callable[[], object]) -> int:
@@ -41,7 +42,11 @@ def _outcome(command: Callable[[], object]) -> int:
     except ClosedPipe as error:
         speaks()  # and has nothing to say
         return error.exit_code
-    except (MfcliError, Stopped, StoppedAtOnce) as error:
+    except (Stopped, StoppedAtOnce) as error:
+        return _failed(str(error), error.exit_code)
+    except MfcliError as error:
+        if is_lack_of_memory(error):
+            return _failed(OUT_OF_MEMORY, ArtifactError.exit_code)
         return _failed(str(error), error.exit_code)
     except typer.TyperException as error:
         return _failed(f"{error.format_message()} (mfcli --help, mfcli COMMAND --help)", UsageError.exit_code)
@@ -60,8 +65,7 @@ def _outcome(command: Callable[[], object]) -> int:
             return _failed(str(lost), lost.exit_code)
         if not is_lack_of_memory(error):
             raise
-        text = "out of memory: nothing was changed: give the process more, or fewer ratings or factors"
-        return _failed(text, ArtifactError.exit_code)
+        return _failed(OUT_OF_MEMORY, ArtifactError.exit_code)
 
 
 def _failed(text: str, code: int) -> int:

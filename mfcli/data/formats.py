@@ -97,6 +97,9 @@ class Writer(ABC):
         """Write what is due at the end."""
         self.file.flush()
 
+    def abandon(self) -> None:  # noqa: B027 - most have nothing to do
+        """Write nothing more: what has come is not all of it."""
+
 
 class CsvWriter(Writer):
     """A header, then a line a row; as RFC 4180 has it but for the line ends."""
@@ -184,17 +187,42 @@ class ParquetWriter(Writer):
 
         super().__init__(file, columns)
         self.schema = pa.schema([(column.name, getattr(pa, column.kind)()) for column in columns])
-        self.parquet = pq.ParquetWriter(file, self.schema)
+        self.sink = _Sink(file)
+        self.parquet = pq.ParquetWriter(self.sink, self.schema)
 
     def write(self, block: Block) -> None:
         import pyarrow as pa
 
-        texts = [column.name for column in self.columns if column.kind == "string"]
-        made = {name: list(map(str, listed(block[name]))) for name in texts}
-        self.parquet.write_table(pa.table({**block, **made}, schema=self.schema))
+        arrays = [to_arrow(_typed(block[column.name], column.kind)) for column in self.columns]
+        self.parquet.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
 
     def close(self) -> None:
         self.parquet.close()
+
+    def abandon(self) -> None:
+        self.sink.file = None  # whatever happens to pyarrow's writer, it ends its file
+        self.parquet.close()
+
+
+class _Sink:
+    """A file as pyarrow writes it. Without one, what is written goes nowhere."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes] | None) -> None:
+        self.file = file
+
+    def write(self, content: bytes) -> None:
+        if self.file is not None:
+            self.file.write(content)
+
+    def flush(self) -> None:
+        """Whoever owns the file does that."""
+
+
+def _typed(values: Values, kind: Kind) -> Any:
+    """A column's values as texts, or as a NumPy array of its numbers."""
+    return list(map(str, listed(values))) if kind == "string" else np.asarray(values, kind)
 
 
 class TableWriter(Writer):

@@ -49,14 +49,14 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
         except Unfit as error:
             raise table_fault(source.name, columns, how, str(error)) from None
     form = find_form(source, how, wanted)
-    said = ""
+    unfit = Unfit()
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
             columns, lines = parse(form, how, clean=clean)
             return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, how, row)), how)
         except Unfit as error:
-            said = str(error)
-    raise text_fault(form, how.missing, said, sound(form, how))
+            unfit = error
+    raise text_fault(form, how.missing, str(unfit), sound(form, how)) from unfit
 
 
 def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:

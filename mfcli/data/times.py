@@ -15,6 +15,9 @@ LARGEST = 2.0**62
 LATEST_SECOND = 1e11  # of the year 5138: larger numbers count milliseconds, microseconds or nanoseconds
 DAYS = 19_000_101, 21_001_231  # numbers within are dates written as YYYYMMDD
 
+UNLIKE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError)
+"""What is raised of a text that is not written so, or of values of another kind; never for want of memory."""
+
 ISO = tuple(pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC"))
 
 FORMATS = (
@@ -62,7 +65,7 @@ def to_seconds(column: Any) -> Int64s:
         return np.asarray(np.floor_divide(numbers(seconds), 1_000_000), np.int64)
     try:
         values = numbers(column.cast(pa.float64(), safe=False))
-    except pa.ArrowException:
+    except UNLIKE:
         raise NoTimes(0, f"a column of {column.type} holds no times") from None
     return _of_numbers(values)
 
@@ -103,7 +106,7 @@ def _parsed(texts: Any) -> Any | None:
     """Numbers or times, if all the texts are written in one of the ways that we know. Raises NoTimes."""
     if not pc.all(pc.match_substring_regex(texts, r"^(19|20)\d{6}$")).as_py():
         for kind in (pa.float64(), *ISO):
-            with contextlib.suppress(pa.ArrowException):
+            with contextlib.suppress(*UNLIKE):
                 return texts.cast(kind)
     for form in FORMATS:
         if (times := _strptime(texts, form)) is not None:
@@ -122,7 +125,7 @@ def _parsed(texts: Any) -> Any | None:
 def _strptime(texts: Any, form: str) -> Any | None:
     try:
         return pc.strptime(texts, format=form, unit="s")
-    except pa.ArrowException:
+    except UNLIKE:
         return None
 
 
