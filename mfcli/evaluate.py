@@ -128,34 +128,48 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
         raise ArtifactError(f"there is no run under {artifacts.root / 'runs'} yet: run `mfcli train`")
     found.sort(key=lambda one: (one[0].made_at, one[0].name))
     first = next((evaluated.inputs["part"] for _, evaluated in found if evaluated is not None), None)
-    return Roster(config.part, [line(record, evaluated, first) for record, evaluated in found])
+    lines = [line(record, evaluated, first) for record, evaluated in found]
+    sizes = {size for one in lines for size in one.ndcg}
+    if any(one.ratings and sizes - one.ndcg.keys() for one in lines):
+        progress.note(
+            f"not all runs were judged by the same lists: --top {','.join(map(str, sorted(sizes)))} does that"
+        )
+    return Roster(config.part, lines)
 
 
 def _judged(config: EvaluateConfig, progress: Progress, record: Record) -> tuple[Record, Evaluated | None]:
     """A run, and its evaluation if there is one; made now if it was not there. Raises ArtifactError."""
-    evaluated = _evaluated(config, record)
-    if evaluated is None:
-        try:
+    evaluated = None
+    try:
+        evaluated = _evaluated(config, record)
+        if evaluated is None:
             evaluated = _evaluate(replace(config, run=(record.name,), all=False), progress)[1]
-        except ArtifactError as error:
-            record.require_current()
-            progress.warn(f"run '{record.name}': {error}")
+    except ArtifactError as error:
+        record.require_current()
+        progress.warn(f"run '{record.name}': {error}")
     record.require_current()  # so that both are of one making
     return record, evaluated
 
 
 def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:
-    """The run's evaluation, if it is there and says what is asked for."""
+    """The run's evaluation, if it is there and says what is asked for; without lists that are made in another way.
+
+    Raises ArtifactError.
+    """
     try:
         evaluated = read_evaluation(record.path / FILE)
     except ArtifactError:
         return None
-    ranking = evaluated.result["ranking"] or {"lists": []}
-    lists = (
-        {one["n"] for one in ranking["lists"]} if ranking.get("rank_by", config.rank_by) == config.rank_by else set()
-    )
-    fits = evaluated.inputs["model"] == record.fingerprint and evaluated.result["part"] == config.part
-    return evaluated if fits and lists >= set(config.sizes) else None
+    if (evaluated.inputs["model"], evaluated.result["part"]) != (record.fingerprint, config.part):
+        return None
+    ranking = evaluated.result["ranking"]
+    if ranking is not None:
+        model = open_run(Artifacts(config.dir), record.name).model
+        alike = config.rank_by, config.relevant_from(None if model.of_clicks else model.mean)
+        if (ranking["rank_by"], ranking["relevant_from"]) != alike:
+            ranking = None
+    sizes = {one["n"] for one in ranking["lists"]} if ranking is not None else set()
+    return replace(evaluated, result=evaluated.result | {"ranking": ranking}) if sizes >= set(config.sizes) else None
 
 
 def cross_validate(config: EvaluateConfig, progress: Progress | None = None) -> CrossValidation:

@@ -192,6 +192,8 @@ def test_evaluation_of_clicks_ranks_and_says_nothing_of_rmse(clicked: Path) -> N
     assert lists["run"]["NDCG"] > 1.5 * lists["popular"]["NDCG"]
     more = json.loads(run_mfcli("evaluate", "--top", "5,20", "--rank-by", "rating", "--json", cwd=clicked).stdout)
     assert [one["n"] for one in more["ranking"]["lists"]] == [5, 20]
+    often = run_mfcli("evaluate", "--relevant", 1, cwd=clicked).stdout
+    assert "relevant is what they clicked with a weight of 1 or more." in often
 
 
 def test_a_list_shows_scores_and_no_ratings(clicked: Path) -> None:

@@ -256,9 +256,23 @@ def test_a_top_of_nothing_is_no_ranking(trained: Path) -> None:
 
 
 def test_nobody_to_rank_for_is_no_crash(trained: Path) -> None:
-    ranking = evaluate(EvaluateConfig(dir=trained, top=(5,), relevant=99.0)).ranking
+    progress = Listening()
+    ranking = evaluate(EvaluateConfig(dir=trained, top=(5,), relevant=99.0), progress).ranking
     assert ranking is not None
+    assert progress.warnings == ["run 'default': no item of the test part is relevant, so that lists have no use"]
     assert (ranking.users, set(ranking.lists[0].run.values())) == (0, {0.0})
+
+
+@pytest.mark.parametrize("options", [("--relevant", 4), ("--rank-by", "rating"), ("--rank-by", "rating", "--top", 0)])
+@pytest.mark.parametrize("more", [(), ("--all",), ("--cross-validate", 2)], ids=str)
+def test_an_option_for_lists_needs_lists(
+    trained: Path, mfcli: Runner, options: tuple[object, ...], more: tuple[object, ...]
+) -> None:
+    done = mfcli("evaluate", *more, *options, cwd=trained.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"mfcli: error: {options[0]} is for lists: give --top\n"
+    env = {"MFCLI_RANK_BY": "rating"}
+    assert more or mfcli("evaluate", "-q", cwd=trained.parent, env=env).returncode == 0, "that is for recommend, too"
 
 
 def test_a_top_larger_than_the_catalogue_finds_everything(trained: Path) -> None:

@@ -1,6 +1,7 @@
 """``evaluate --all``: every run in a line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mfcli.evaluate import evaluate, evaluate_all
 from mfcli.judging.roster import in_short
 from mfcli.prepare import prepare
 from mfcli.train import train
-from tests.conftest import Runner
+from tests.conftest import Listening, Runner
 
 
 def test_every_run_has_a_line_and_is_evaluated_if_it_was_not(artifacts: Path, mfcli: Runner) -> None:
@@ -85,3 +86,24 @@ def test_settings_in_short() -> None:
     assert in_short({"epochs": 3, "gone": True}) == "?"
     with pytest.raises(UsageError, match="--all and --max-rmse exclude each other"):
         EvaluateConfig(all=True, max_rmse=1.0)
+
+
+def test_lists_that_are_made_in_another_way_do_not_count(artifacts: Path) -> None:
+    asked = EvaluateConfig(dir=artifacts, top=(3,))
+    ranking = evaluate(asked).ranking
+    assert ranking is not None
+    usual = {3: ranking.lists[0].run["NDCG"]}
+    for way in ({"relevant": 4.5}, {"rank_by": "rating"}):
+        evaluate(replace(asked, **way))
+        assert evaluate_all(EvaluateConfig(dir=artifacts)).runs[0].ndcg == {}
+        assert evaluate_all(replace(asked, run=("default",), all=True, **way)).runs[0].ndcg != usual
+        assert evaluate_all(replace(asked, run=("default",), all=True)).runs[0].ndcg == usual
+
+
+def test_it_is_said_if_some_runs_were_judged_without_lists(artifacts: Path) -> None:
+    train(TrainConfig(dir=artifacts, run="als", solver="als", factors=3, epochs=2))
+    evaluate(EvaluateConfig(dir=artifacts, run=("als",), top=(3, 5)))
+    for top, notes in (((), ["not all runs were judged by the same lists: --top 3,5 does that"]), ((3, 5), [])):
+        progress = Listening()
+        evaluate_all(EvaluateConfig(dir=artifacts, top=top), progress)
+        assert progress.notes == notes

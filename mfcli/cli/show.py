@@ -7,7 +7,7 @@ from mfcli.cli.progress import clock
 
 if TYPE_CHECKING:  # importing the stages takes seconds, and --help must not
     from mfcli.download import Downloaded
-    from mfcli.judging.results import Calibration, CrossValidation, Evaluation, FoldValues, Ranking, Some
+    from mfcli.judging.results import Calibration, CrossValidation, Evaluation, FoldValues, Some
     from mfcli.judging.roster import Roster
     from mfcli.models.bootstrap import Interval
     from mfcli.models.segments import Segment
@@ -95,7 +95,7 @@ def trained(done: "Trained") -> str:
 def evaluated(done: "Evaluation") -> str:
     title = f"{done.ratings:,} {done.feedback}, {done.part} part"
     if done.rmse is None or done.bias_rmse is None:
-        return f"run '{done.run}': {title}\n" + _ranking(done.ranking) + _comparison(done)
+        return f"run '{done.run}': {title}\n" + _ranking(done) + _comparison(done)
     rows = [
         (f"run '{done.run}'", f"{done.rmse:.4f}", _interval(done.rmse_interval), f"{done.mae:.4f}"),
         ("biases alone", f"{done.bias_rmse:.4f}", _interval(done.bias_rmse_interval), f"{done.bias_mae:.4f}"),
@@ -112,7 +112,7 @@ def evaluated(done: "Evaluation") -> str:
         values["calibration"] = _calibration(done.calibration)
     header = ("", "RMSE", "95 %", "MAE")
     text = table(title, header, rows, numeric=(1, 2, 3), spare=(2, 3)) + (pairs("", values) if values else "")
-    return text + _ranking(done.ranking) + _segments(done.segments) + _comparison(done)
+    return text + _ranking(done) + _segments(done.segments) + _comparison(done)
 
 
 def _some(found: "Some") -> str:
@@ -168,10 +168,13 @@ def _calibration(found: "Calibration") -> str:
     )
 
 
-def _ranking(found: "Ranking | None") -> str:
+def _ranking(done: "Evaluation") -> str:
+    found = done.ranking
     if found is None:
         return ""
-    relevant = "clicked" if found.relevant_from is None else f"rated {found.relevant_from:.4g} or more"
+    relevant = "clicked" if done.feedback == "clicks" else "rated"
+    if found.relevant_from is not None:
+        relevant += f"{' with a weight of' if done.feedback == 'clicks' else ''} {found.relevant_from:.4g} or more"
     text = f"\nLists of {found.candidates}, for {found.users:,} users; relevant is what they {relevant}.\n"
     for lists in found.lists:
         columns = (lists.run, lists.popular, lists.random)

@@ -41,7 +41,8 @@ class EvaluateConfig(Config):
     relevant: Annotated[
         float | None,
         Opt(
-            "Rating from which a test item counts as relevant to --top. Default: above the training mean.",
+            "Rating, of clicks weight, from which a test item counts as relevant to --top. Default: above the training "
+            "mean; of clicks all.",
             range="(-inf, inf)",
         ),
     ] = None
@@ -129,10 +130,18 @@ class EvaluateConfig(Config):
             raise UsageError(f"--run {self.rival} would be compared with itself: name two runs")
         if self.no_worse_than is None and self.tolerance != self.option("tolerance").default:
             raise UsageError("--tolerance goes with --no-worse-than")
+        if self.all:
+            self.check_lists(self.sizes)
         if self.promote in self.run:
             raise UsageError(f"--promote {self.promote}: that is the run itself; name another by --run")
         if self.min_ndcg is not None and self.top and not self.top[0]:
             raise UsageError("--min-ndcg needs lists: --top 0 makes none")
+
+    def check_lists(self, sizes: Sequence[int]) -> None:
+        """Raise UsageError if an option is given that is for lists, and there are lists of no size."""
+        for option in (self.option(name) for name in ("relevant", "rank_by") if name not in self.ambient):
+            if not sizes and getattr(self, option.name) != option.default:
+                raise UsageError(f"{option.flag} is for lists: give --top")
 
     def why_unused(self, option: Option) -> str | None:
         """Also why --all has no use for --run."""

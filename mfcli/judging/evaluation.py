@@ -36,8 +36,9 @@ def examine(
 
     Raises:
         ArtifactError: a file of a run is damaged, or the other run cannot be compared with.
-        UsageError: the run cannot rank so, or has no such measure for a gate.
+        UsageError: the run cannot rank so, has no such measure for a gate, or an option is for lists that are not made.
     """
+    config.check_lists(config.sizes)
     train, part = trained.prepared.part("train"), trained.prepared.part(config.part)
     relevant_from = config.relevant_from(None if trained.model.of_clicks else trained.model.mean)
     exam = Exam(part, train, config.sizes, relevant_from, hide=config.part != "train")
@@ -133,6 +134,10 @@ def _ranking(
     with progress.bar("ranking", len(scorers) * len(judge.users)) as advance:
         run, popular, random = (exam.judged(one, advance) for one in scorers)
     lists = [Lists(n, run[n].measures, popular[n].measures, random[n].measures) for n in exam.sizes]
+    if not len(judge.users):
+        progress.warn(
+            f"run '{config.one_run}': no item of the {config.part} part is relevant, so that lists have no use"
+        )
     for one in lists:
         if one.run["NDCG"] < one.popular["NDCG"]:
             progress.warn(

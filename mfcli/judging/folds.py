@@ -74,6 +74,7 @@ class Folds:
         self.sizes = config.sizes
         if self.prepared.feedback == "clicks" and not config.top:
             self.sizes = [TOP]
+        config.check_lists(self.sizes)
         self.validation_fraction = float(self.prepared.record.config["validation_fraction"])
         self.seed = int(self.prepared.record.config["seed"])
 
