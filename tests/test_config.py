@@ -19,7 +19,7 @@ from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.plot import PlotConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.recommend import RecommendConfig
-from mfcli.config.solvers import PRESETS
+from mfcli.config.solvers import PRESETS, SOLVERS
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.option import Interval, Option
@@ -136,6 +136,10 @@ def test_a_preset_is_the_same_from_python_as_from_the_shell(parse: Parse) -> Non
     own = TrainConfig(preset="article", factors=32, patience=5)  # the defaults without a preset, but said
     assert (own.factors, own.patience, own.epochs) == (32, 5, 30)
     assert dataclasses.replace(config, resume=True).epochs == 30
+
+
+def test_every_solver_has_its_options() -> None:
+    assert TrainConfig.option("solver").choices == tuple(SOLVERS)
 
 
 def test_a_preset_is_for_its_solver() -> None:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from mfcli.artifacts import Artifacts
 from mfcli.config import space
-from mfcli.config.space import DEFAULTS, Choices, Span, space_of
+from mfcli.config.solvers import SOLVERS
+from mfcli.config.space import Choices, Span, space_of
 from mfcli.config.train import TrainConfig
 from mfcli.data.prepared import Prepared
 from mfcli.errors import ArtifactError, DivergedError, Stopped, UsageError
@@ -72,7 +73,7 @@ def test_the_best_on_the_validation_part_becomes_the_run(found: Path) -> None:
     assert record.config["factors"] == int(best["factors"])
     assert record.config["l2"] == float(best["l2"])
     assert record.results["validation_rmse"] == pytest.approx(float(best["validation_rmse"]), abs=1e-6)
-    assert "--search" not in record.command
+    assert "--search" not in record.made_by
     assert "search.csv" in record.files
     assert not (found / "runs/found/search.safetensors").exists()
 
@@ -208,7 +209,7 @@ def test_a_search_needs_a_validation_part(artifacts: Path, mfcli: Runner) -> Non
 # ── the space ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("solver", DEFAULTS)
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_has_a_space_about_its_defaults(solver: Any) -> None:
     config = TrainConfig(solver=solver)
     for name, among in space_of(config).items():

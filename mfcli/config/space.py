@@ -6,25 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfcli.config.solvers import SOLVERS, Table
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.option import Option, meant
-
-Table = Mapping[str, Mapping[str, Any]]
-"""A space as a file has it: ``l2 = {low = 0.1, high = 10, log = true}``, ``loss = {choices = ["mse", "rmse"]}``."""
-
-FACTORS, BIAS_L2 = {"low": 8, "high": 128, "log": True}, {"low": 0.03, "high": 3.0, "log": True}
-DEFAULTS: dict[str, Table] = {
-    "adam": {"factors": FACTORS, "l2": {"low": 0.1, "high": 10.0, "log": True}, "bias_l2": BIAS_L2},
-    "als": {"factors": FACTORS},
-    "gibbs": {"factors": FACTORS},
-    "ials": {
-        "factors": {"low": 16, "high": 256, "log": True},
-        "l2": {"low": 0.001, "high": 0.1, "log": True},
-        "unclicked": {"low": 0.03, "high": 3.0, "log": True},
-    },
-}
-"""The spaces of the solvers, where no file says otherwise: about their defaults, a factor of ten to both sides."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +51,7 @@ def space_of(config: TrainConfig) -> Space:
     """
     if config.space is not None:
         return check(_read(config.space), config, f"--space {config.space}")
-    left = {name: told for name, told in DEFAULTS[config.solver].items() if name not in config.explicit}
+    left = {name: told for name, told in SOLVERS[config.solver].space.items() if name not in config.explicit}
     if not left:
         raise UsageError("--search: all options that it would choose are given: leave one out, or say --space FILE")
     return check(left, config, "--search")
