@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -53,6 +54,18 @@ def remove(path: Path) -> None:
 def to_json(value: Any) -> str:
     """Readable JSON, always the same text for the same value; NaN and infinity are refused (ValueError)."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> Any:
+    """What :func:`to_json` wrote. Raises ValueError, of NaN and infinity too, however they are written."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def link(source: Path, file: IO[bytes], target: Path) -> None:

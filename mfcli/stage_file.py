@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from mfcli.atomic import to_json
+from mfcli.atomic import from_json, to_json
 from mfcli.outputs import Output
 from mfcli.typed import typed
 
@@ -59,7 +59,7 @@ def sealed(body: dict[str, Any]) -> bytes:
 def unsealed(content: bytes) -> dict[str, Any]:
     """What the file of these bytes says, as JSON has a :class:`Body`. Raises ValueError if it is damaged."""
     try:
-        body = json.loads(content)
+        body = from_json(content)
         mark, version = body.pop("seal"), body["format"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("is damaged") from None

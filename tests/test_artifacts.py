@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from mfcli.artifacts import Artifacts
-from mfcli.atomic import atomic_file, output_file, sha256, to_json
+from mfcli.atomic import atomic_file, from_json, output_file, sha256, to_json
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError
 from mfcli.record import Record
 from mfcli.stage import Stage
-from mfcli.stage_file import STAGE_FILE
+from mfcli.stage_file import STAGE_FILE, seal
 from tests.conftest import Runner
 
 
@@ -104,6 +104,17 @@ def test_json_is_the_same_text_for_the_same_value_and_has_no_nan() -> None:
     assert to_json({"b": 1, "a": "é\udce9"}) == to_json(json.loads(to_json({"b": 1, "a": "é\udce9"})))
     with pytest.raises(ValueError, match="JSON"):
         to_json(float("nan"))
+    for text in ("NaN", "[1, -Infinity]", "1e999"):
+        with pytest.raises(ValueError, match="is no number"):
+            from_json(text)
+
+
+def test_a_number_that_no_json_holds_is_damage_not_a_bug(stage: Stage) -> None:
+    commit(stage, "one")
+    body = {**stage.record().body, "config": {"seed": float("nan")}}
+    (stage.path / STAGE_FILE).write_text(json.dumps(body | {"seal": seal(body)}))
+    with pytest.raises(ArtifactError, match=r"stage\.json is damaged"):
+        stage.record()
 
 
 # ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -124,6 +124,8 @@ def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
         return "hangs"
     if "Traceback" in ended.err or "Exception ignored" in ended.err:
         return "traceback"
+    if case.file.startswith("raw") and case.damage[0].startswith("sealed") and ended.code in (0, 4):
+        return "refused" if ended.code else "as ever"  # as a file that was published so
     if ended.code == 0:
         if result(ended) == result(undisturbed):
             return "as ever"
@@ -132,8 +134,6 @@ def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
             if case.command[0] in ("download", "train") and "--resume" not in case.command
             else "other result"
         )
-    if case.file.startswith("raw") and case.damage[0].startswith("sealed") and ended.code == 4:
-        return "refused"  # as a file that was published so
     if ended.code != 3 or len(said) != 1:
         return f"exit {ended.code}"
     if ended.out:

@@ -199,3 +199,17 @@ def test_other_columns_are_kept_by_name(tmp_path: Path) -> None:
     assert sheet.roles == {"item": "id", "title": "Name", "genres": "Genre"}
     assert sheet.column("pages", ["n", "other"]) == ["310", ""]
     assert sheet.column("weight", ["n"]) == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("userId,age\n1,25\n", "line 1: its columns are userId, age, not movieId,title,genres"),
+        ("", "there is no item in it"),
+        ("movieId,title,genres\n\n", "there is no item in it"),
+    ],
+)
+def test_another_file_in_the_place_of_the_items_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """Else the ages of users would be titles."""
+    with pytest.raises(DataError, match=f"movies.csv.*{reason}"):
+        items_of(put(tmp_path, "movies.csv", text), CSV)

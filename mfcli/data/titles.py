@@ -100,6 +100,8 @@ def _by_place(name: str, rows: Iterable[Row], style: str) -> Sheet:
     items = []
     for number, row in rows:
         if style == "csv" and number == 1:
+            if "title" not in row[1:2]:
+                raise DataError(f"{name}, line 1: its columns are {', '.join(row)[:80]}, not movieId,title,genres")
             continue
         if len(row) < 3 or (flags and len(row) != 5 + len(flags)):
             raise DataError(
@@ -111,6 +113,8 @@ def _by_place(name: str, rows: Iterable[Row], style: str) -> Sheet:
             genres = _genres(row[-1])
         title = "::".join(row[1:-1]) if style == "dat" else row[1]
         items.append([row[0], title, genres])
+    if not items:
+        raise DataError(f"{name}: there is no item in it")
     return _items(items, None, {"item": 0, "title": 1, "genres": 2})
 
 

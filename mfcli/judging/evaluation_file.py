@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfcli.atomic import atomic_file, open_regular, to_json
+from mfcli.atomic import atomic_file, from_json, open_regular, to_json
 from mfcli.errors import ArtifactError
 from mfcli.judging.results import Evaluation
 from mfcli.judging.sums import Sums
@@ -40,7 +40,7 @@ def read_evaluation(path: Path) -> Evaluated:
     """What :func:`write_evaluation` wrote. Raises ArtifactError if the file is not there, or is not that."""
     try:
         with open_regular(path) as file:
-            document = json.load(file)
+            document = from_json(file.read())
         sums, inputs = Sums.from_plain(document.pop("sums")), typed(dict[str, str], document.pop("inputs"))
         typed(Evaluation, document)
         lists = (document["ranking"] or {"lists": []})["lists"]

@@ -4,7 +4,6 @@ Runs are compared by their differences on the same folds. The training parts of 
 the differences is corrected (Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 2003).
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.artifacts import Artifacts
-from mfcli.atomic import atomic_file, open_regular, to_json
+from mfcli.atomic import atomic_file, from_json, open_regular, to_json
 from mfcli.config.common import Feedback
 from mfcli.config.evaluate import TOP, EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
@@ -93,7 +92,7 @@ class Folds:
         """The results of the folds that are done, by their number; none where they are not of just this."""
         try:
             with open_regular(record.path / FILE) as file:
-                written = json.load(file)
+                written = from_json(file.read())
             if written["made_from"] != self.made_from(record):
                 return {}
             return {int(fold): tried for fold, tried in typed(dict[str, Tried], written["done"]).items()}

@@ -1,11 +1,10 @@
 """Every run of an artifact directory in a line each."""
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from mfcli.atomic import open_regular
+from mfcli.atomic import from_json, open_regular
 from mfcli.config.train import TrainConfig
 from mfcli.errors import UsageError
 from mfcli.judging.evaluation_file import Evaluated
@@ -106,6 +105,6 @@ def _text(value: Any) -> str:
 def _seconds(record: Record) -> float | None:
     try:
         with open_regular(record.path / TIMING) as file:
-            return float(typed(dict[str, float], json.load(file))["seconds"])
+            return float(typed(dict[str, float], from_json(file.read()))["seconds"])
     except (OSError, ValueError, KeyError, RecursionError):  # a run of an earlier mfcli
         return None
