@@ -16,7 +16,7 @@ from mfcli.config.common import Config
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.outputs import SEEKING, CheckedFile, Output
 from mfcli.slot import Slot
-from mfcli.stage_file import STAGE_FILE, seal, sealed, unsealed
+from mfcli.stage_file import STAGE_FILE, OtherVersion, seal, sealed, unsealed
 from mfcli.typed import typed
 
 T = TypeVar("T")
@@ -136,6 +136,8 @@ class Record:
             if error.errno not in AMISS:
                 raise
             raise self.damaged(f"{path}: {error.strerror}") from None
+        except OtherVersion as error:
+            raise self.damaged(f"{path} {error}") from None
         except ValueError as error:
             raise self.damaged(f"{path} is damaged: {' '.join(str(error).split())}") from None
 

@@ -14,6 +14,13 @@ STAGE_FILE = "stage.json"
 FORMAT = 2
 
 
+class OtherVersion(ValueError):
+    """A file that a version of mfcli with another layout has written: it is whole, and of no use here."""
+
+    def __init__(self) -> None:
+        super().__init__("is of another version of mfcli")
+
+
 @dataclass(frozen=True)
 class Body:
     """What it says.
@@ -57,14 +64,14 @@ def sealed(body: dict[str, Any]) -> bytes:
 
 
 def unsealed(content: bytes) -> dict[str, Any]:
-    """What the file of these bytes says, as JSON has a :class:`Body`. Raises ValueError if it is damaged."""
+    """What the file of these bytes says, as JSON has a :class:`Body`. Raises OtherVersion, ValueError if damaged."""
     try:
         body = from_json(content)
         mark, version = body.pop("seal"), body["format"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("is damaged") from None
     if version != FORMAT:
-        raise ValueError("is of another version of mfcli")
+        raise OtherVersion
     if mark != seal(body):
         raise ValueError("is damaged")
     try:

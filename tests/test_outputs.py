@@ -160,12 +160,29 @@ def test_rows_are_read_by_blocks_when_they_are_asked_for(small_pieces: None, ask
 def run(small_pieces: None, artifacts: Path) -> Path:
     """A trained run's directory whose records know small pieces of its files."""
     folder = artifacts / "runs" / "default"
-    for record in (folder / "data" / "stage.json", folder / "stage.json"):
-        body = unsealed(record.read_bytes())
-        body["outputs"] = {name: Output.of(record.parent / name).recorded() for name in body["outputs"]}
-        del body["format"]
-        record.write_bytes(sealed(body))
+    reseal(folder / "data")
+    reseal(folder)
     return folder
+
+
+def reseal(stage: Path) -> None:
+    """Let a stage's record say what its files are now."""
+    record = stage / "stage.json"
+    body = unsealed(record.read_bytes())
+    body["outputs"] = {name: Output.of(stage / name).recorded() for name in body["outputs"]}
+    del body["format"]
+    record.write_bytes(sealed(body))
+
+
+def test_a_file_of_another_version_is_told_as_that_and_not_as_damage(artifacts: Path) -> None:
+    run = artifacts / "runs" / "default"
+    content = (run / "model.safetensors").read_bytes()
+    older = content.replace(b'\\"format\\": \\"2\\"', b'\\"format\\": \\"1\\"')
+    assert older != content
+    (run / "model.safetensors").write_bytes(older)
+    reseal(run)
+    with pytest.raises(ArtifactError, match=r"model.safetensors is of another version of mfcli: run `mfcli train "):
+        lists(run, user=("1",))
 
 
 def lists(folder: Path, **options: Any) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mfcli.models.file_rows import FileRows
 from mfcli.record import Guard
+from mfcli.stage_file import OtherVersion
 from mfcli.typed import typed
 
 FORMAT = "2"
@@ -55,13 +56,14 @@ def unpacked(
         guard: a block for whatever is read later.
 
     Raises:
+        OtherVersion: it is such a file of another version of mfcli.
         ValueError: it is no such file.
     """
     try:
         header, begin = _header(file)
         scalars = json.loads(header.pop("__metadata__")["mfcli"])
         if scalars.pop("format") != FORMAT:
-            raise ValueError("it is of another version of mfcli")
+            raise OtherVersion
         places = _places(header, begin, file.seek(0, io.SEEK_END))
         _check(places, layout)
         arrays = {name: _array(file, name, place, layout, guard) for name, place in places.items()}
