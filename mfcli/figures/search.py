@@ -48,14 +48,9 @@ def search(ax: Axes, trials: Sequence[Tried], measure: Measure) -> None:
     done = [trial for trial in trials if trial.state == "done"]
     pruned = [trial for trial in trials if trial.state == "pruned"]
     values = np.array([trial.value for trial in done], np.float64)
-    ax.plot(
-        [t.number for t in pruned],
-        np.array([t.value for t in pruned], np.float64),
-        "x",
-        color=GREY,
-        alpha=0.6,
-        label="broken off",
-    )
+    if pruned:
+        so_far = np.array([t.value for t in pruned], np.float64)
+        ax.plot([t.number for t in pruned], so_far, "x", color=GREY, alpha=0.6, label="broken off")
     ax.plot([t.number for t in done], values, "o", color=BLUE, markeredgecolor=PALE, label="run to the end")
     best = np.maximum.accumulate(values) if measure.rises else np.minimum.accumulate(values)
     numbers = [trial.number for trial in done] + [len(trials)]
