@@ -16,9 +16,10 @@ from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Layout, Planted,
 from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.facts import Facts
+from mfcli.data.faults import NoRatings
 from mfcli.data.files import RATINGS_FILES, find_source, find_sources, short
 from mfcli.data.form import Reading
-from mfcli.data.oddities import odd_ids, odd_values
+from mfcli.data.oddities import odd_ids, odd_times, odd_values
 from mfcli.data.people import USERS_FILES, read_users
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
@@ -76,7 +77,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     artifacts = Artifacts(config.dir)
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
-        source = _own(config) if config.own else _downloaded(config, artifacts)
+        source = _own(config, progress) if config.own else _downloaded(config, artifacts)
         _tell(source, config, progress)
         table = _once_each(source.table, config, progress)
         table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
@@ -118,10 +119,12 @@ def _described(
 ) -> Sides[Described]:
     """The features of the users and of the items. Raises DataError if one that is asked for is not there."""
     wanted = Sides(config.user_features, config.item_features)
-    if sheets.items.rows and not any(one in sheets.items.rows for one in ids.items):
-        progress.warn("the items file has no title for any item of the ratings")
-    if sheets.users.rows and not any(one in sheets.users.rows for one in ids.users):
-        progress.warn("the users file says nothing of any user of the ratings")
+    for sheet, of_side, what in zip(sheets, ids, ("user", "item"), strict=True):
+        unknown = sum(one not in sheet.rows for one in of_side)
+        if sheet.rows and unknown == len(of_side):
+            progress.warn(f"the {what}s file says nothing of any {what} of the ratings")
+        elif sheet.rows and unknown:
+            progress.note(f"the {what}s file says nothing of {unknown:,} of the {len(of_side):,} {what}s")
     made = []
     for sheet, of_side, names, what in zip(sheets, ids, wanted, ("user", "item"), strict=True):
         described = describe(sheet, of_side, _names(names))
@@ -169,13 +172,21 @@ def _once_each(table: Table, config: PrepareConfig, progress: Progress) -> Table
 def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
     """Say what was read and as what. Raises DataError if the split needs timestamps that cannot be used."""
     origin = source.table.origin
-    columns = ", ".join(f"{role} = {short(name)}" for role, name in origin.columns.items())
     what = f"{len(source.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
-    progress.note(f"read {what} of {source.dataset}: {columns}")
-    if config.items is not None:
-        titles = source.sheets.items
-        columns = ", ".join(f"{role} = {short(name)}" for role, name in titles.roles.items())
-        progress.note(f"read {len(titles.rows):,} items of {config.items.name}: {columns}")
+    progress.note(f"read {what} of {source.dataset}: {_columns(origin.columns)}{_span(source.table.timestamps)}")
+    told = [origin.columns]
+    for one in origin.each():
+        if one.columns not in told:
+            told.append(one.columns)
+            progress.note(f"but of {short(Path(one.name).name)}: {_columns(one.columns)}")
+    for sheet, path, what in zip(source.sheets, (config.users, config.items), ("users", "items"), strict=True):
+        if path is not None:
+            progress.note(f"read {len(sheet.rows):,} {what} of {short(path.name)}: {_columns(sheet.roles)}")
+        for doubt in sheet.doubts:
+            progress.warn(f"{short(path.name) if path else what}: {doubt}")
+    if source.table.timestamps is not None and any(one.told_by == "order" for one in origin.each()):
+        for warning in odd_times(source.table.timestamps):
+            progress.warn(warning)
     if origin.no_times and config.split in ("latest", "time", "leave-last"):
         raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
     if origin.no_times:
@@ -184,8 +195,20 @@ def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
         progress.note(f"left out {origin.missing:,} lines whose rating is one of --missing '{config.missing}'")
 
 
-def _own(config: PrepareConfig) -> _Source:
-    """One's own ratings, test ratings and titles."""
+def _columns(named: dict[str, str]) -> str:
+    return ", ".join(f"{role} = {short(name)}" for role, name in named.items())
+
+
+def _span(timestamps: npt.NDArray[np.int64] | None) -> str:
+    """The days of the first and of the last of n timestamps, by which a wrong unit or a wrong column shows."""
+    if timestamps is None:
+        return ""
+    days = np.array([timestamps.min(), timestamps.max()], "datetime64[s]").astype("datetime64[D]")
+    return f", from {days[0]} to {days[1]}"
+
+
+def _own(config: PrepareConfig, progress: Progress) -> _Source:
+    """One's own ratings, test ratings and titles. Warns of files without ratings beside others."""
     how = Reading(
         columns=config.columns,
         separator=config.separator,
@@ -201,10 +224,18 @@ def _own(config: PrepareConfig) -> _Source:
     def read(paths: Sequence[Path], name: str) -> Table:
         sources = [source for path in paths for source in find_sources(path, RATINGS_FILES)]
         wanted = CLICKS if config.clicks else RATINGS
-        if config.wide:
-            tables = [read_wide(source, how) for source in sources]
-        else:
-            tables = [read_ratings(source, replace(how, weights=config.weights), wanted) for source in sources]
+        tables = []
+        for source in sources:
+            try:
+                tables.append(
+                    read_wide(source, how)
+                    if config.wide
+                    else read_ratings(source, replace(how, weights=config.weights), wanted)
+                )
+            except NoRatings as error:
+                if len(sources) == 1 or (source is sources[-1] and not tables):
+                    raise
+                progress.warn(str(error))
         inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
         return join(tables)
 

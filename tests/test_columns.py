@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from mfcli.data.columns import ITEMS, RATINGS, find_places
+from mfcli.data.columns import CLICKS, ITEMS, RATINGS, find_places
+from mfcli.data.files import find_source
+from mfcli.data.form import Reading
 from mfcli.data.newcomers import read_opinions
+from mfcli.data.readers import read_ratings
+from mfcli.data.table import join
 from mfcli.errors import DataError, UsageError
 from tests.inputs import put, read, rows_of
 
@@ -22,6 +26,7 @@ from tests.inputs import put, read, rows_of
         ("rating,average_rating,user,item", "user,item,rating"),
         ("User Id,Item Id,Score,Date", "User Id,Item Id,Score,Date"),
         ("\ufeffuser,\u200bitem,rating", "user,item,rating"),
+        ("user_id:token,item_id:token,rating:float", "user_id:token,item_id:token,rating:float"),
     ],
 )
 def test_usual_names_whatever_their_spelling(header: str, columns: str) -> None:
@@ -142,6 +147,8 @@ def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
         ",user,item,rating\n0,10,20,4\n1,11,20,5\n",  # the index of a pandas frame
         "user,item,rating\n10,20,4\n11,20,5\n,,\n,,\n\x1a",  # what spreadsheets and old systems leave at the end
         "user, item, rating\n10, 20, +4\n 11 ,20 , 5.\n",
+        'user, item, rating, title\n"10", "20", "4", "A, B"\n11, 20, 5, "C"\n',
+        '"sep=;"\nuser;item;rating\n10;20;4\n11;20;5\n',
     ],
 )
 def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
@@ -153,12 +160,46 @@ def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
     [
         ("user,item,rating\n1,2,3\nuser,item,rating\n3,4,5\n", "line 3: .*: the header again: .*each by --ratings"),
         ("u1\tm1\tsome artist\t2137\n", "line 1: the rating 'some artist' is not a number: --columns says which"),
+        ("u1\tm1\t4/5\nu1\tm2\t3/5\n", "line 1: the rating '4/5' is not a number: leave nothing but the number"),
+        ("user,item,rating\n1,2,3\n4,5\n", "line 3: 2 columns, not 3: is it cut off"),
+        ("user,item,rating\n1,2,3\n4,5,6,7\n", "line 3: 4 columns, not 3: .* Put that in quotes"),
+        ("user,item,rating\n1,2,3\n(1 row affected)\n", r"line 3: 1 column, not 3: .*--comment '\('"),
+        ('"user,item,rating"\n"1,2,3"\n', "line 1: .*the whole line stands in quotes: take them out"),
+        ("Ratings of 2019\n\nuser,item,rating\n1,2,3\n", "the names of the columns stand on line 3: take out"),
+        ("Ratings\n\nuser,item,rating\n1,2,3\n", "line 1: .*: the names of the columns stand further down"),
+        ("%\n1 2 3\n", "line 1: .*--comment '%'"),
+        ("1,2\n1,3\n", "line 1: .*a file without ratings goes to --clicks"),
+        ("1:\n30878,2005-12-26\n", "lines with an item and a colon, but no ratings after them"),
         ("1:\n30878\n2647871\n", "lines with an item and a colon, but no ratings after them"),
     ],
 )
 def test_what_is_no_table_of_ratings_comes_with_a_remedy(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         read(put(tmp_path, "r.csv", content))
+
+
+@pytest.mark.parametrize(
+    "content", ["ann\tbread\t2009-05-04T23:08:57Z\n", "u1\tbread\tx\nu23\tbeer\tx\n", "ann\tbread\tx\nann\tbeer\tx\n"]
+)
+def test_a_first_line_like_those_below_it_is_a_row(content: str, tmp_path: Path) -> None:
+    table = read_ratings(find_source(put(tmp_path, "c.tsv", content)), Reading(columns="1,2"), CLICKS)
+    assert len(table) == content.count("\n")
+
+
+def test_pieces_of_a_file_of_which_the_first_has_the_names(tmp_path: Path) -> None:
+    pieces = [put(tmp_path, "a.csv", "item,user,rating\n10,1,5\n"), put(tmp_path, "b.csv", "20,2,4\n")]
+    with pytest.raises(DataError, match=r"b.csv: it names no columns, and those of .*a.csv .*--columns 2,1,3$"):
+        join([read(piece) for piece in pieces])
+    assert rows_of(join([read(piece, columns="2,1,3") for piece in pieces])) == [(1, 10, 5.0), (2, 20, 4.0)]
+    same = [put(tmp_path, "a.csv", "user,item,rating\n1,10,5\n"), pieces[1]]
+    assert rows_of(join([read(piece) for piece in same])) == [(1, 10, 5.0), (20, 2, 4.0)]
+
+
+def test_times_that_only_some_files_have_are_left_out_and_told(tmp_path: Path) -> None:
+    one, two = put(tmp_path, "a.csv", "user,item,rating,time\n1,10,5,9\n"), put(tmp_path, "b.csv", "1,20,4\n")
+    table = join([read(one), read(two)])
+    assert table.timestamps is None
+    assert table.origin.no_times == f"{two} has no column of them"
 
 
 # ── what one person thinks ───────────────────────────────────────────────────────────────────────────────────────────

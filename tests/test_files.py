@@ -104,6 +104,19 @@ def tarred() -> bytes:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an Excel file: save it as CSV"),
         (b"SQLite format 3\0", "this is an SQLite database: export the table as CSV"),
         (b"\x80\x04\x95\x10", "this is a Python pickle, which is never opened"),
+        (b"\x80\x03}q\0", "this is a Python pickle, which is never opened"),
+        (b"ORC\x11\0\0", "this is an ORC file"),
+        (b"\xff\xff\xff\xff\x10\0", "this is an Arrow stream"),
+        (b"\x1f\x9d\x90u", "this is a file of the old compress"),
+        (b"X\n\0\0\0\3", "this is an R data file"),
+        (b"\n <?xml version='1.0'?><Error/>", "this is an XML file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "this is a pointer of Git LFS, not the file: `git lfs pull`"),
+        (b"-- MySQL dump 10.13\n", "this is a dump of a database: export the table as CSV"),
+        (zipped({"mimetype": b"x", "META-INF/manifest.xml": b"x"}), "this is a LibreOffice file: save it as CSV"),
+        (zipped({"user.npy": b"x", "item.npy": b"x"}), "this is a NumPy archive: export it as CSV"),
+        (b"[1, 2]\n[3, 4]\n", "not a json file that can be read"),
+        (b'{"user": 1}\n{"user": 2\n', "line 2: .*JSON has a list of objects, or an object a line"),
+        (b"{'user': 1}\n", "line 1: .*JSON has a list of objects, or an object a line"),
         (b"<!DOCTYPE html><title>Log in</title>", "this is a web page: was the download behind a login?"),
         (tarred(), "this is a tar archive: unpack it"),
         (gzip.compress(tarred()), "this is a tar archive: unpack it"),
@@ -111,8 +124,8 @@ def tarred() -> bytes:
         (zipped({"a/ratings.csv": TEXT, "b/ratings.csv": TEXT}), "2 files are in it"),
         (zipped({}), "there is no file to read in it"),
         (gzip.compress(gzip.compress(gzip.compress(gzip.compress(TEXT)))), "too many archives within one another"),
-        (zipped({"r.csv": TEXT})[:-30], "not a zip that can be read"),
-        (gzip.compress(TEXT)[:-9], "Truncated"),
+        (zipped({"r.csv": TEXT})[:-30], "not a zip that can be read .*: is it cut off"),
+        (gzip.compress(TEXT)[:-9], "Truncated.*: is the file cut off or damaged"),
         (lzma.compress(TEXT)[:-9], "ended before"),
         (bz2.compress(TEXT)[:-9], "Truncated"),
         (b"FEA1 and more", "this is a Feather file of version 1: write it as version 2"),
@@ -151,6 +164,25 @@ def test_of_a_whole_data_set_the_file_with_the_usual_name_is_taken(tmp_path: Pat
     for name in ("ratings.csv", "movies.csv", "README.txt"):
         put(tmp_path / name)
     assert [source.name for source in find_sources(tmp_path, RATINGS_FILES)] == [f"{tmp_path}/ratings.csv"]
+
+
+def test_what_tells_of_files_is_no_part_of_them(tmp_path: Path) -> None:
+    for name in ("mine.csv", "README.md", "deep/LICENSE", "mine.csv.md5"):
+        put(tmp_path / "d" / name)
+    assert [source.name for source in find_sources(tmp_path / "d")] == [f"{tmp_path}/d/mine.csv"]
+    archive = put(tmp_path / "d.zip", zipped({"a/mine.csv": TEXT, "a/readme.txt": b"x"}))
+    assert content(find_source(archive)) == TEXT
+
+
+def test_a_text_may_begin_as_other_files_do(tmp_path: Path) -> None:
+    path = put(tmp_path / "r.csv", b"ORC,fea1,rating\n1,10,4\n")
+    assert read_ratings(find_source(path), Reading(columns="ORC,fea1,rating")).ratings.tolist() == [4.0]
+
+
+def test_ids_of_json_may_be_numbers_and_texts(tmp_path: Path) -> None:
+    path = put(tmp_path / "r.jsonl", b'{"user": 1, "item": "a", "rating": 4}\n{"user": "1", "item": 7, "rating": 5}\n')
+    table = read_ratings(find_source(path))
+    assert (table.ids.users.tolist(), table.ids.items[table.items].tolist()) == ([1], ["a", "7"])
 
 
 def test_a_pipe_is_read_once_and_held(tmp_path: Path) -> None:

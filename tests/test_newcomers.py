@@ -134,7 +134,7 @@ def test_somebody_without_a_usable_rating_is_left_out(tmp_path: Path) -> None:
         ("item,rating\n1,4\n2,much\n", "mine.csv, line 3: the rating 'much' is not a number"),
         ("item,rating\n,4\n", "mine.csv, line 2: the item id is empty"),
         ("user,item,rating\n,1,4\n", "mine.csv, line 2: the user id is empty"),
-        ("1,4\n2\n", "mine.csv, line 2: 1 columns, not 2"),
+        ("1,4\n2\n", "mine.csv, line 2: 1 column, not 2"),
         ("1,inf\n", "mine.csv, line 1: the rating 'inf' is not a finite number"),
         ("1,85%\n", "mine.csv, line 1: the rating '85%' is not a number: leave nothing but the number in the column"),
         ("item;rating\n1;4,5\n", r"line 2: the rating '4,5' is not a number: .* decimal comma\? write it with a point"),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mfcli.data.oddities import odd_ids, odd_values
+from mfcli.data.oddities import odd_ids, odd_times, odd_values
 from mfcli.data.ratings import Sides
 
 TEN = dict.fromkeys(range(1, 11), 100)
@@ -17,6 +17,7 @@ TEN = dict.fromkeys(range(1, 11), 100)
         ({1: 900}, "all ratings are 1"),
         (TEN | {99: 300}, "23% of the ratings are 99, the others 1 to 10: .*--missing 99 leaves it out"),
         (TEN | {-1: 180}, "15% of the ratings are -1, the others 1 to 10: .*--missing -1"),
+        (dict.fromkeys(range(6), 100) | {-1: 180}, "23% of the ratings are -1, the others 0 to 5: .*--missing -1"),
         (TEN | {0: 1600}, "62% of the ratings are 0, the others 1 to 10: .*--missing 0"),
         ({964982703: 1, 964981247: 1}, "like times: --columns says which column is what"),
         ({value / 2: 9 for value in range(-14, 19)} | {99: 40}, "--missing 99"),
@@ -45,6 +46,17 @@ def test_a_value_that_may_stand_for_no_rating_is_told(histogram: dict[float, int
 def test_usual_scales_are_not_odd(histogram: dict[float, int]) -> None:
     values = sorted(histogram)
     assert odd_values(np.array(values), np.array([histogram[value] for value in values])) == []
+
+
+def test_an_id_that_is_none_is_told() -> None:
+    (warning,) = odd_ids(Sides(np.array(["7", "NULL"], object), np.array([1])))
+    assert warning == "one of the users is called 'NULL': take out lines without an id"
+
+
+def test_numbers_that_are_no_times_are_told() -> None:
+    (warning,) = odd_times(np.array([1, 5]))
+    assert warning.startswith("the timestamps are 1 to 5 seconds after 1970, unlike times: --columns")
+    assert odd_times(np.array([1, 964982703])) == []
 
 
 def test_ids_that_a_spreadsheet_has_shortened_are_told() -> None:

@@ -261,7 +261,7 @@ def test_pairs_of_a_table(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("user,item\n1,2\n,3\n", "line 3: the user id is empty"),
-        ("user,item\n1,2\n1\n", "line 3: 1 columns, not 2"),
+        ("user,item\n1,2\n1\n", "line 3: 1 column, not 2"),
         ("a,b\nc,d\n", r"no column looks like the user .*: name them with --columns USER,ITEM\[,TIMESTAMP\]"),
     ],
 )

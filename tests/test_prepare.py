@@ -318,10 +318,28 @@ def test_the_columns_of_the_items_are_told(mfcli: Runner, tmp_path: Path) -> Non
     assert "read 1 items of books.csv: item = book_id, title = title" in done.stderr
 
 
+def test_what_is_known_of_how_many_items_is_told(tmp_path: Path) -> None:
+    listening = Listening()
+    run(tmp_path, progress=listening, items=put(tmp_path, "items.csv", "item,title\n9,A\n"))
+    assert any(note.startswith("the items file says nothing of ") for note in listening.notes)
+
+
+def test_a_part_without_ratings_is_passed_over_and_told(mfcli: Runner, tmp_path: Path) -> None:
+    put(tmp_path, "a.csv", TWELVE)
+    put(tmp_path, "b.csv", "item;user;rating;timestamp\n")
+    done = mfcli("prepare", "--ratings", "b.csv", "--ratings", "a.csv")
+    assert done.returncode == 0
+    assert "b.csv: there are no ratings in it" in done.stderr
+    put(tmp_path, "b.csv", "item;user;rating;when\n7;700;4;9\n")
+    done = mfcli("prepare", "--ratings", "a.csv", "--ratings", "b.csv")
+    assert "but of b.csv: user = user, item = item, rating = rating\n" in done.stderr
+    assert "timestamps are left out: b.csv has no column of them" in done.stderr
+
+
 def test_titles_of_other_items_are_warned_of(tmp_path: Path) -> None:
     listening = Listening()
     run(tmp_path, progress=listening, items=put(tmp_path, "items.csv", "item,title\n1000,A\n"))
-    assert listening.warnings == ["the items file has no title for any item of the ratings"]
+    assert listening.warnings == ["the items file says nothing of any item of the ratings"]
 
 
 @pytest.mark.parametrize("option", ["columns", "separator", "no_header", "test", "items"])
@@ -359,7 +377,8 @@ def test_the_command_prints_its_results_as_one_json_document(mfcli: Runner, tmp_
     done = mfcli("prepare", "--ratings", put(tmp_path, "ratings.csv", TWELVE), "--json")
     assert done.returncode == 0
     assert done.stderr == (
-        "read 12 ratings in 13 lines of ratings.csv: user = user, item = item, rating = rating, timestamp = timestamp\n"
+        "read 12 ratings in 13 lines of ratings.csv: user = user, item = item, rating = rating, timestamp = timestamp, "
+        "from 1970-01-01 to 1970-01-01\n"
     )
     results = json.loads(done.stdout)
     assert (results["ratings"], results["train"], results["val"], results["test"]) == (12, 8, 1, 3)

@@ -17,6 +17,7 @@ from mfcli.data.catalogue import CSV, DAT, ML100K, Layout
 from mfcli.data.files import find_source
 from mfcli.data.form import Reading
 from mfcli.data.readers import read_ratings
+from mfcli.data.table import plain_id
 from mfcli.data.titles import read_own_items
 from mfcli.data.wide import read_wide
 from mfcli.errors import DataError, UsageError
@@ -311,17 +312,26 @@ def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
         ({"user": pa.nulls(2)}, "column user cannot be the user"),
         ({"user": [[1], [2]]}, "column user cannot be the user"),
         ({"user": [b"\xff", b"a"]}, "column user cannot be the user"),
-        ({"rating": [1.0, None]}, "row 2: no usable rating"),
+        ({"rating": [1.0, None]}, "row 2: the rating is empty: --missing '' drops such rows"),
         ({"rating": [float("nan"), 1.0]}, "row 1: the rating 'nan' is not a finite number"),
         ({"rating": [1.0, 1e300]}, "row 2: the rating 'inf' is not a finite number"),
         ({"rating": ["1", "good"]}, "row 2: the rating 'good' is not a number"),
-        ({"rating": [[1.0], [2.0]]}, "column rating cannot be the rating"),
+        ({"rating": [[1.0], [2.0]]}, "column rating cannot be the rating: a row of it holds several values, not one"),
+        ({"rating": pa.array(["4,5", "3"], pa.large_string())}, "row 1: the rating '4,5' is not a number: .*--decimal"),
+        ({"user": [1.0, float("nan")]}, "row 2: no usable user"),
+        ({"user": [2.0**53, 1.0]}, "column user cannot be the user: floats so large stand for several whole numbers"),
     ],
 )
 def test_a_fault_in_parquet_is_named_with_its_row(columns: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = parquet(tmp_path, **columns)
     with pytest.raises(DataError, match=f"r.parquet(, |: ){message}"):
         read(path)
+
+
+@pytest.mark.parametrize(("rating", "missing"), [([1.0, None], ""), ([1.0, float("nan")], "NaN"), (["1", ""], "")])
+def test_what_a_message_advises_drops_ratings_of_parquet(rating: list[Any], missing: str, tmp_path: Path) -> None:
+    table = read(parquet(tmp_path, rating=rating), missing=(missing,))
+    assert (table.ratings.tolist(), table.origin.missing) == ([1.0], 1)
 
 
 def test_columns_of_parquet_can_be_named(tmp_path: Path) -> None:
@@ -350,10 +360,12 @@ def test_an_empty_or_cut_off_parquet_file_is_refused(tmp_path: Path) -> None:
 
 IDS = st.one_of(
     st.integers(-(2**64), 2**64).map(str),
-    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8).filter(str.strip),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8).filter(
+        lambda text: text.strip() and plain_id(text) == text.strip()
+    ),
 )
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-TIMES = st.integers(-(10**11) + 1, 10**11 - 1)
+TIMES = st.integers(-(10**11) + 1, 10**11 - 1).filter(lambda time: not 1900 <= time <= 21_001_231)  # nor a date
 
 
 @settings(max_examples=150, deadline=None)

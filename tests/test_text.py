@@ -114,6 +114,16 @@ def test_ids_with_and_without_a_fraction_of_zero_are_the_same(tmp_path: Path) ->
     ]
 
 
+def test_a_fraction_of_zero_is_a_version_where_no_id_is_the_same_without(tmp_path: Path) -> None:
+    table = read(put(tmp_path, "r.csv", "user,item,rating\n1.0,7,4\n1,8,5\n2.0,7,3\nx,7,3\n"))
+    assert [row[0] for row in rows_of(table)] == ["1", "1", "2.0", "x"]
+
+
+@pytest.mark.parametrize("mark", ["\u00ad", "\u061c", "\u180e", "\u200d", "\ufe0f"])
+def test_marks_that_only_words_need_make_no_other_user(mark: str, tmp_path: Path) -> None:
+    assert rows_of(read(put(tmp_path, "r.csv", f"user,item,rating\n5{mark},7,4\n5,8,5\n")))[0][0] == 5
+
+
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -124,6 +134,13 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert rows_of(read(path, decimal=",")) == [(1, 2, 4.5), (3, 4, 5.0)]
     with pytest.raises(DataError, match=r"line 2: the rating '4\.5' is not a number"):
         read(put(tmp_path, "r.csv", "user;item;rating\n1;2;4.5\n"), decimal=",")
+    path = put(tmp_path, "r.csv", "user;item;rating\n1;2;1.234,5\n3;4;-2.000.000\n5;6;7,5\n")
+    assert [row[2] for row in rows_of(read(path, decimal=","))] == [1234.5, -2e6, 7.5]
+
+
+def test_blanks_of_any_kind_may_stand_about_a_rating(tmp_path: Path) -> None:
+    path = put(tmp_path, "r.csv", "user,item,rating\n1,2,\u00a04\u2003\n3,4,5\n")
+    assert rows_of(read(path)) == [(1, 2, 4.0), (3, 4, 5.0)]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +150,11 @@ def test_decimal_commas(tmp_path: Path) -> None:
         ("NA", "--missing 'NA' drops such rows"),
         ("\\N", r"--missing '\\N' drops such rows"),
         ("1.234,5", "--decimal , reads it"),
-        ("good", "is not a number$"),
+        ("1,234", "--decimal , reads it; take out commas between thousands"),
+        ("1,234.5", "is not a number: take out commas between thousands"),
+        ("#N/A", "--missing '#N/A' drops such rows"),
+        ("<NA>", "--missing '<NA>' drops such rows"),
+        ("good", "is not a number: write a number, or --missing 'good' drops such rows"),
         ("nan", "--missing 'nan' drops such rows"),
         ("", "the rating is empty: --missing '' drops such rows"),
     ],

@@ -110,7 +110,7 @@ def test_own_items_as_parquet_with_genres_as_lists(tmp_path: Path) -> None:
             r"i.csv, line 1: no column looks like the item \(columns: film, title\): .*--item-columns",
         ),
         ("i.csv", "item,title\n1,Matrix, The\n", "i.csv, line 2: 3 columns, not 2"),
-        ("i.csv", 'item,title\n1,"A\nB"\n2\n', "i.csv, line 4: 1 columns, not 2"),
+        ("i.csv", 'item,title\n1,"A\nB"\n2\n', "i.csv, line 4: 1 column, not 2"),
         ("i.dat", "1::A\n", "i.dat, line 1: 2 columns, not at least 3"),
         ("i.csv.gz", gzip.compress(AS_CSV.encode())[:-12], "i.csv.gz: Truncated compressed stream"),
         ("i.parquet", b"PAR1 and more", "i.parquet: not a parquet file"),
@@ -172,6 +172,23 @@ def test_columns_of_items_can_be_given_by_name_and_by_number(tmp_path: Path) -> 
 def test_quotes_that_are_letters(tmp_path: Path) -> None:
     path = put(tmp_path, "i.tsv", 'item\ttitle\n1\t"A\n2\tB\n')
     assert own_items(path, quoting="none") == {"1": ('"A', ""), "2": ("B", "")}
+
+
+def test_joiners_stay_in_titles_and_not_in_ids(tmp_path: Path) -> None:
+    sheet = read_own_items(find_source(put(tmp_path, "i.csv", "item,title\n1\u200c,\u0645\u06cc\u200c\u062e\u200b\n")))
+    assert sheet.column("title", ["1"]) == ["\u0645\u06cc\u200c\u062e"]
+
+
+def test_what_is_odd_about_items_is_told(tmp_path: Path) -> None:
+    content = b"item,title\n1,A\n1,A\n2,B\n2,Caf\xe9\n,lost\n"
+    sheet = read_own_items(find_source(put(tmp_path, "i.csv", content)))
+    assert sheet.column("title", ["1", "2"]) == ["A", "Café"]
+    assert sheet.doubts == (
+        "it is not UTF-8, and is read as cp1252: if it looks odd, give --encoding",
+        "1 lines without an id are left out",
+        "1 ids are there more than once, with other words: the last line counts (2)",
+    )
+    assert not read_own_items(find_source(put(tmp_path, "i.csv", content)), Reading(encoding="cp1252")).doubts[2:]
 
 
 def test_a_missing_file_and_a_folder_are_data_errors(tmp_path: Path) -> None:

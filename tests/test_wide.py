@@ -33,6 +33,14 @@ def test_items_may_be_called_by_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "user;10;20\n7;4,5;\n8;;3\n", decimal=",") == [(7, 10, 4.5), (8, 20, 3.0)]
 
 
+def test_r_names_no_column_of_the_users(tmp_path: Path) -> None:
+    assert read(tmp_path, "a,b\nx,4,NA\ny,,3\n", missing=("NA",)) == [("x", "a", 4.0), ("y", "b", 3.0)]
+
+
+def test_a_first_line_of_decimal_commas_is_a_row(tmp_path: Path) -> None:
+    assert read(tmp_path, "7;4,5;3,5\n8;;3\n", decimal=",") == [(7, 1, 4.5), (7, 2, 3.5), (8, 2, 3.0)]
+
+
 def test_jesters_first_column_counts_the_ratings(tmp_path: Path) -> None:
     content = "2,-7.82,99,8.79\n1,99,4.08,99\n2,99,1.5,2.5\n"
     expected = [(1, 1, -7.82), (1, 3, 8.79), (2, 2, 4.08), (3, 2, 1.5), (3, 3, 2.5)]

@@ -36,6 +36,8 @@ class Wanted:
         return f"{', '.join(others)} and {last}" if others else f"{last} and more"
 
 
+KIND = re.compile(r":(token|float)(_seq)?$")  # of a column, behind its name, in RecBole's files
+
 USER = (
     "userid",
     "user",
@@ -47,10 +49,14 @@ USER = (
     "accountid",
     "visitorid",
     "reviewerid",
+    "reviewer",
+    "custid",
 )
 ITEM = (
     *("movieid", "itemid", "item", "movie", "iid", "bookid", "isbn", "parentasin", "asin", "productid", "product"),
     *("animeid", "artistid", "songid", "trackid", "gameid", "jokeid", "recipeid", "businessid", "tconst", "const"),
+    *("filmid", "videoid", "showid", "appid", "articleid", "newsid", "placeid", "restaurantid", "hotelid"),
+    *("beerid", "courseid", "profileid", "gmapid"),
 )
 RATING = (
     "rating",
@@ -63,10 +69,13 @@ RATING = (
     "yourrating",
     "myrating",
     "starrating",
+    "ratingvalue",
+    "ratingval",
+    "myscore",
 )
 TIME = (
     *("timestamp", "time", "ts", "unixtimestamp", "unixreviewtime", "datetime", "date", "ratedat", "ratingdate"),
-    *("reviewdate", "reviewtime", "daterated", "createdat", "updatedat"),
+    *("reviewdate", "reviewtime", "daterated", "createdat", "updatedat", "dateadded"),
 )
 TITLE = ("title", "name", "booktitle", "movietitle", "itemtitle", "primarytitle", "originaltitle", "itemname")
 
@@ -74,7 +83,10 @@ RATINGS = Wanted(
     {"user": USER, "item": ITEM, "rating": RATING, "timestamp": TIME}, 3, "--columns", "USER,ITEM,RATING[,TIMESTAMP]"
 )
 CLICKS = Wanted({"user": USER, "item": ITEM, "timestamp": TIME}, 2, "--columns", "USER,ITEM[,TIMESTAMP]")
-USERS = Wanted({"user": (*USER, "id")}, 1, "a header", "userId,age,gender")
+SEPARATED = replace(BY_OPTION, separator=BY_HAND.separator)  # --separator is of ratings alone
+USERS = Wanted(
+    {"user": (*USER, "id")}, 1, "a header", "userId,age,gender", replace(SEPARATED, same_name=BY_HAND.same_name)
+)
 ITEMS = Wanted(
     {
         "item": (*ITEM, "id"),
@@ -84,6 +96,7 @@ ITEMS = Wanted(
     2,
     "--item-columns",
     "ITEM,TITLE[,GENRES]",
+    SEPARATED,
 )
 NEWCOMERS = Wanted(
     {"item": (*ITEM, "id", *TITLE), "rating": RATING, "user": USER, "title": TITLE, "year": ("year",)},
@@ -98,8 +111,8 @@ NEW_CLICKS = replace(
 
 
 def plain_name(name: str) -> str:
-    """A column's name as usual names are written: User-ID is userid."""
-    return re.sub(r"[\W_]+", "", INVISIBLE.sub("", name)).lower()
+    """A column's name as usual names are written: User-ID is userid, and so is RecBole's user_id:token."""
+    return re.sub(r"[\W_]+", "", KIND.sub("", INVISIBLE.sub("", name))).lower()
 
 
 def by_usual_names(header: list[str], wanted: Wanted) -> dict[str, int]:
@@ -109,6 +122,12 @@ def by_usual_names(header: list[str], wanted: Wanted) -> dict[str, int]:
         places.setdefault(plain_name(name), place)
     found = {role: next((places[n] for n in names if n in places), None) for role, names in wanted.names.items()}
     return {role: place for role, place in found.items() if place is not None}
+
+
+def mark_of_comment(line: str) -> str:
+    """What a line begins with that may be a comment: a character that no name or number begins with; else ''."""
+    start = line.lstrip()[:1]
+    return start if start and not start.isalnum() and start not in "\"'_-+.$" else ""
 
 
 def given_columns(given: str, wanted: Wanted) -> list[str]:
@@ -145,8 +164,8 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
                 hint += "; a matrix, a line a user and a column an item, is read by --wide"
             if missing == ["rating"] and wanted is RATINGS:
                 hint += "; a file without ratings goes to --clicks"
-            if header and header[0].startswith(("#", "%", "//")):
-                hint = wanted.remedies.comment.format(header[0][0])
+            if header and (start := mark_of_comment(header[0])):
+                hint = wanted.remedies.comment.format(start)
             raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
     else:
         names = given_columns(given, wanted)

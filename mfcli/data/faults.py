@@ -7,12 +7,12 @@ more here, slowly, to name the line.
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from mfcli.data.files import UNREADABLE, one_line, short
+from mfcli.data.files import UNREADABLE, short, why_broken
 from mfcli.data.form import Form, Reading
 from mfcli.data.lines import count_lines
 from mfcli.data.remedies import BY_OPTION, Remedies
@@ -22,8 +22,32 @@ LARGEST_RATING = float(np.finfo(np.float32).max)
 
 VALUES = ("rating", "weight")  # the roles of columns of numbers
 NO_RATINGS = "there are no ratings in it"
-ABSENT = re.compile(r"(\\N|na|n/a|nan|null|none|nil|-|\?|\.)", re.IGNORECASE)  # what people write for no rating
-DECIMAL_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
+NONE = re.compile(r"\\N|<NA>|#N/A|nan|null|none", re.IGNORECASE)  # what programs write for nothing
+ABSENT = re.compile(rf"{NONE.pattern}|na|n/a|nil|-|\?|\.", re.IGNORECASE)  # what people write for no rating
+DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
+POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")  # points between thousands, where the decimal point is a comma
+COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # commas between thousands
+
+
+class NoRatings(DataError):
+    """There is nothing to read in a file, but nothing wrong with it."""
+
+
+class Fault(NamedTuple):
+    """A fault of one row: what is wrong, what to do about it, and what to do where nothing better is known."""
+
+    what: str
+    remedy: str = ""
+    otherwise: str = ""
+
+    def __str__(self) -> str:
+        return self.with_remedy("")
+
+    def with_remedy(self, another: str) -> str:
+        """The fault and its remedies, with another that its surroundings suggest."""
+        return ": ".join(filter(None, (self.what, self.remedy, another))) + (
+            f": {self.otherwise}" if self.otherwise and not self.remedy and not another else ""
+        )
 
 
 def text_fault(
@@ -51,43 +75,64 @@ def text_fault(
         for number, row in form.rows(lambda row: row_fault(row, form, missing) is None, passed):
             fault = row_fault(row, form, missing)
             if fault:
-                return DataError(f"{name}, line {number}: {fault}{_hint(row, form, seen)}")
+                return DataError(f"{name}, line {number}: {fault.with_remedy(_hint(fault, row, form, seen))}")
             seen = True
     except UNREADABLE as error:
-        return DataError(f"{name}, line {number + 1} or soon after: {one_line(error)}")
+        return DataError(f"{name}, line {number + 1} or soon after: {why_broken(error)}")
     except DataError as error:
         return error
-    return DataError(f"{name}: {otherwise if seen else NO_RATINGS}")
+    return DataError(f"{name}: {otherwise}") if seen else NoRatings(f"{name}: {NO_RATINGS}")
 
 
-def _hint(row: list[str], form: Form, seen: bool) -> str:
+def _hint(fault: Fault, row: list[str], form: Form, seen: bool) -> str:
     """What a faulty row may be, if it is no row of ratings at all."""
     if form.header is not None:
         again = [field.strip() for field in row] == form.header
-        return ": the header again: give files that were put together apart, each by --ratings" if again else ""
-    if not seen and not any(map(_number, row)):
-        return f": {form.text.remedies.header}"
-    return "" if seen else f": {form.text.remedies.columns}"
+        return "the header again: give files that were put together apart, each by --ratings" if again else ""
+    if not seen and not fault.remedy and not any(map(number_in, row)):
+        return form.text.remedies.header
+    return "" if seen else form.text.remedies.columns
 
 
-def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> str | None:
+def width_fault(row: list[str], width: int, remedies: Remedies = BY_OPTION) -> Fault | None:
+    """That a row has not so many columns; None if it has."""
+    if len(row) == width:
+        return None
+    start = row[0].strip()[:1] if row else ""
+    if start and not start.isalnum():
+        otherwise = remedies.comment.format(start)
+    elif len(row) < width:
+        otherwise = "is it cut off? Mend it, or take it out"
+    else:
+        otherwise = "is one of them part of a text or a number? Put that in quotes"
+    return Fault(f"{len(row)} column{'s' * (len(row) != 1)}, not {width}", otherwise=otherwise)
+
+
+def row_fault(row: list[str], form: Form, missing: tuple[str, ...] = ()) -> Fault | None:
     """What is wrong with a row of a file of ratings; None if nothing is. Timestamps are not looked at."""
     if len(row) != form.width:
-        return f"{len(row)} columns, not {form.width}"
+        return width_fault(row, form.width, form.text.remedies)
     remedies = form.text.remedies
     for role, place in form.places.items():
         text = row[place].strip()
         if role == "timestamp" or (role in VALUES and text in missing):
             continue
         name = f"{role} id" if role in ("user", "item") else role
-        if not text:
-            return f"the {name} is empty{_drops(remedies, '') * (role in VALUES)}"
+        if not text and role not in VALUES:
+            return Fault(f"the {name} is empty", otherwise="fill it in, or take the line out")
         if any("\udc80" <= c <= "\udcff" for c in text):
-            return f"the {name} is not UTF-8 text: {remedies.encoding}"
-        fault = rating_fault(text, form.decimal, role, remedies) if role in VALUES else None
+            return Fault(f"the {name} is not UTF-8 text", remedies.encoding)
+        fault = value_fault(text, form.decimal, role, remedies) if role in VALUES else None
         if fault:
             return fault
     return None
+
+
+def value_fault(text: str, decimal: str, role: str, remedies: Remedies = BY_OPTION) -> Fault | None:
+    """What is wrong with the cell of a rating, or of a click's weight; None if nothing is."""
+    if not text:
+        return Fault(f"the {role} is empty", remedies.missing.format(""))
+    return rating_fault(text, decimal, role, remedies)
 
 
 def is_absent(text: str) -> bool:
@@ -95,30 +140,35 @@ def is_absent(text: str) -> bool:
     return not text or ABSENT.fullmatch(text) is not None
 
 
-def _drops(remedies: Remedies, text: str) -> str:
-    """The advice where a text stands for a rating that is not there."""
-    return f": {remedies.missing.format(short(text))}"
+def is_none(text: str) -> bool:
+    """Whether this is how a program writes that there is nothing."""
+    return NONE.fullmatch(text) is not None
 
 
-def rating_fault(text: str, decimal: str = ".", role: str = "rating", remedies: Remedies = BY_OPTION) -> str | None:
+def rating_fault(text: str, decimal: str = ".", role: str = "rating", remedies: Remedies = BY_OPTION) -> Fault | None:
     """What is wrong with the text of a rating, or of a click's weight; None if nothing is."""
     quoted = f"the {role} '{short(text)}'"
-    value = _number(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
+    value, drops = number_in(text, decimal), remedies.missing.format(short(text))
     if value is None:
-        hint = ""
+        hints = []
         if decimal == "." and DECIMAL_COMMA.fullmatch(text):
-            hint = f": is it a decimal comma? {remedies.decimal}"
-        elif is_absent(text):
-            hint = _drops(remedies, text)
-        elif re.search(r"\d", text):
-            hint = ": leave nothing but the number in the column"
-        return f"{quoted} is not a number{hint}"
+            hints.append(f"is it a decimal comma? {remedies.decimal}")
+        if decimal == "." and COMMAS.fullmatch(text):
+            hints.append("take out commas between thousands")
+        if not hints and is_absent(text):
+            hints.append(drops)
+        if not hints and re.search(r"\d", text):
+            hints.append("leave nothing but the number in the column")
+        return Fault(f"{quoted} is not a number", "; ".join(hints), f"write a number, or {drops}")
     if not math.isfinite(value):
-        return f"{quoted} is not a finite number{_drops(remedies, text)}"
-    return f"{quoted} is too large" if abs(value) > LARGEST_RATING else None
+        return Fault(f"{quoted} is not a finite number", drops)
+    return Fault(f"{quoted} is too large", otherwise=drops) if abs(value) > LARGEST_RATING else None
 
 
-def _number(text: str) -> float | None:
+def number_in(text: str, decimal: str = ".") -> float | None:
+    """The number that a text is; None if it is none."""
+    if decimal != ".":
+        text = text.replace(".", "" if POINTS.fullmatch(text) else "?").replace(decimal, ".")
     try:
         return float(text.encode("ascii").replace(b"_", b"?"))  # 1_000 and ٤ are numbers to Python alone
     except ValueError:
@@ -141,10 +191,11 @@ def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str
         row = pc.index(pc.fill_null(good, False), False).as_py()
         if row >= 0:
             return DataError(f"{name}, row {row + 1}: no usable {role}")
+    words = [word.lower() for word in how.missing]  # NaN may be written in any way
     for role in set(VALUES) & set(columns):
         for row, value in enumerate(columns[role].to_pylist(), 1):
             text = "" if value is None else str(value).strip()
-            fault = rating_fault(text, how.decimal, role) if text else f"no usable {role}"
-            if text not in how.missing and fault:
+            fault = value_fault(text, how.decimal, role)
+            if fault and text.lower() not in words:
                 return DataError(f"{name}, row {row}: {fault}")
-    return DataError(f"{name}: {otherwise if len(columns['user']) else NO_RATINGS}")
+    return DataError(f"{name}: {otherwise}") if len(columns["user"]) else NoRatings(f"{name}: {NO_RATINGS}")

@@ -18,6 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from mfcli.data.archive import BROKEN, LARGEST_RATIO, most_bytes
+from mfcli.data.strange import strange, strange_zip
 from mfcli.errors import DataError
 from mfcli.terminal import visible
 
@@ -48,27 +49,14 @@ MAGIC = {
 
 CONTENTS = ("text", "parquet", "feather")
 
+JSON_START = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the bracket that JSON begins with."""
+
 RATINGS_FILES = ("ratings.csv", "ratings.dat", "u.data")
 """What the ratings are called in the folder or archive of a whole data set."""
 
-STRANGE = {
-    b"\xd0\xcf\x11\xe0": "an Excel file: save it as CSV",
-    b"sqlite format 3\0": "an SQLite database: export the table as CSV",
-    b"\x89hdf": "an HDF5 file: export it as CSV or parquet",
-    b"\x80\x04\x95": "a Python pickle, which is never opened: export it as CSV or parquet",
-    b"\x80\x05\x95": "a Python pickle, which is never opened: export it as CSV or parquet",
-    b"fea1": "a Feather file of version 1: write it as version 2",
-    b"obj\x01": "an Avro file: export it as CSV or parquet",
-    b"orc\x08": "an ORC file: export it as CSV or parquet",
-    b"rdx": "an R data file: export it as CSV",
-    b"\x93numpy": "a NumPy array: export it as CSV",
-    b"7z\xbc\xaf": "a 7-zip archive: unpack it",
-    b"rar!": "a RAR archive: unpack it",
-    b"%pdf": "a PDF: export the table as CSV",
-    b"<!doctype html": "a web page: was the download behind a login?",
-    b"<html": "a web page: was the download behind a login?",
-}
-"""First bytes, letters in lower case, of what is known but not read; and what to do instead."""
+ABOUT = re.compile(r"(^|/)(README|LICEN[CS]E|CHANGELOG)[^/]*$|\.(md5|sha256|crc)$", re.IGNORECASE)
+"""Names of files that tell of others."""
 
 LAYERS = 3  # containers within one another that are opened
 HEAD = 1 << 20  # bytes by which a file is judged
@@ -119,15 +107,11 @@ class Source:
     def kind(self) -> str:
         """``parquet``, ``feather``, ``json`` or ``text``. Raises DataError for what is none of them."""
         head, kind = self.head, _kind(self.head)
-        start = head[:20].lower()
-        strange = next((what for magic, what in STRANGE.items() if start.startswith(magic)), None)
-        if head[257:262] == b"ustar":
-            strange = "a tar archive: unpack it, and give the file or the folder"
-        if strange is not None:
-            raise DataError(f"{self.name}: this is {strange}")
+        if what := strange(head):
+            raise DataError(f"{self.name}: this is {what}")
         if kind not in CONTENTS:
             raise DataError(f"{self.name}: too many archives within one another: unpack them")
-        return "json" if kind == "text" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else kind
+        return "json" if kind == "text" and head.lstrip(JSON_START)[:1] in (b"{", b"[") else kind
 
     @functools.cached_property
     def _layers(self) -> tuple[str, ...]:
@@ -142,7 +126,7 @@ class Source:
             with self._open(layers) as file:
                 return file.read(count)
         except UNREADABLE as error:
-            raise DataError(f"{self.name}: {one_line(error)}") from None
+            raise DataError(f"{self.name}: {why_broken(error)}") from None
 
     def _open(self, layers: Iterable[str]) -> "Content":
         content = Content(self.raw(), self.name)
@@ -166,9 +150,11 @@ class Source:
             found = [one for one in archive.infolist() if not one.is_dir() and not _is_chaff(one.filename)]
             members = {one.filename: one for one in found}
         except BROKEN as error:
-            raise DataError(f"{self.name}: not a zip that can be read ({one_line(error)})") from None
-        if any(name.startswith("xl/") for name in members):
-            raise DataError(f"{self.name}: this is an Excel file: save it as CSV")
+            raise DataError(
+                f"{self.name}: not a zip that can be read ({one_line(error)}): is it cut off? Fetch it again"
+            ) from None
+        if what := strange_zip(members):
+            raise DataError(f"{self.name}: this is {what}")
         if not members:
             raise DataError(f"{self.name}: there is no file to read in it")
         usual = [name for name in members if name.rpartition("/")[2] in self.usual]
@@ -232,8 +218,8 @@ def _kind(head: bytes) -> str:
 
 
 def _is_chaff(name: str) -> bool:
-    """Whether programs leave such a file beside data: .DS_Store, _SUCCESS, __MACOSX/..."""
-    return any(part.startswith((".", "_")) and part != ".." for part in name.split("/"))
+    """Whether such a file is left beside data, and holds none: .DS_Store, _SUCCESS, __MACOSX/..., README.txt."""
+    return any(part.startswith((".", "_")) and part != ".." for part in name.split("/")) or bool(ABOUT.search(name))
 
 
 def find_sources(path: Path, usual: tuple[str, ...] = ()) -> list[Source]:
@@ -305,6 +291,12 @@ def one_line(error: BaseException) -> str:
     if "launch worker thread" in str(error):
         raise MemoryError(str(error))
     return visible(" ".join(str(getattr(error, "strerror", None) or error).split())) or type(error).__name__
+
+
+def why_broken(error: BaseException) -> str:
+    """As :func:`one_line`; of content that is no more what it was, also what to do."""
+    cut = not isinstance(error, OSError) or error.errno is None
+    return one_line(error) + ": is the file cut off or damaged? Fetch it again" * cut
 
 
 def short(text: str, most: int = 100) -> str:

@@ -15,19 +15,20 @@ from mfcli.data.columns import (
     find_place,
     find_places,
     given_columns,
+    mark_of_comment,
 )
-from mfcli.data.files import UNREADABLE, Source, one_line, short
-from mfcli.data.remedies import BY_OPTION
+from mfcli.data.files import UNREADABLE, Source, short, why_broken
 from mfcli.data.text import Row, Text, find_encoding
 from mfcli.errors import DataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|", " ")
 """Those that are looked for, in this order. A blank is any run of blanks and tabs."""
 
-SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a first line that Excel writes and understands
+SEPARATOR_LINE = re.compile(r'"?sep=([^"])"?\s*', re.IGNORECASE)  # a first line that Excel writes and understands
 BY_ITEM = re.compile(r"\d+:\s*")
 ESCAPED_QUOTE = re.compile(rb'\\"[^\S\r\n]*[^\s";,|\t]')  # a quote after a backslash that does not end a column
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+TIME = re.compile(r"(\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4})([ T]|$)")
 ASIN, REVIEWER = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]"), re.compile(r"A[0-9A-Z]{9,20}")
 SAMPLE = 20  # lines to look at
 
@@ -71,6 +72,8 @@ class Form:
         skip: lines before the first row.
         decimal: the decimal point.
         sample: the first rows.
+        told_by: what tells which column is which: their ``names``, an ``option``, the ``layout`` of a file that we
+            know, or nothing but their ``order``.
     """
 
     text: Text
@@ -80,6 +83,7 @@ class Form:
     skip: int
     decimal: str
     sample: list[list[str]]
+    told_by: str = "names"
 
     def rows(
         self, is_row: Callable[[list[str]], bool] = lambda _: False, sound: Callable[[bytes], bool] = lambda _: False
@@ -115,28 +119,29 @@ class Form:
 def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     """Look at a file's first lines and say how it is laid out. Raises DataError, UsageError."""
     text, lines = find_text(source, how, wanted)
-    filled = [(number, line) for number, line in lines if line.strip()]
-    number, first = filled[0]
+    (number, first), *others = [(number, line) for number, line in lines if line.strip()]
     where = f"{source.name}, line {number}"
-    if any("\udc80" <= c <= "\udcff" for c in first):
-        raise DataError(f"{where}: not UTF-8 text: {text.remedies.encoding}")
     fields = [field.strip() for field in text.split(first)]
-    places = _places_without_header(fields, how, wanted, text)
+    places = _places_without_header([fields, *(text.split(line) for _, line in others)], how, wanted, text)
     header = fields if places is None else None
+    told_by = "option" if how.columns is not None else "layout" if text.by_item else "names" if header else "order"
     skip = number - 1
     if header is not None:
+        below = next((at for at, line in others if _has_names(line, wanted)), None)
+        if below and how.columns is None and not _has_names(first, wanted) and not mark_of_comment(first):
+            raise DataError(f"{where}: the names of the columns stand on line {below}: take out the lines before it")
         places, skip = find_places(header, how.columns, wanted, where), number
-    sample = [text.split(line) for at, line in filled if at > skip]
+    sample = [text.split(line) for at, line in ((number, first), *others) if at > skip]
     if header is not None and {len(row) for row in sample} == {len(header) + 1}:
         header = _with_another(header, sample, wanted)
         places = find_places(header, how.columns, wanted, where)
     if header is None and how.columns is None and _is_amazons(sample):
-        places = {"item": 0, "user": 1, "rating": 2, "timestamp": 3}
+        places, told_by = {"item": 0, "user": 1, "rating": 2, "timestamp": 3}, "layout"
     assert places is not None
     if how.weights is not None:
         weight = find_place(header, how.weights, "--weights", len(header or fields), where)
         places = {role: place for role, place in places.items() if place != weight} | {"weight": weight}
-    return Form(text, header, places, len(header or fields), skip, how.decimal, sample)
+    return Form(text, header, places, len(header or fields), skip, how.decimal, sample, told_by)
 
 
 def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[tuple[int, str]]]:
@@ -159,11 +164,21 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
         separator = find_separator([line for _, line in lines if line.strip()], wanted, text.name, text.quotes)
     if not separator or any(c in '"\r\n\0' for c in separator):
         raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
-    text = replace(text, separator=separator)
+    padded = separator not in " \t" and any(re.search(rf'{re.escape(separator)}[ \t]+"', line) for _, line in lines)
+    text = replace(text, separator=separator, padded=padded)
     lines = _first_lines(text)[1 if told else 0 :]
-    if not any(line.strip() for _, line in lines):  # nothing but separators
+    number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+    if not number:  # nothing but separators
         raise DataError(f"{source.name}: the file is empty")
+    if any("\udc80" <= c <= "\udcff" for c in first):
+        raise DataError(f"{source.name}, line {number}: not UTF-8 text: {text.remedies.encoding}")
     return text, lines
+
+
+def _has_names(line: str, wanted: Wanted) -> bool:
+    """Whether a line has usual names of all the columns that are needed, whatever separates them."""
+    needed = set(wanted.roles[: wanted.needed])
+    return any(needed <= by_usual_names(line.split(one), wanted).keys() for one in SEPARATORS)
 
 
 def _first_lines(text: Text) -> list[tuple[int, str]]:
@@ -176,7 +191,7 @@ def _first_lines(text: Text) -> list[tuple[int, str]]:
             if filled > SAMPLE:
                 break
     except UNREADABLE as error:
-        raise DataError(f"{text.name}: {one_line(error)}") from None
+        raise DataError(f"{text.name}: {why_broken(error)}") from None
     if not filled:
         raise DataError(f"{text.name}: the file is empty")
     return lines
@@ -203,8 +218,17 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
             return separator
     remedy = wanted.remedies.separator
     cut = [by_usual_names(lines[0].split(one), wanted) for one in separators]
-    if wanted is RATINGS and any({"item", "rating"} <= places.keys() for places in cut):
+    bare = lines[0].strip().strip('"')
+    if quotes and bare != lines[0].strip() and any(_width(bare, one, quotes) >= wanted.needed for one in separators):
+        remedy = "the whole line stands in quotes: take them out"
+    elif start := mark_of_comment(lines[0]):
+        remedy = wanted.remedies.comment.format(start)
+    elif any(_has_names(line, wanted) for line in lines[1:]):
+        remedy = "the names of the columns stand further down: take out the lines before them"
+    elif wanted is RATINGS and any({"item", "rating"} <= places.keys() and "user" not in places for places in cut):
         remedy = "the ratings of one person are for `mfcli recommend --ratings`"
+    elif wanted is RATINGS and any(_width(lines[0], one, quotes) == 2 for one in separators):
+        remedy += "; a file without ratings goes to --clicks"
     raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {remedy}")
 
 
@@ -217,15 +241,20 @@ def _width(line: str, separator: str, quotes: bool) -> int:
     return len(next(csv.reader([line.rstrip("\r\n")], delimiter=separator), []))
 
 
-def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text: Text) -> dict[str, int] | None:
+def _places_without_header(sample: list[list[str]], how: Reading, wanted: Wanted, text: Text) -> dict[str, int] | None:
     """Role -> number of its column, from 0, if the first line is a row already; None if it names the columns.
+
+    Args:
+        sample: the first lines, cut.
+        how, wanted, text: as of :func:`find_form`.
 
     Raises:
         DataError: there are too few columns, or so many that they cannot be told apart without names.
         UsageError: names are given for columns without names.
     """
     where = f"{text.name}, line 1"
-    if text.by_item and len(fields) < wanted.needed:
+    fields = [field.strip() for field in sample[0]]
+    if text.by_item and (len(fields) < wanted.needed or not NUMBER.fullmatch(fields[2])):
         raise DataError(f"{where}: lines with an item and a colon, but no ratings after them")
     if text.by_item:
         return dict(zip(("item", "user", "rating", "timestamp"), range(len(fields)), strict=False))
@@ -234,7 +263,7 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
         numbered = by_number(given_columns(how.columns, wanted), wanted)
         if numbered is None and how.header is False:
             raise UsageError(f"{wanted.option}: with --no-header columns have numbers: {wanted.option} 1,2,3")
-    if how.header is not False and ((how.columns is not None and numbered is None) or not _is_data(fields, wanted)):
+    if how.header is not False and ((how.columns is not None and numbered is None) or not _is_data(sample, wanted)):
         return None
     if numbered is not None:
         check_width(numbered, len(fields), where)
@@ -243,7 +272,7 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
         raise DataError(f"{where}: {len(fields)} columns, not at least {wanted.needed_text}")
     if len(fields) > len(wanted.roles) or wanted is ITEMS:
         how_named = f"name them with {wanted.option} {wanted.metavar}"
-        if wanted.remedies is BY_OPTION:
+        if wanted.option.startswith("--"):
             how_named = f"say which is which with {wanted.option} {wanted.metavar}, by numbers from 1"
         raise DataError(
             f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): {how_named}"
@@ -252,9 +281,23 @@ def _places_without_header(fields: list[str], how: Reading, wanted: Wanted, text
     return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}
 
 
-def _is_data(fields: list[str], wanted: Wanted) -> bool:
-    """Whether a first line is a row, not names: it holds a number, and no usual name."""
-    return any(NUMBER.fullmatch(field) for field in fields) and not by_usual_names(fields, wanted)
+def _is_data(sample: list[list[str]], wanted: Wanted) -> bool:
+    """Whether the first line is a row: it has no usual name, but a number, a time, or a value like those below it."""
+    first, *others = ([field.strip() for field in row] for row in sample)
+    if by_usual_names(first, wanted):
+        return False
+    if any(NUMBER.fullmatch(field) or TIME.match(field) for field in first):
+        return True
+    columns = [set(column) for column in zip(*(row for row in others if len(row) == len(first)), strict=True)]
+    return any(
+        field and (field in column or ("9" in _shape(field) and {_shape(field)} == set(map(_shape, column))))
+        for field, column in zip(first, columns, strict=False)
+    )
+
+
+def _shape(value: str) -> str:
+    """What values of one kind have in common: u17 and u5 are u9."""
+    return re.sub(r"\d+", "9", value)
 
 
 def _is_amazons(sample: list[list[str]]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from mfcli.arrays import Float32s, Int32s
 from mfcli.data.by_title import Titles
 from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
-from mfcli.data.faults import NO_RATINGS, is_absent, rating_fault, row_fault
+from mfcli.data.faults import NO_RATINGS, Fault, is_absent, rating_fault, row_fault
 from mfcli.data.files import RATINGS_FILES, UNREADABLE, Source, find_source, one_line, short
 from mfcli.data.form import SEPARATORS, Form, Reading, find_form
 from mfcli.data.frames import read_all
@@ -185,7 +185,7 @@ def _of_text(source: Source, click: float | None) -> Iterator[Opinion]:
         yield _opinion({role: row[place].strip() for role, place in places.items()}, by_title, click)
 
 
-def _fault(row: list[str], form: Form) -> str | None:
+def _fault(row: list[str], form: Form) -> Fault | None:
     """What is wrong with a row, but for a rating that is not there; None if nothing is."""
     place = form.places.get("rating", len(row))
     absent = tuple(text for text in map(str.strip, row[place : place + 1]) if is_absent(text))
@@ -206,7 +206,7 @@ def _of_frame(source: Source, click: float | None) -> Iterator[Opinion]:
     for number, row in enumerate(rows_of_frame(table), 1):
         cells = {role: row[place].strip() for role, place in places.items()}
         rating = cells.get("rating", "")
-        fault = None if cells["item"] else "the item is empty"
+        fault = None if cells["item"] else Fault("the item is empty")
         if not is_absent(rating):
             fault = fault or rating_fault(rating, remedies=BY_HAND)
         if fault:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.data.faults import is_none
 from mfcli.data.ratings import Sides
 
 COMMON = 0.05  # share of the ratings from which a value that does not fit the others is told of
@@ -39,15 +40,27 @@ def odd_values(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> list[str]:
     return found
 
 
+def odd_times(timestamps: npt.NDArray[np.int64]) -> list[str]:
+    """A warning of (n,) seconds that are a number of another kind, of a column that nobody has named."""
+    if not len(timestamps) or np.abs(timestamps).max() >= TIMES_FROM:
+        return []
+    return [
+        f"the timestamps are {timestamps.min():,} to {timestamps.max():,} seconds after 1970, unlike times: "
+        "--columns says which column is what"
+    ]
+
+
 def odd_ids(ids: Sides[npt.NDArray[Any]]) -> list[str]:
-    """Warnings of ids that a spreadsheet has shortened, so that several users or items may have become one.
+    """Warnings of ids that a spreadsheet has shortened, so that several may have become one, and of one that is none.
 
     Args:
         ids: of the users and of the items; int64, or object arrays of str.
     """
     found = []
     for side, some in zip(ids._fields, ids, strict=True):
-        bad = [] if some.dtype == np.int64 else [one for one in some if SHORTENED.fullmatch(one)]
+        texts = [] if some.dtype == np.int64 else some.tolist()
+        found += [f"one of the {side} is called '{one}': take out lines without an id" for one in texts if is_none(one)]
+        bad = [one for one in texts if SHORTENED.fullmatch(one)]
         if bad:
             found.append(
                 f"{len(bad):,} ids of {side} are like {bad[0]}, as spreadsheets shorten long numbers: "
@@ -60,6 +73,6 @@ def _is_marker(value: float, others: npt.NDArray[Any], share: float, is_most_com
     """Whether a value at an end of the scale is far from the others, alone below zero, or a zero before ones."""
     gap = min(abs(value - float(others[0])), abs(value - float(others[-1])))
     far = gap > float(others[-1]) - float(others[0])
-    alone_below_zero = value < 0 < others[0]
+    alone_below_zero = value < 0 <= others[0]
     zero = value == 0 and others[0] >= 1 and is_most_common and share >= COMMON_ZERO
     return share >= COMMON and bool(far or alone_below_zero or zero)

@@ -4,11 +4,12 @@ import re
 from dataclasses import replace
 
 from mfcli.data.columns import USERS, find_places
+from mfcli.data.faults import width_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import read_all
 from mfcli.data.sheet import Sheet, rows_of_frame, sheet_of
-from mfcli.data.text import Text, guess_encoding
+from mfcli.data.text import Text, encoding_doubts, guess_encoding
 from mfcli.errors import DataError
 
 USERS_FILES = ("users.dat", "u.user", "users.csv")
@@ -32,19 +33,21 @@ def read_users(source: Source, how: Reading | None = None) -> Sheet:
     if source.kind != "text":
         table = read_all(source)
         place = find_places(table.column_names, None, USERS, source.name)["user"]
-        return sheet_of(rows_of_frame(table), table.column_names, place)
+        return sheet_of(rows_of_frame(table), table.column_names, place, roles={"user": table.column_names[place]})
     try:
         movielens = _movielens(Text(source, "latin-1", quoting="none"))
         if movielens is not None:
             return movielens
-        form = find_form(source, replace(how, encoding=guess_encoding(source, how.encoding)), USERS)
+        encoding = guess_encoding(source, how.encoding)
+        form = find_form(source, replace(how, encoding=encoding), USERS)
         assert form.header is not None  # where there is none, find_form asks for it
         rows = []
         for number, row in form.rows():
-            if len(row) != form.width:
-                raise DataError(f"{source.name}, line {number}: {len(row)} columns, not {form.width}")
+            if fault := width_fault(row, form.width, form.text.remedies):
+                raise DataError(f"{source.name}, line {number}: {fault}")
             rows.append(row)
-        return sheet_of(rows, form.header, form.places["user"])
+        sheet = sheet_of(rows, form.header, form.places["user"], roles=form.names())
+        return replace(sheet, doubts=(*encoding_doubts(encoding, how.encoding), *sheet.doubts))
     except UNREADABLE as error:
         raise DataError(f"{source.name}: {one_line(error)}") from None
 
@@ -56,8 +59,8 @@ def _movielens(text: Text) -> Sheet | None:
         if pattern.fullmatch(first):
             rows = []
             for number, row in replace(text, separator=separator).rows():
-                if any(row) and len(row) != len(columns):
-                    raise DataError(f"{text.name}, line {number}: {len(row)} columns, not {len(columns)}")
+                if any(row) and (fault := width_fault(row, len(columns))):
+                    raise DataError(f"{text.name}, line {number}: {fault}")
                 rows.append(row)
-            return sheet_of(filter(any, rows), list(columns), 0, kinds=KINDS)
+            return sheet_of(filter(any, rows), list(columns), 0, kinds=KINDS, roles={"user": columns[0]})
     return None

@@ -11,7 +11,7 @@ import pyarrow.csv as pacsv
 
 from mfcli.arrays import Bools, Float32s, Int32s
 from mfcli.data.columns import RATINGS, Wanted
-from mfcli.data.faults import rating_fault, row_fault, table_fault, text_fault
+from mfcli.data.faults import POINTS, number_in, rating_fault, row_fault, table_fault, text_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
@@ -43,7 +43,7 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
     how = how or Reading()
     if source.kind != "text":
         columns, names = read_frame(source, how, wanted)
-        origin = Origin(len(columns["user"]), names, lambda row: f"{source.name}, row {row + 1}")
+        origin = Origin(source.name, len(columns["user"]), names, lambda row: f"{source.name}, row {row + 1}")
         try:
             return _table(columns, origin, how)
         except Unfit as error:
@@ -53,18 +53,32 @@ def read_ratings(source: Source, how: Reading | None = None, wanted: Wanted = RA
     for clean in (False, True):  # most texts are as pyarrow wants them; only a fault is worth a second, slower reading
         try:
             columns, lines = parse(form, how, clean=clean)
-            return _table(columns, Origin(lines, form.names(), lambda row: _locate(form, how, row)), how)
+            return _table(columns, _origin(form, how, lines), how)
         except Unfit as error:
             unfit = error
     raise text_fault(form, how.missing, str(unfit), sound(form, how)) from unfit
+
+
+def _origin(form: Form, how: Reading, lines: int) -> Origin:
+    """What there is to say of a text of so many lines."""
+    return Origin(
+        form.text.name,
+        lines,
+        form.names(),
+        lambda row: _locate(form, how, row),
+        places=form.places,
+        told_by=form.told_by,
+    )
 
 
 def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int]:
     """The columns of a text by their roles, and how many lines it has. Raises Unfit, DataError."""
     text = form.text
     numeric = not clean and all(not text or rating_fault(text) is None for text in form.sample_of("timestamp"))
+    # Where not all is as pyarrow wants it, numbers are read as texts, which may hold more: blanks of any kind, points.
+    number = pa.string() if clean else pa.float32()
     with text.open(clean=clean) as lines:
-        columns = _columns(lines, form, how, form.skip, pa.float64() if numeric else pa.string())
+        columns = _columns(lines, form, how, form.skip, pa.float64() if numeric else pa.string(), number)
     spans = lines.count != len(next(iter(columns.values()))) + form.skip or lines.last_line.count(b'"') % 2
     if text.quotes and lines.any_quote and spans:
         # There are blank lines, or line breaks within quotes. If a stray quote has made those, this raises.
@@ -73,11 +87,14 @@ def parse(form: Form, how: Reading, *, clean: bool) -> tuple[dict[str, Any], int
     return columns, lines.count
 
 
-def _columns(lines: Any, form: Form, how: Reading, skip: int, time: Any) -> dict[str, Any]:
-    """The columns of lines by their roles, timestamps of the pyarrow type ``time``. Raises Unfit, DataError."""
+def _columns(lines: Any, form: Form, how: Reading, skip: int, time: Any, number: Any) -> dict[str, Any]:
+    """The columns of lines by their roles. Raises Unfit, DataError.
+
+    ``time`` and ``number`` are the pyarrow types of timestamps and of ratings; ratings that may be words are texts.
+    """
     text, names = form.text, [str(place) for place in range(form.width)]  # the header's may be the same twice
     ids = pa.dictionary(pa.int32(), pa.string())
-    number = pa.string() if _words(how.missing) else pa.float32()
+    number = pa.string() if _words(how.missing) else number
     types = {"user": ids, "item": ids, "rating": number, "weight": number, "timestamp": time}
     try:
         table = pacsv.read_csv(
@@ -109,7 +126,7 @@ def sound(form: Form, how: Reading) -> Callable[[bytes], bool]:
         if block.count(b'"') % 2 or block.count(b"\r") != block.count(b"\r\n"):
             return False
         try:
-            columns = _columns(pa.BufferReader(block), form, how, 0, pa.string())
+            columns = _columns(pa.BufferReader(block), form, how, 0, pa.string(), pa.float32())
             values = columns.get("rating", columns.get("weight"))
             ratings, absent = _ratings(values, how) if values is not None else (np.zeros(0, np.float32), False)
         except Unfit:
@@ -199,23 +216,33 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
 def _ratings(column: Any, how: Reading) -> tuple[Float32s, Bools]:
     """The ratings, and which of them stand for one that is not there. Raises Unfit."""
     absent = np.zeros(len(column), bool)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if pa.types.is_string(column.type):
         texts = pc.fill_null(pc.utf8_trim_whitespace(column), "")
         words = pc.is_in(texts, value_set=to_arrow(_words(how.missing)))
-        absent |= numbers(words.cast(pa.uint8())).astype(bool)
-        if how.decimal != ".":
-            texts = pc.replace_substring(texts, how.decimal, ".")
+        absent |= _mask(words)
+        if how.decimal == ",":
+            grouped = pc.match_substring_regex(texts, f"^({POINTS.pattern})$")
+            without = (pc.replace_substring(texts, ".", stand_in) for stand_in in ("", "?"))
+            texts = pc.replace_substring(pc.if_else(grouped, *without), ",", ".")
         try:
             column = pc.if_else(words, "0", texts).cast(pa.float32())
         except pa.ArrowException as error:
             raise Unfit(one_line(error)) from None
+    elif "" in how.missing:
+        absent |= _mask(pc.is_null(column))
+        column = pc.fill_null(column, 0.0)
     if column.null_count:
         raise Unfit("a value cannot be used")
     ratings = numbers(column).astype(np.float32, copy=False)
-    values = [float(text) for text in how.missing if text not in _words(how.missing)]
-    if values:
-        absent |= np.isin(ratings, np.array(values, np.float32))
+    values = np.array([value for text in how.missing if (value := number_in(text)) is not None], np.float32)
+    if len(values):
+        absent |= np.isin(ratings, values) | (np.isnan(ratings) & np.isnan(values).any())
     return ratings, absent
+
+
+def _mask(column: Any) -> Bools:
+    """A pyarrow column of booleans as a NumPy array."""
+    return np.asarray(numbers(column.cast(pa.uint8())).astype(bool))
 
 
 def codes(column: Any) -> tuple[Int32s, Ids]:

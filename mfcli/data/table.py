@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,8 +37,10 @@ def code_ids(texts: list[str]) -> tuple[Ids, Int32s | None]:
     """
     plain = [plain_id(text) for text in texts]
     numbers = all(INTEGER.fullmatch(text) and int(text) in INT64 for text in plain)
-    if not numbers:  # 1.0 stands for 1 where all ids are numbers only
-        plain = [(text if text.isascii() else INVISIBLE.sub("", text)).strip() for text in texts]
+    if not numbers:  # where not all ids are numbers, 1.0 stands for 1 only if there is a 1 too
+        bare = [(text if text.isascii() else INVISIBLE.sub("", text)).strip() for text in texts]
+        there = set(bare)
+        plain = [whole if whole in there else text for text, whole in zip(bare, plain, strict=True)]
     ids = np.array([int(text) for text in plain], np.int64) if numbers else np.array(plain, dtype=object)
     distinct, which = np.unique(ids, return_inverse=True)
     return (ids, None) if len(distinct) == len(ids) else (distinct, which.astype(np.int32))
@@ -49,18 +51,30 @@ class Origin:
     """Where ratings were read, and what there is to say of it.
 
     Attributes:
+        name: of the file.
         lines: read, of text; else rows.
         columns: role -> what the file calls its column.
         locate: says where the n-th rating was read: file and line.
         missing: rows left out, since their rating is one of --missing.
         no_times: why there are no timestamps, though there is a column of them.
+        places: role -> number of its column, from 0, in a text.
+        told_by: what tells which column is which, as :class:`Form` has it.
+        parts: the origins of the tables that were joined.
     """
 
+    name: str
     lines: int
     columns: dict[str, str]
     locate: Callable[[int], str]
     missing: int = 0
     no_times: str | None = None
+    places: dict[str, int] = field(default_factory=dict)
+    told_by: str = "names"
+    parts: tuple["Origin", ...] = ()
+
+    def each(self) -> tuple["Origin", ...]:
+        """Of each file by itself."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,19 +181,27 @@ class Table(Ratings):
 
 
 def join(tables: Sequence[Table]) -> Table:
-    """All ratings of some tables, one table's behind the other's. Ids stay integers only if they are in all of them."""
+    """All ratings of some tables, one table's behind the other's. Ids stay integers only if they are in all of them.
+
+    Raises DataError if files with names of columns and files without have them in different orders.
+    """
     if len(tables) == 1:
         return tables[0]
     users, user_ids = _join_codes([(table.users, table.ids.users) for table in tables])
     items, item_ids = _join_codes([(table.items, table.ids.items) for table in tables])
     ends = np.cumsum([len(table) for table in tables])
     origins = [table.origin for table in tables]
+    parts = tuple(part for origin in origins for part in origin.each())
+    _check_order(parts)
 
     def locate(row: int) -> str:
         which = int(np.searchsorted(ends, row, side="right"))
         return origins[which].locate(row - int(ends[which]) + len(tables[which]))
 
     times = [table.timestamps for table in tables if table.timestamps is not None]
+    no_times = [one.no_times for one in origins if one.no_times]
+    if times:
+        no_times += [f"{one.name} has no column of them" for one in parts if "timestamp" not in one.columns]
     return Table(
         users=users,
         items=items,
@@ -190,13 +212,30 @@ def join(tables: Sequence[Table]) -> Table:
         n_items=len(item_ids),
         ids=Sides(user_ids, item_ids),
         origin=Origin(
+            parts[0].name,
             sum(one.lines for one in origins),
-            origins[0].columns,
+            parts[0].columns,
             locate,
             sum(one.missing for one in origins),
-            next((one.no_times for one in origins if one.no_times), None),
+            next(iter(no_times), None),
+            parts=parts,
         ),
     )
+
+
+def _check_order(origins: Sequence[Origin]) -> None:
+    """Raise DataError if only the order tells the columns of one file, and they are named in another order elsewhere.
+
+    So it is with the pieces of a file that was cut: only the first has the header.
+    """
+    named = next((one for one in origins if one.told_by == "names" and one.places), None)
+    for one in origins:
+        if one.told_by == "order" and named and any(named.places.get(r, at) != at for r, at in one.places.items()):
+            columns = ",".join(str(place + 1) for place in named.places.values())
+            raise DataError(
+                f"{one.name}: it names no columns, and those of {named.name} are in another order than user, item, "
+                f"rating: if it has that order too, give --columns {columns}"
+            )
 
 
 def _join_codes(sides: list[tuple[Int32s, Ids]]) -> tuple[Int32s, Ids]:

@@ -85,6 +85,16 @@ def numbers(column: Any) -> Any:
     return np.concatenate([np.from_dlpack(chunk) for chunk in chunks])
 
 
+def undressed(column: Any) -> Any:
+    """A pyarrow column of plain values: no dictionary, and texts of any kind as strings."""
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if str(kind) in ("large_string", "string_view", "binary", "large_binary", "binary_view"):
+        kind = pa.string()
+    return column if column.type == kind else column.cast(kind)
+
+
 def to_arrow(values: Any) -> Any:
     """A pyarrow array of a NumPy array of numbers, or of texts. (Not ``pa.array``, which imports pandas.)"""
     import pyarrow as pa

@@ -34,10 +34,13 @@ MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF
 }
 """Byte order marks and the encodings that they tell, the longer before the shorter."""
 
-INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
-"""Characters without width: marks of direction, joiners, byte order marks."""
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+"""Characters without width: marks of direction, joiners, byte order marks. No ids or names differ by them."""
 
-INVISIBLE_BYTES = re.compile(rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xaf]|\xef\xbb\xbf")
+INVISIBLE_BYTES = re.compile(rb"\xe2\x80[\x8b\x8e\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xaf]|\xef\xbb\xbf")
+"""Those of them that no word needs, in UTF-8. Titles keep the joiners: Persian and emoji are others without."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Text:
         separator: between columns, as in the file; a blank stands for any run of blanks and tabs.
         quoting: ``double`` (a quote within quotes is written twice), ``backslash`` (after one), or ``none``.
         comment: what a line begins with that is to be passed over.
+        padded: whether blanks stand before quotes, as in ``1, "a"``; they go.
         by_item: each item's ratings follow a line that holds its id and a colon, as in the Netflix prize's files.
         remedies: what errors advise.
     """
@@ -59,6 +63,7 @@ class Text:
     separator: str = ","
     quoting: str = "double"
     comment: str | None = None
+    padded: bool = False
     by_item: bool = False
     remedies: Remedies = BY_OPTION
 
@@ -92,6 +97,9 @@ class Text:
         if self.comment:
             start = re.compile(rb"^[ \t]*" + re.escape(os.fsencode(self.comment)) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))
+        if self.padded and self.quotes:
+            pad = re.compile(rb"(^|" + re.escape(os.fsencode(self.separator)) + rb")[ \t]+\"", re.MULTILINE)
+            changes.append(lambda block: pad.sub(rb'\1"', block))
         if self.by_item:
             changes.append(ItemInEveryRow())
         if self.separator == " ":
@@ -212,6 +220,12 @@ def guess_encoding(source: Source, wanted: str | None, remedies: Remedies = BY_O
     """As :func:`find_encoding`; where nobody tells, the first of :data:`ENCODINGS` that fits. Raises DataError."""
     encoding = find_encoding(source, wanted, remedies)
     return decode(source, ENCODINGS) if encoding == "utf-8" and wanted is None else encoding
+
+
+def encoding_doubts(encoding: str, wanted: str | None) -> tuple[str, ...]:
+    """What to say of an encoding that :func:`guess_encoding` has found and nobody has told."""
+    guessed = encoding in ENCODINGS[1:] and wanted is None
+    return (f"it is not UTF-8, and is read as {encoding}: if it looks odd, give --encoding",) * guessed
 
 
 def decode(source: Source, encodings: tuple[str, ...]) -> str:

@@ -9,11 +9,18 @@ import pyarrow.compute as pc
 
 from mfcli.arrays import Int64s
 from mfcli.data.files import short
-from mfcli.data.tables import numbers, to_arrow
+from mfcli.data.tables import numbers, to_arrow, undressed
 
 LARGEST = 2.0**62
 LATEST_SECOND = 1e11  # of the year 5138: larger numbers count milliseconds, microseconds or nanoseconds
-DAYS = 19_000_101, 21_001_231  # numbers within are dates written as YYYYMMDD
+FIRST_YEAR = -30_610_224_000  # the second that the year 1000 begins: an earlier year was written with two digits
+
+AS_NUMBERS = {
+    "%Y": (1900, 2100),
+    "%Y%m%d": (19_000_101, 21_001_231),
+    "%Y%m%d%H%M%S": (19_000_101_000_000, 21_001_231_235_959),
+}
+"""Dates that are written as whole numbers, and the range that they are in."""
 
 UNLIKE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.ArrowKeyError)
 """What is raised of a text that is not written so, or of values of another kind; never for want of memory."""
@@ -21,16 +28,22 @@ UNLIKE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, pa.Ar
 ISO = tuple(pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC"))
 
 FORMATS = (
-    *("%Y%m%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d"),
-    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m %d, %Y"),
-    *("%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%a %b %d %H:%M:%S %Y", "%b %d, %Y %H:%M:%S"),
-    *("%d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S", "%Y-%m-%d %H:%M:%S UTC", "%Y%m%d%H%M%S"),
+    *("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
+    *("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %I:%M:%S %p", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S"),
+    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d.%m.%y", "%m %d, %Y"),
+    *("%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b-%d-%Y", "%b %d %Y", "%b %d, %Y %H:%M:%S"),
+    *("%d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S %z"),
+    *("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S UTC %Y", "%a %b %d %H:%M:%S %z %Y"),
 )
 """Of dates and times that are not ISO 8601. ``%b`` takes a month's name in full too."""
 
 EITHER_WAY = tuple(
-    (f"%d{mark}%m{mark}%Y{time}", f"%m{mark}%d{mark}%Y{time}")
+    tuple(f"{date}{time}" for date in dates)
     for mark in "/-"
+    for dates in (
+        (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y"),
+        (f"%d{mark}%m{mark}%y", f"%m{mark}%d{mark}%y", f"%y{mark}%m{mark}%d"),
+    )
     for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 )
 """Forms that a date alone cannot tell apart: all dates of a file together may."""
@@ -52,17 +65,15 @@ class NoTimes(Exception):
 def to_seconds(column: Any) -> Int64s:
     """(n,) int64 seconds since 1970, of a pyarrow column of n numbers, texts, dates or times. Raises NoTimes.
 
-    Numbers are seconds, or what else their size says: milliseconds, microseconds, nanoseconds, YYYYMMDD.
+    Numbers are seconds, or what else their size says: milliseconds, microseconds, nanoseconds, dates without marks.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    column = undressed(column)
+    if pa.types.is_string(column.type):
         column = _of_texts(pc.utf8_trim_whitespace(column))
     if column.null_count:
         raise NoTimes(_first(pc.is_null(column)), "the timestamp is empty")
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-        seconds = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-        return np.asarray(np.floor_divide(numbers(seconds), 1_000_000), np.int64)
+        return _of_times(column)
     try:
         values = numbers(column.cast(pa.float64(), safe=False))
     except UNLIKE:
@@ -70,20 +81,35 @@ def to_seconds(column: Any) -> Int64s:
     return _of_numbers(values)
 
 
-def _of_numbers(numbers: Any) -> Int64s:
-    bad = ~(np.abs(numbers) <= LARGEST)
+def _of_times(times: Any) -> Int64s:
+    """The seconds of dates or times."""
+    micros = times.cast(pa.timestamp("us", getattr(times.type, "tz", None)), safe=False).cast(pa.int64())
+    return np.asarray(np.floor_divide(numbers(micros), 1_000_000), np.int64)
+
+
+def _of_numbers(values: Any) -> Int64s:
+    """The seconds that (n,) float64 numbers mean. Raises NoTimes."""
+    bad = ~(np.abs(values) <= LARGEST)
     if bad.any():
         row = int(bad.argmax())
-        raise NoTimes(row, f"the timestamp '{numbers[row]:g}' is too large")
-    largest = float(np.abs(numbers).max(initial=0.0))
-    if DAYS[0] <= numbers.min(initial=DAYS[0]) and largest <= DAYS[1]:
-        days = numbers.astype(np.int64)
-        month, day = days // 100 % 100, days % 100
-        if ((days == numbers) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all():
-            return to_seconds(pa.chunked_array([to_arrow(days)]).cast(pa.string()))
-    while largest >= LATEST_SECOND:
-        numbers, largest = numbers / 1000, largest / 1000
-    return np.asarray(numbers.astype(np.int64))
+        wrong = "no number" if np.isnan(values[row]) else "too large"
+        raise NoTimes(row, f"the timestamp '{values[row]:g}' is {wrong}")
+    largest = float(np.abs(values).max(initial=0.0))
+    for form, (first, last) in AS_NUMBERS.items():
+        if first <= values.min(initial=first) and largest <= last and (values == np.floor(values)).all():
+            texts = pa.chunked_array([to_arrow(values.astype(np.int64))]).cast(pa.string())
+            if (times := _strptime(texts, form)) is not None:
+                return _of_times(times)
+    a_second = 1  # in the unit that they count
+    while largest / a_second >= LATEST_SECOND:
+        a_second *= 1000
+    if a_second > 1:
+        smaller = (np.abs(values) > 1) & (np.abs(values) < LATEST_SECOND / 1000 * a_second)  # 0 and -1 are no times
+        if smaller.any():
+            row = int(smaller.argmax())
+            raise NoTimes(row, f"the timestamp '{values[row]:.0f}' counts other units than the largest, {largest:.0f}")
+        values = values / a_second
+    return np.asarray(values.astype(np.int64))
 
 
 def _of_texts(texts: Any) -> Any:
@@ -104,16 +130,15 @@ def _of_texts(texts: Any) -> Any:
 
 def _parsed(texts: Any) -> Any | None:
     """Numbers or times, if all the texts are written in one of the ways that we know. Raises NoTimes."""
-    if not pc.all(pc.match_substring_regex(texts, r"^(19|20)\d{6}$")).as_py():
-        for kind in (pa.float64(), *ISO):
-            with contextlib.suppress(*UNLIKE):
-                return texts.cast(kind)
+    for kind in (pa.float64(), *ISO):
+        with contextlib.suppress(*UNLIKE):
+            return texts.cast(kind)
     for form in FORMATS:
         if (times := _strptime(texts, form)) is not None:
             return times
     for forms in EITHER_WAY:
         found = [times for form in forms if (times := _strptime(texts, form)) is not None]
-        if len(found) == 2 and not found[0].equals(found[1]):
+        if not all(times.equals(found[0]) for times in found):
             raise NoTimes(
                 0, f"dates like '{short(str(texts[0]))}' may have the day or the month first: write 2018-12-31"
             )
@@ -123,10 +148,12 @@ def _parsed(texts: Any) -> Any | None:
 
 
 def _strptime(texts: Any, form: str) -> Any | None:
+    """The times, if all the texts are written in this form: ``%Y`` is a year of four digits."""
     try:
-        return pc.strptime(texts, format=form, unit="s")
+        times = pc.strptime(texts, format=form, unit="s")
     except UNLIKE:
         return None
+    return times if pc.min(times.cast(pa.int64())).as_py() >= FIRST_YEAR else None
 
 
 def _first(mask: Any) -> int:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mfcli.data.catalogue import DAT, ML100K, Layout
 from mfcli.data.columns import ITEMS, Wanted, find_places, plain_name
+from mfcli.data.faults import width_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form, find_text
 from mfcli.data.frames import read_all
 from mfcli.data.sheet import Sheet, rows_of_frame, sheet_of
 from mfcli.data.table import INTEGER
-from mfcli.data.text import Row, Text, guess_encoding
+from mfcli.data.text import Row, Text, encoding_doubts, guess_encoding
 from mfcli.errors import DataError
 
 ITEMS_FILES = ("movies.csv", "movies.dat", "u.item")
@@ -76,7 +77,8 @@ def read_own_items(source: Source, how: Reading | None = None, wanted: Wanted = 
         table = read_all(source)
         places = find_places(table.column_names, how.columns, wanted, source.name)
         return _items(rows_of_frame(table), table.column_names, places)
-    how = replace(how, encoding=guess_encoding(source, how.encoding, wanted.remedies))
+    told = how.encoding
+    how = replace(how, encoding=guess_encoding(source, told, wanted.remedies))
     text, lines = find_text(source, how, wanted)
     if how.columns is None and text.separator == DAT.separator:
         return read_items(source, DAT)
@@ -89,9 +91,10 @@ def read_own_items(source: Source, how: Reading | None = None, wanted: Wanted = 
         return read_items(source, ML100K)
     form = find_form(source, how, wanted)
     try:
-        return _items(_own_rows(form), form.header, form.places, commas=_is_imdbs(form))
+        sheet = _items(_own_rows(form), form.header, form.places, commas=_is_imdbs(form))
     except UNREADABLE as error:
         raise DataError(f"{source.name}: {one_line(error)}") from None
+    return replace(sheet, doubts=(*encoding_doubts(form.text.encoding, told), *sheet.doubts))
 
 
 def _by_place(name: str, rows: Iterable[Row], style: str) -> Sheet:
@@ -139,8 +142,8 @@ def _own_rows(form: Form) -> Iterable[list[str]]:
     for number, row in form.rows(is_row):
         if form.header is None and title == form.width - 1:  # a title may hold the separator, as Netflix's do
             row[title:] = [form.text.separator.join(row[title:])]
-        if len(row) != form.width:
-            raise DataError(f"{form.text.name}, line {number}: {len(row)} columns, not {form.width}")
+        if fault := width_fault(row, form.width, form.text.remedies):
+            raise DataError(f"{form.text.name}, line {number}: {fault}")
         yield row
 
 

@@ -9,7 +9,7 @@ import pyarrow.csv as pacsv
 
 from mfcli.arrays import Bools, Float32s
 from mfcli.data.columns import Wanted
-from mfcli.data.faults import NO_RATINGS, rating_fault
+from mfcli.data.faults import NO_RATINGS, rating_fault, width_fault
 from mfcli.data.files import UNREADABLE, Source, one_line, short
 from mfcli.data.form import Form, Reading, find_text
 from mfcli.data.ratings import Sides
@@ -57,21 +57,24 @@ def read_wide(source: Source, how: Reading) -> Table:
         n_users=len(user_ids),
         n_items=len(item_ids),
         ids=Sides(user_ids, item_ids),
-        origin=Origin(form.skip + len(first), names, locate),
+        origin=Origin(source.name, form.skip + len(first), names, locate, told_by="layout"),
     )
 
 
 def _find_form(source: Source, how: Reading) -> Form:
     text, lines = find_text(source, how, MATRIX)
-    number, first = next((number, line) for number, line in lines if line.strip())
+    (number, first), *others = [(number, line) for number, line in lines if line.strip()]
     fields = [field.strip() for field in text.split(first)]
     if len(fields) < 2:
         raise DataError(
             f"{source.name}, line {number}: one column: a matrix has a column of users and one for each item"
         )
-    is_row = how.header is False or all(not one or one in how.missing or rating_fault(one) is None for one in fields)
-    header = None if is_row else fields
-    return Form(text, header, {}, len(fields), number - 1 if is_row else number, how.decimal, [])
+    cells = [one for one in fields if one and one not in how.missing]
+    if how.header is False or all(rating_fault(one, how.decimal) is None for one in cells):
+        return Form(text, None, {}, len(fields), number - 1, how.decimal, [])
+    if others and all(len(text.split(line)) == len(fields) + 1 for _, line in others):
+        fields = ["", *fields]  # as R writes it, who names no column of the users
+    return Form(text, fields, {}, len(fields), number, how.decimal, [])
 
 
 def _parse(form: Form, how: Reading) -> tuple[list[str], Float32s]:
@@ -113,8 +116,8 @@ def _fault(form: Form, how: Reading, otherwise: str) -> DataError:
 
 
 def _faults(row: list[str], form: Form, how: Reading) -> Iterator[str]:
-    if len(row) != form.width:
-        yield f": {len(row)} columns, not {form.width}"
+    if fault := width_fault(row, form.width):
+        yield f": {fault}"
     for place, cell in enumerate(row[1:], 2):
         if cell.strip() and cell.strip() not in how.missing and (fault := rating_fault(cell.strip(), form.decimal)):
             yield f", column {place}: {fault}"
@@ -129,4 +132,7 @@ def _distinct(texts: list[str], form: Form) -> Ids:
     first[np.unique(places, return_index=True)[1]] = True
     at = int((~first).argmax())
     line = next(number for row, (number, _) in enumerate(form.rows()) if row == at)
-    raise DataError(f"{form.text.name}, line {line}: user '{short(texts[at])}' is there twice in the first column")
+    raise DataError(
+        f"{form.text.name}, line {line}: user '{short(texts[at])}' is there twice in the first column: if each line is "
+        "one rating, leave out --wide; if the column counts ratings, --missing says what stands for none"
+    )
