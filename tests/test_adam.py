@@ -291,3 +291,19 @@ def test_the_default_batch_grows_with_the_data_and_the_learning_rate_with_the_ba
     rates = [config.rate_for(size) for size in (128, 2048, 8192, 25_000)]
     assert rates == pytest.approx([0.01, 0.02, 0.0606, 0.0606], abs=1e-4)
     assert TrainConfig(lr=0.5).rate_for(8192) == 0.5
+
+
+def test_a_rating_weighs_the_same_in_a_short_last_batch() -> None:
+    """100 ratings in batches of 33: the gradient of the last one's is what it would be as one of 33."""
+    config = TrainConfig(batch=33, lr=1e-12, schedule="constant", l2=0.0, bias_l2=0.0, factors=3)
+    solver = Adam(config, TrainingData(a_hundred_ratings(), None, Sides(None, None)), CPU)
+    solver.run_epoch(quietly)
+    *_, (users, items, ratings) = a_loader(33, config.seed)
+    (user,), (item,), (rating,) = users, items, ratings
+    row, other = solver.module.users.weight[user].detach(), solver.module.items.weight[item].detach()
+    error = solver.module.mean + row[-1] + other[-1] + row[:-1] @ other[:-1] - rating
+    gradient = solver.module.users.weight.grad
+    assert gradient is not None
+    expected = 2 / 33 * error * torch.cat([other[:-1], torch.ones(1)])
+    torch.testing.assert_close(gradient[user], expected)
+    assert not gradient[torch.arange(USERS) != user].any()

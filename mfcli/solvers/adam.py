@@ -122,7 +122,8 @@ class Adam(Solver):
         """One step of Adam from this process's part of a batch of ``size`` ratings."""
         own = self.module.lookup(users, items)
         predicted = self.module.combine(self.module.moved(users, items, own))
-        share = len(ratings) / size
+        # A rating weighs the same in every batch. A mean over the few of a last, short one would throw their rows far.
+        share = len(ratings) / (size if self.config.loss == "rmse" else self.batches.batch)
         loss = self.criterion(predicted, ratings)
         if self.config.loss == "rmse":
             loss = loss * self._steepness(loss.detach(), share)
