@@ -1,8 +1,6 @@
 """``mfcli prepare``: check ratings, give users and items dense indices, cut train, validation and test parts."""
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,21 @@ import numpy.typing as npt
 from mfcli.artifacts import Artifacts
 from mfcli.config.prepare import PrepareConfig
 from mfcli.data.attributes import Described
-from mfcli.data.catalogue import CATALOGUE, PLANTED, SYNTHETIC, Layout, Planted, find
-from mfcli.data.columns import CLICKS, RATINGS
 from mfcli.data.describe import MOST, describe
 from mfcli.data.facts import Facts
-from mfcli.data.faults import NoRatings
-from mfcli.data.files import RATINGS_FILES, find_source, find_sources, short
-from mfcli.data.form import Reading
+from mfcli.data.files import short
+from mfcli.data.given import Given, downloaded, own_files
 from mfcli.data.oddities import odd_ids, odd_times, odd_values
-from mfcli.data.people import USERS_FILES, read_users
 from mfcli.data.prepared import write
 from mfcli.data.ratings import Parts, Ratings, Sides
-from mfcli.data.readers import read_ratings
 from mfcli.data.sheet import Sheet
 from mfcli.data.split import split
-from mfcli.data.table import Table, join
-from mfcli.data.titles import ITEMS_FILES, read_items, read_own_items
-from mfcli.data.wide import read_wide
+from mfcli.data.table import Table
 from mfcli.data.years import years
-from mfcli.errors import ArtifactError, DataError, UsageError
+from mfcli.errors import DataError
 from mfcli.progress import Progress
-from mfcli.record import Record
+
+FEW = 20  # different ratings, each of which is counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,25 +36,6 @@ class PreparedSummary(Facts):
     """
 
     path: Path
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is to be prepared, as read.
-
-    Attributes:
-        dataset: its name.
-        table: the ratings; one's own test ratings are among them, and marked.
-        sheets: what is known of the users and of the items.
-        inputs: name -> SHA-256 of what was read.
-        oracle_rmse: of the true model, for synthetic data.
-    """
-
-    dataset: str
-    table: Table
-    sheets: Sides[Sheet]
-    inputs: dict[str, str]
-    oracle_rmse: float | None = None
 
 
 def prepare(config: PrepareConfig, progress: Progress | None = None) -> PreparedSummary:
@@ -77,9 +50,9 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     artifacts = Artifacts(config.dir)
     stage = artifacts.data
     with stage.lock(config.lock_timeout):
-        source = _own(config, progress) if config.own else _downloaded(config, artifacts)
-        _tell(source, config, progress)
-        table = _once_each(source.table, config, progress)
+        given = own_files(config, progress) if config.own else downloaded(config, artifacts)
+        _tell(given, config, progress)
+        table = _once_each(given.table, config, progress)
         table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
         ratings, ids = table.compact()
         texts = Sides(*([str(one) for one in side] for side in ids))
@@ -87,18 +60,18 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         leaked = table.leaked()
         if leaked:
             progress.warn(f"{leaked:,} of the {len(rows.test):,} test ratings are also given to train on")
-        described = _described(source.sheets, texts, config, progress)
+        described = _described(given.sheets, texts, config, progress)
         values, counts = np.unique(ratings.ratings, return_counts=True)
         warnings = odd_values(values, counts) if config.feedback == "ratings" else []
         for warning in (*warnings, *odd_ids(ids)):
             progress.warn(warning)
         parts = Parts(*(ratings.take(one) for one in rows))
         _warn_of_new_users(config, parts, progress)
-        results = _results(source, ratings, parts, ids) | _told(described)
+        results = _results(given, ratings, parts, ids) | _feature_counts(described)
         results |= {"feedback": config.feedback, "histogram": histogram(values, counts)}
-        with stage.replace(config, source.inputs, libraries=("scikit-learn",)) as draft:
-            names = {role: source.sheets.items.column(role, texts.items) for role in ("title", "genres")}
-            write(draft.path, parts, ids, names, years(source.sheets.items, texts.items), described)
+        with stage.replace(config, given.inputs, libraries=("scikit-learn",)) as draft:
+            names = {role: given.sheets.items.column(role, texts.items) for role in ("title", "genres")}
+            write(draft.path, parts, ids, names, years(given.sheets.items, texts.items), described)
             draft.results.update(results)
     return PreparedSummary(path=stage.path, **results)
 
@@ -144,7 +117,7 @@ def _names(option: str | None) -> list[str] | None:
     return [] if option.strip().lower() == "none" else [name.strip() for name in option.split(",")]
 
 
-def _told(described: Sides[Described]) -> dict[str, Any]:
+def _feature_counts(described: Sides[Described]) -> dict[str, Any]:
     """What the stage records of features."""
     counts = [{one.name: len(one.values) for one in side.attributes} for side in described]
     return {
@@ -169,23 +142,23 @@ def _once_each(table: Table, config: PrepareConfig, progress: Progress) -> Table
     return table.without_duplicates("sum") if config.duplicates == "sum" else table
 
 
-def _tell(source: _Source, config: PrepareConfig, progress: Progress) -> None:
+def _tell(given: Given, config: PrepareConfig, progress: Progress) -> None:
     """Say what was read and as what. Raises DataError if the split needs timestamps that cannot be used."""
-    origin = source.table.origin
-    what = f"{len(source.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
-    progress.note(f"read {what} of {source.dataset}: {_columns(origin.columns)}{_span(source.table.timestamps)}")
+    origin = given.table.origin
+    what = f"{len(given.table):,} {'clicks' if config.clicks else 'ratings'} in {origin.lines:,} lines"
+    progress.note(f"read {what} of {given.dataset}: {_columns(origin.columns)}{_span(given.table.timestamps)}")
     told = [origin.columns]
     for one in origin.each():
         if one.columns not in told:
             told.append(one.columns)
             progress.note(f"but of {short(Path(one.name).name)}: {_columns(one.columns)}")
-    for sheet, path, what in zip(source.sheets, (config.users, config.items), ("users", "items"), strict=True):
+    for sheet, path, what in zip(given.sheets, (config.users, config.items), ("users", "items"), strict=True):
         if path is not None:
             progress.note(f"read {len(sheet.rows):,} {what} of {short(path.name)}: {_columns(sheet.roles)}")
         for doubt in sheet.doubts:
             progress.warn(f"{short(path.name) if path else what}: {doubt}")
-    if source.table.timestamps is not None and any(one.told_by == "order" for one in origin.each()):
-        for warning in odd_times(source.table.timestamps):
+    if given.table.timestamps is not None and any(one.told_by == "order" for one in origin.each()):
+        for warning in odd_times(given.table.timestamps):
             progress.warn(warning)
     if origin.no_times and config.split in ("latest", "time", "leave-last"):
         raise DataError(f"--split {config.split} needs the time of every rating: {origin.no_times}")
@@ -207,97 +180,12 @@ def _span(timestamps: npt.NDArray[np.int64] | None) -> str:
     return f", from {days[0]} to {days[1]}"
 
 
-def _own(config: PrepareConfig, progress: Progress) -> _Source:
-    """One's own ratings, test ratings and titles. Warns of files without ratings beside others."""
-    how = Reading(
-        columns=config.columns,
-        separator=config.separator,
-        header=False if config.no_header else None,
-        encoding=config.encoding,
-        quoting=config.quoting,
-        comment=config.comment,
-        decimal=config.decimal,
-        missing=tuple(text.strip() for text in (config.missing or "").split(",")) if config.missing is not None else (),
-    )
-    inputs: dict[str, str] = {}
-
-    def read(paths: Sequence[Path], name: str) -> Table:
-        sources = [source for path in paths for source in find_sources(path, RATINGS_FILES)]
-        wanted = CLICKS if config.clicks else RATINGS
-        tables = []
-        for source in sources:
-            try:
-                tables.append(
-                    read_wide(source, how)
-                    if config.wide
-                    else read_ratings(source, replace(how, weights=config.weights), wanted)
-                )
-            except NoRatings as error:
-                if len(sources) == 1 or (source is sources[-1] and not tables):
-                    raise
-                progress.warn(str(error))
-        inputs.update({name if len(sources) == 1 else source.name: source.sha256() for source in sources})
-        return join(tables)
-
-    table = read(config.own, "clicks" if config.clicks else "ratings")
-    if config.test is not None:
-        test = read([config.test], "test")
-        table = join([table, replace(test, own_test=np.ones(len(test), bool))])
-    sheets = Sides(Sheet(), Sheet())
-    how = replace(how, columns=None, separator=None, header=None)
-    if config.items is not None:
-        items = find_source(config.items, ITEMS_FILES)
-        inputs["items"] = items.sha256()
-        sheets = sheets._replace(items=read_own_items(items, replace(how, columns=config.item_columns)))
-    if config.users is not None:
-        users = find_source(config.users, USERS_FILES)
-        inputs["users"] = users.sha256()
-        sheets = sheets._replace(users=read_users(users, how))
-    names = ["standard input" if str(path) == "-" else short(path.absolute().name) for path in config.own]
-    return _Source(" and ".join(names), table, sheets, inputs)
-
-
-def _downloaded(config: PrepareConfig, artifacts: Artifacts) -> _Source:
-    name = config.name or _only(artifacts)
-    if name not in CATALOGUE and Path(name).exists():
-        raise UsageError(f"no data set is called '{name}': a file of your own is given by --ratings {name}")
-    layout = PLANTED if name == SYNTHETIC else find(name).layout
-    return artifacts.raw(name).consistent(functools.partial(_read_raw, layout))
-
-
-def _read_raw(layout: Layout, record: Record) -> _Source:
-    """A downloaded data set of that layout. Raises ArtifactError or DataError."""
-    record.check()
-    folder, name = record.path, record.name
-    how = Reading(separator=layout.separator, header=None if layout.header else False)
-    with record.unchanged():
-        ratings, items = (find_source(folder / file) for file in (layout.ratings, layout.items))
-        users = Sheet()
-        if layout.users in record.files:  # a folder of one's own may be without
-            users = read_users(find_source(folder / layout.users))
-        sheets, table = Sides(users, read_items(items, layout)), read_ratings(ratings, how)
-    inputs = {f"raw/{name}": record.fingerprint}
-    return _Source(name, table, sheets, inputs, record.told(Planted).oracle_rmse)
-
-
-def _only(artifacts: Artifacts) -> str:
-    names = artifacts.downloaded()
-    if not names:
-        raise ArtifactError(
-            f"there are no data under {artifacts.root / 'raw'} yet: "
-            f"run `{artifacts.raw('ml-latest-small').command}`, or give --ratings FILE"
-        )
-    if len(names) > 1:
-        raise UsageError(f"several data sets are downloaded: `mfcli prepare NAME` with one of {', '.join(names)}")
-    return names[0]
-
-
-def _results(source: _Source, ratings: Ratings, parts: Parts[Ratings], ids: Sides[npt.NDArray[Any]]) -> dict[str, Any]:
+def _results(given: Given, ratings: Ratings, parts: Parts[Ratings], ids: Sides[npt.NDArray[Any]]) -> dict[str, Any]:
     """What the stage records of itself: all of the summary but the path."""
     train, val, test = parts
     new_user, new_item = train.user_counts() == 0, train.item_counts() == 0
     results = {
-        "dataset": source.dataset,
+        "dataset": given.dataset,
         "users": ratings.n_users,
         "items": ratings.n_items,
         "ratings": len(ratings),
@@ -311,22 +199,22 @@ def _results(source: _Source, ratings: Ratings, parts: Parts[Ratings], ids: Side
         "test_users_unseen": int(new_user[np.unique(test.users)].sum()),
         "test_items_unseen": int(new_item[np.unique(test.items)].sum()),
         "test_ratings_unseen": int((new_user[test.users] | new_item[test.items]).sum()),
-        "lines": source.table.origin.lines,
-        "columns": source.table.origin.columns,
-        "missing": source.table.origin.missing,
-        "dropped": len(source.table) - len(ratings),
+        "lines": given.table.origin.lines,
+        "columns": given.table.origin.columns,
+        "missing": given.table.origin.missing,
+        "dropped": len(given.table) - len(ratings),
         "user_ids": _kind(ids.users),
         "item_ids": _kind(ids.items),
     }
-    return results | ({} if source.oracle_rmse is None else {"oracle_rmse": source.oracle_rmse})
+    return results | ({} if given.oracle_rmse is None else {"oracle_rmse": given.oracle_rmse})
 
 
 def _kind(ids: npt.NDArray[Any]) -> str:
     return "integer" if ids.dtype == np.int64 else "string"
 
 
-def histogram(values: npt.NDArray[Any], counts: npt.NDArray[Any], most: int = 20) -> dict[str, int]:
-    """How often each rating occurs; with more than ``most`` different ones, how many fall into each of ten bins.
+def histogram(values: npt.NDArray[Any], counts: npt.NDArray[Any]) -> dict[str, int]:
+    """How often each rating occurs; with more than :data:`FEW` different ones, how many fall into each of ten bins.
 
     Args:
         values: (k,) different ratings, ascending.
@@ -335,7 +223,7 @@ def histogram(values: npt.NDArray[Any], counts: npt.NDArray[Any], most: int = 20
     Returns:
         The rating, or its bin's middle, as text -> how many; ascending.
     """
-    if len(values) > most:
+    if len(values) > FEW:
         counts, edges = np.histogram(values.astype(np.float64), bins=10, weights=counts)
         values = (edges[:-1] + edges[1:]) / 2
     texts = (f"{{:.{digits}g}}".format for digits in (6, 9, 17))  # as short as tells them apart

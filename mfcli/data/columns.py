@@ -157,15 +157,7 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
         places = by_usual_names(header, wanted)
         missing = [role for role in wanted.roles[: wanted.needed] if role not in places]
         if missing:
-            hint = f"name them with {wanted.option} {wanted.metavar}"
-            if missing == ["user"] and wanted in (RATINGS, CLICKS):
-                hint += "; the ratings of one person are for `mfcli recommend --ratings`"
-            if wanted is RATINGS and {"item", "rating"} <= set(missing) and len(header) > 4:
-                hint += "; a matrix, a line a user and a column an item, is read by --wide"
-            if missing == ["rating"] and wanted is RATINGS:
-                hint += "; a file without ratings goes to --clicks"
-            if header and (start := mark_of_comment(header[0])):
-                hint = wanted.remedies.comment.format(start)
+            hint = _hint(missing, header, wanted)
             raise DataError(f"{where}: no column looks like the {missing[0]} (columns: {known}): {hint}")
     else:
         names = given_columns(given, wanted)
@@ -184,6 +176,20 @@ def find_places(header: list[str], given: str | None, wanted: Wanted, where: str
                 + wanted.remedies.same_name.format(wanted.option)
             )
     return places
+
+
+def _hint(missing: list[str], header: list[str], wanted: Wanted) -> str:
+    """What to do where no column has a usual name of these roles."""
+    if header and (start := mark_of_comment(header[0])):
+        return wanted.remedies.comment.format(start)
+    hint = f"name them with {wanted.option} {wanted.metavar}"
+    if missing == ["user"] and wanted in (RATINGS, CLICKS):
+        hint += "; the ratings of one person are for `mfcli recommend --ratings`"
+    if wanted is RATINGS and {"item", "rating"} <= set(missing) and len(header) > 4:
+        hint += "; a matrix, a line a user and a column an item, is read by --wide"
+    if missing == ["rating"] and wanted is RATINGS:
+        hint += "; a file without ratings goes to --clicks"
+    return hint
 
 
 def find_place(header: list[str] | None, name: str, option: str, width: int, where: str) -> int:

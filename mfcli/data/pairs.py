@@ -13,7 +13,7 @@ from mfcli.data.form import Reading, find_form
 from mfcli.data.frames import id_column, read_all
 from mfcli.data.lookup import Doubt
 from mfcli.data.ratings import Sides
-from mfcli.data.readers import Unfit, codes, parse, sound
+from mfcli.data.readers import Unfit, coded, parse, sound
 from mfcli.data.remedies import BY_HAND
 from mfcli.data.table import Ids
 from mfcli.data.text import guess_encoding
@@ -100,5 +100,5 @@ def _pairs(users: Any, items: Any) -> Pairs:
     """The pairs in two pyarrow columns, dictionaries of strings. Raises Unfit."""
     if users.null_count or items.null_count:
         raise Unfit("a user or an item is missing")
-    (user_codes, user_ids), (item_codes, item_ids) = codes(users), codes(items)
+    (user_codes, user_ids), (item_codes, item_ids) = coded(users), coded(items)
     return Pairs(user_codes, item_codes, Sides(user_ids, item_ids))

@@ -192,8 +192,8 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
         raise Unfit("a value cannot be used" if len(ratings) or not len(absent) else "every rating is one of --missing")
     if len(ratings) >= 2**31:
         raise DataError("more than 2^31 ratings in one file")
-    users, user_ids = codes(columns["user"])
-    items, item_ids = codes(columns["item"])
+    users, user_ids = coded(columns["user"])
+    items, item_ids = coded(columns["item"])
     timestamps = None
     if "timestamp" in columns:
         try:
@@ -245,7 +245,7 @@ def _mask(column: Any) -> Bools:
     return np.asarray(numbers(column.cast(pa.uint8())).astype(bool))
 
 
-def codes(column: Any) -> tuple[Int32s, Ids]:
+def coded(column: Any) -> tuple[Int32s, Ids]:
     """Codes (n,) int32 of a dictionary of strings, and the ids they stand for. Raises Unfit for an empty id."""
     column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
