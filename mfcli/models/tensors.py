@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mfcli.errors import DivergedError
 from mfcli.models.file_rows import FileRows
 from mfcli.record import Guard
 from mfcli.stage_file import OtherVersion
@@ -29,10 +30,13 @@ T = TypeVar("T")
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> bytes:
-    """The file's bytes."""
+    """The file's bytes. Raises DivergedError if a number is not finite: :func:`unpacked` would refuse it."""
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name, array in contiguous.items():
+        if not np.isfinite(array).all():
+            raise DivergedError(f"{name} of the model cannot be written down in finite numbers")
     return save(contiguous, metadata={"mfcli": json.dumps({"format": FORMAT, **scalars})})
 
 

@@ -12,6 +12,9 @@ from mfcli.solvers.base import Solver
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.scaled import Scaled, scale_of
 
+WRITABLE = (2.0**-126, 2.0**127)
+"""Standard deviations of ratings by which float32 can divide, and multiply again."""
+
 SQUARABLE = (1e-15, 1e15)
 """Standard deviations of ratings whose squares, and what is made of them, float32 can hold."""
 
@@ -74,8 +77,14 @@ def check_fits(solver: str, feedback: str, train: Ratings | SharedRatings) -> No
             f"all {len(train):,} training ratings are {train.summary.mean:g}, so there is nothing to predict: "
             "run `mfcli prepare` with --as-clicks, and train with --solver ials"
         )
-    if solver == "gibbs" and not SQUARABLE[0] <= train.summary.std <= SQUARABLE[1]:
+    if of_clicks:
+        return
+    summary = train.summary
+    ratings = f"the ratings are from {summary.minimum:g} to {summary.maximum:g}"
+    if not WRITABLE[0] <= summary.std <= WRITABLE[1]:
+        raise DataError(f"{ratings}, too large or too small to compute with: use another unit")
+    if solver == "gibbs" and not SQUARABLE[0] <= summary.std <= SQUARABLE[1]:
         raise DataError(
-            f"the ratings are from {train.summary.minimum:g} to {train.summary.maximum:g}, and gibbs keeps their "
-            "variances, which are too large or too small to write down: use another unit, or train with --solver als"
+            f"{ratings}, and gibbs keeps their variances, which are too large or too small to write down: "
+            "use another unit, or train with --solver als"
         )
