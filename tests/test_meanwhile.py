@@ -16,7 +16,6 @@ import pytest
 
 import mfcli.evaluate
 import mfcli.judging.folds
-import mfcli.prepare
 import mfcli.stage
 import mfcli.train
 from mfcli.artifacts import Artifacts
@@ -24,6 +23,7 @@ from mfcli.config.download import DownloadConfig
 from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
+from mfcli.data import given
 from mfcli.download import download
 from mfcli.errors import ArtifactError
 from mfcli.prepare import prepare
@@ -169,7 +169,7 @@ def once(act: Callable[[], object], then: Callable[..., Any]) -> Callable[..., A
 
 def test_prepare_does_not_mix_two_downloads(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = DownloadConfig(dir=artifacts, name="synthetic", users=60, items=50, ratings=900, rank=2, force=True)
-    monkeypatch.setattr(mfcli.prepare, "read_items", once(lambda: download(again), mfcli.prepare.read_items))
+    monkeypatch.setattr(given, "read_items", once(lambda: download(again), given.read_items))
     done = prepare(PrepareConfig(dir=artifacts))
     raw, data = Artifacts(artifacts).raw("synthetic").record(), Artifacts(artifacts).data.record()
     assert (done.ratings, done.users, done.items) == (900, 60, 50)
