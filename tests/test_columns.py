@@ -148,6 +148,7 @@ def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
         "user,item,rating\n10,20,4\n11,20,5\n,,\n,,\n\x1a",  # what spreadsheets and old systems leave at the end
         "user, item, rating\n10, 20, +4\n 11 ,20 , 5.\n",
         'user, item, rating, title\n"10", "20", "4", "A, B"\n11, 20, 5, "C"\n',
+        "user,\titem,\trating\n10,\t20,\t4\n11,\t20,\t5\n",
         '"sep=;"\nuser;item;rating\n10;20;4\n11;20;5\n',
     ],
 )
@@ -167,6 +168,8 @@ def test_tables_as_programs_write_them(content: str, tmp_path: Path) -> None:
         ('"user,item,rating"\n"1,2,3"\n', "line 1: .*the whole line stands in quotes: take them out"),
         ("Ratings of 2019\n\nuser,item,rating\n1,2,3\n", "the names of the columns stand on line 3: take out"),
         ("Ratings\n\nuser,item,rating\n1,2,3\n", "line 1: .*: the names of the columns stand further down"),
+        ("user,item,rating\n1,2,3\n------\n", "line 3: 1 column, not 3: .*--comment '--'"),
+        ("\x15x\n1 2 3\n", "line 1: no separator cuts it into user, item and rating: give --separator"),
         ("%\n1 2 3\n", "line 1: .*--comment '%'"),
         ("1,2\n1,3\n", "line 1: .*a file without ratings goes to --clicks"),
         ("1:\n30878,2005-12-26\n", "lines with an item and a colon, but no ratings after them"),

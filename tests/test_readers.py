@@ -46,13 +46,13 @@ def test_the_separator_is_found_by_looking(separator: str, header: bool, tmp_pat
     assert rows_of(read(path, header=header)) == ROWS
 
 
-@pytest.mark.parametrize("separator", ["\t", "\\t", "tab"])
+@pytest.mark.parametrize("separator", ["\t", "\\t", "tab", "\\x09"])
 def test_a_tab_may_be_given_by_name(separator: str, tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.txt", text("\t", "user,item,rating,time"))
     assert rows_of(read(path, separator=separator)) == ROWS
 
 
-@pytest.mark.parametrize("separator", ["é", "--", "#"])
+@pytest.mark.parametrize("separator", ["é", "--", "#", "\x01"])
 def test_any_separator_can_be_given(separator: str, tmp_path: Path) -> None:
     path = put(tmp_path, "ratings.txt", text(separator, "user,item,rating,time"))
     assert rows_of(read(path, separator=separator)) == ROWS

@@ -36,6 +36,12 @@ def test_a_stray_quote_is_an_error_that_names_its_line(content: str, line: int, 
     assert str(caught.value).endswith("mend it, or give --quoting none")
 
 
+def test_a_nul_anywhere_is_an_error_that_names_its_line(tmp_path: Path) -> None:
+    path = put(tmp_path, "r.csv", f"{HEADER}{MANY}9999\0,1,4,Film\n")
+    with pytest.raises(DataError, match=r"line 2999: a NUL character, .*: take it out, or fetch the file again"):
+        read(path)
+
+
 def test_without_quoting_quotes_are_letters(tmp_path: Path) -> None:
     path = put(tmp_path, "r.csv", f'{HEADER}"1,1,5,Alpha\n2,1,4,"Heroes\n3,1,3,Ga"mma\n')
     assert rows_of(read(path, quoting="none")) == [('"1', 1, 5.0), ("2", 1, 4.0), ("3", 1, 3.0)]

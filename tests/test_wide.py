@@ -33,6 +33,11 @@ def test_items_may_be_called_by_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "user;10;20\n7;4,5;\n8;;3\n", decimal=",") == [(7, 10, 4.5), (8, 20, 3.0)]
 
 
+def test_blanks_stand_about_a_rating_or_for_none(tmp_path: Path) -> None:
+    assert read(tmp_path, "user, a, b\nx, 4, \ny,\u00a0, 3\n") == [("x", "a", 4.0), ("y", "b", 3.0)]
+    assert read(tmp_path, "user;a;b\nx;1.234,5;\ny;;3\n", decimal=",") == [("x", "a", 1234.5), ("y", "b", 3.0)]
+
+
 def test_r_names_no_column_of_the_users(tmp_path: Path) -> None:
     assert read(tmp_path, "a,b\nx,4,NA\ny,,3\n", missing=("NA",)) == [("x", "a", 4.0), ("y", "b", 3.0)]
 
@@ -57,6 +62,7 @@ def test_without_a_header_items_are_numbered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("user,item,rating\n1,2,3\n", r"line 1: a line of it is one rating .user,item,rating.: leave out --wide"),
         ("u,a,b\nx,1,good\n", "line 2, column 3: the rating 'good' is not a number"),
         ("u,a,b\nx,1\n", "line 2: 2 columns, not 3"),
         ("u,a,b\nx,1,1e39\n", "line 2, column 3: the rating '1e39' is too large"),

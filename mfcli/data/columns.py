@@ -126,8 +126,10 @@ def by_usual_names(header: list[str], wanted: Wanted) -> dict[str, int]:
 
 def mark_of_comment(line: str) -> str:
     """What a line begins with that may be a comment: a character that no name or number begins with; else ''."""
-    start = line.lstrip()[:1]
-    return start if start and not start.isalnum() and start not in "\"'_-+.$" else ""
+    line = line.lstrip()
+    if line.startswith(("--", "+-")):  # a rule of a table
+        return line[:2]
+    return line[:1] if line[:1].isprintable() and not line[:1].isalnum() and line[:1] not in "\"'_-+.$" else ""
 
 
 def given_columns(given: str, wanted: Wanted) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from mfcli.data.columns import mark_of_comment
 from mfcli.data.files import UNREADABLE, short, why_broken
 from mfcli.data.form import Form, Reading
 from mfcli.data.lines import count_lines
@@ -98,8 +99,7 @@ def width_fault(row: list[str], width: int, remedies: Remedies = BY_OPTION) -> F
     """That a row has not so many columns; None if it has."""
     if len(row) == width:
         return None
-    start = row[0].strip()[:1] if row else ""
-    if start and not start.isalnum():
+    if start := mark_of_comment("".join(row[:1])):
         otherwise = remedies.comment.format(start)
     elif len(row) < width:
         otherwise = "is it cut off? Mend it, or take it out"

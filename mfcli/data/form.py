@@ -153,6 +153,8 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
     text = Text(source, encoding, quoting=quoting, comment=how.comment, remedies=wanted.remedies)
     lines = _first_lines(text)
     separator = {"\\t": "\t", "tab": "\t", "\\s+": " "}.get(how.separator or "", how.separator)
+    if separator and re.fullmatch(r"\\x[0-7][0-9a-fA-F]", separator):
+        separator = chr(int(separator[2:], 16))
     told = SEPARATOR_LINE.fullmatch(lines[0][1])
     if told:
         separator, lines = separator or told[1], lines[1:]
@@ -211,7 +213,7 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
     separators = [one for one in SEPARATORS if one != " " or "title" not in wanted.roles]
     for separator in separators:
         widths = {_width(line, separator, quotes) for line in lines}
-        if len(widths) == 1 and widths.pop() >= max(wanted.needed, 2):
+        if len(widths) == 1 and widths.pop() >= max(wanted.needed, 2) and not _is_beside_another(lines[0], separator):
             return separator
     for separator in separators:  # a faulty line further down is reported later, by number
         if _width(lines[0], separator, quotes) >= max(wanted.needed, 2):
@@ -230,6 +232,12 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
     elif wanted is RATINGS and any(_width(lines[0], one, quotes) == 2 for one in separators):
         remedy += "; a file without ratings goes to --clicks"
     raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {remedy}")
+
+
+def _is_beside_another(line: str, separator: str) -> bool:
+    """Whether another separator stands before each one of a line, as in '1,<tab>2,<tab>3'."""
+    *fields, _ = line.split(separator)
+    return any(all(field.rstrip().endswith(mark) for field in fields) for mark in ";,|" if mark != separator)
 
 
 def _width(line: str, separator: str, quotes: bool) -> int:
@@ -269,7 +277,10 @@ def _places_without_header(sample: list[list[str]], how: Reading, wanted: Wanted
         check_width(numbered, len(fields), where)
         return numbered
     if len(fields) < wanted.needed:
-        raise DataError(f"{where}: {len(fields)} columns, not at least {wanted.needed_text}")
+        raise DataError(
+            f"{where}: it has {len(fields)} of at least {wanted.needed} columns, {wanted.needed_text}: "
+            + wanted.remedies.separator
+        )
     if len(fields) > len(wanted.roles) or wanted is ITEMS:
         how_named = f"name them with {wanted.option} {wanted.metavar}"
         if wanted.option.startswith("--"):

@@ -104,7 +104,13 @@ class Lines(io.RawIOBase):
         return read
 
     def _tell(self, block: bytes, *, at_end: bool) -> None:
-        """Count lines, which end in a line feed, a carriage return, or both."""
+        """Count lines, which end in a line feed, a carriage return, or both. Raises DataError if there is a NUL."""
+        if b"\0" in block:
+            line = self.count + block[: block.index(b"\0")].count(b"\n") + 1
+            raise DataError(
+                f"{self._name}, line {line}: a NUL character, as in a file that was not written to its end: take it "
+                "out, or fetch the file again"
+            )
         self.count += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
         if b"\r" in block:
             self.count += block.count(b"\r") - block.count(b"\r\n")

@@ -128,7 +128,7 @@ def sound(form: Form, how: Reading) -> Callable[[bytes], bool]:
         try:
             columns = _columns(pa.BufferReader(block), form, how, 0, pa.string(), pa.float32())
             values = columns.get("rating", columns.get("weight"))
-            ratings, absent = _ratings(values, how) if values is not None else (np.zeros(0, np.float32), False)
+            ratings, absent = ratings_of(values, how) if values is not None else (np.zeros(0, np.float32), False)
         except Unfit:
             return False
         ids = [columns[role] for role in ("user", "item")]
@@ -182,7 +182,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
     values = columns.get("rating", columns.get("weight"))
     if values is None:
         values = pa.chunked_array([np.ones(len(columns["user"]), np.float32)])
-    ratings, absent = _ratings(values, how)
+    ratings, absent = ratings_of(values, how)
     if absent.any():
         kept = np.flatnonzero(~absent)
         columns = {role: column.take(to_arrow(kept)) for role, column in columns.items()}
@@ -213,7 +213,7 @@ def _table(columns: dict[str, Any], origin: Origin, how: Reading) -> Table:
     )
 
 
-def _ratings(column: Any, how: Reading) -> tuple[Float32s, Bools]:
+def ratings_of(column: Any, how: Reading) -> tuple[Float32s, Bools]:
     """The ratings, and which of them stand for one that is not there. Raises Unfit."""
     absent = np.zeros(len(column), bool)
     if pa.types.is_string(column.type):

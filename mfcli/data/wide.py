@@ -1,6 +1,7 @@
 """Ratings written as a matrix: a line a user, a column an item, nothing where there is no rating. Jester's are such."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from mfcli.arrays import Bools, Float32s
-from mfcli.data.columns import Wanted
+from mfcli.data.columns import RATINGS, Wanted, by_usual_names
 from mfcli.data.faults import NO_RATINGS, rating_fault, width_fault
 from mfcli.data.files import UNREADABLE, Source, one_line, short
 from mfcli.data.form import Form, Reading, find_text
 from mfcli.data.ratings import Sides
+from mfcli.data.readers import Unfit, ratings_of
 from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.text import BLOCK
 from mfcli.errors import DataError
@@ -33,8 +35,7 @@ def read_wide(source: Source, how: Reading) -> Table:
         raise DataError(f"{source.name}: this is a {source.kind} file: --wide reads text")
     form = _find_form(source, how)
     first, matrix = _parse(form, how)
-    numbers = np.array([float(text) for text in how.missing if rating_fault(text) is None], np.float32)
-    given = ~(np.isnan(matrix) | np.isin(matrix, numbers))
+    given = ~np.isnan(matrix)
     rows, columns = np.nonzero(given)
     if not len(rows):
         raise DataError(f"{source.name}: {NO_RATINGS}")
@@ -72,6 +73,10 @@ def _find_form(source: Source, how: Reading) -> Form:
     cells = [one for one in fields if one and one not in how.missing]
     if how.header is False or all(rating_fault(one, how.decimal) is None for one in cells):
         return Form(text, None, {}, len(fields), number - 1, how.decimal, [])
+    if {"item", "rating"} <= by_usual_names(fields, RATINGS).keys():
+        raise DataError(
+            f"{source.name}, line {number}: a line of it is one rating ({short(first.strip())}): leave out --wide"
+        )
     if others and all(len(text.split(line)) == len(fields) + 1 for _, line in others):
         fields = ["", *fields]  # as R writes it, who names no column of the users
     return Form(text, fields, {}, len(fields), number, how.decimal, [])
@@ -79,27 +84,39 @@ def _find_form(source: Source, how: Reading) -> Form:
 
 def _parse(form: Form, how: Reading) -> tuple[list[str], Float32s]:
     """The first column, and (users, items) the others, NaN where nothing is. Raises DataError."""
+    how = replace(how, missing=(*how.missing, ""))
+    said = ""
+    for kind in (pa.float32(), pa.string()):  # texts may hold more: blanks about a number, points between thousands
+        try:
+            table = _cells(form, how, kind)
+            matrix = np.full((len(table), form.width - 1), np.nan, np.float32)
+            for place in range(1, form.width):
+                ratings, absent = ratings_of(table.column(place), how)
+                matrix[~absent, place - 1] = ratings[~absent]
+        except (*UNREADABLE, Unfit) as error:
+            said = one_line(error)
+        else:
+            if np.isinf(matrix).any():
+                raise _fault(form, how, "a rating is too large")
+            return [one.strip() for one in table.column(0).to_pylist()], matrix
+    raise _fault(form, how, said)
+
+
+def _cells(form: Form, how: Reading, kind: Any) -> Any:
+    """The table of pyarrow: the first column as texts, the cells of the others of that type. Raises UNREADABLE."""
     text, names = form.text, [str(place) for place in range(form.width)]
-    words = [word for word in how.missing if rating_fault(word) is not None]
-    kinds: list[Any] = [pa.string(), *[pa.float32()] * (form.width - 1)]
-    try:
-        with text.open(clean=True) as lines:
-            table = pacsv.read_csv(
-                lines,
-                read_options=pacsv.ReadOptions(column_names=names, skip_rows=form.skip, block_size=BLOCK),
-                parse_options=pacsv.ParseOptions(delimiter=text.delimiter, quote_char='"' if text.quotes else False),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict(zip(names, kinds, strict=True)),
-                    null_values=["", *words],
-                    decimal_point=form.decimal,
-                ),
-            )
-    except UNREADABLE as error:
-        raise _fault(form, how, one_line(error)) from None
-    matrix = np.column_stack([table[name].to_numpy() for name in names[1:]]).astype(np.float32, copy=False)
-    if np.isinf(matrix).any():
-        raise _fault(form, how, "a rating is too large")
-    return [one.strip() for one in table[names[0]].to_pylist()], matrix
+    kinds = [pa.string(), *[kind] * (form.width - 1)]
+    with text.open(clean=True) as lines:
+        return pacsv.read_csv(
+            lines,
+            read_options=pacsv.ReadOptions(column_names=names, skip_rows=form.skip, block_size=BLOCK),
+            parse_options=pacsv.ParseOptions(delimiter=text.delimiter, quote_char='"' if text.quotes else False),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict(zip(names, kinds, strict=True)),
+                null_values=[word for word in how.missing if rating_fault(word) is not None],
+                decimal_point=form.decimal,
+            ),
+        )
 
 
 def _fault(form: Form, how: Reading, otherwise: str) -> DataError:
