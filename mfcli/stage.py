@@ -20,6 +20,7 @@ from mfcli.stage_file import STAGE_FILE, sealed, unsealed
 T = TypeVar("T")
 
 ANYTHING = ""  # no fingerprint
+TRIES = 100  # to read what is replaced again and again, or lies where no file is known by its number
 
 
 @dataclass
@@ -191,15 +192,17 @@ class Stage:
     def consistent(self, read: Callable[[Record], T]) -> T:
         """``read(record)``, once more whenever another process replaced the stage meanwhile.
 
-        The record is held: what is read of it later is of the same making.
+        The record is held: what is read of it later is of the same making. Raises ArtifactError.
         """
+        tries = 0
         while True:
             record = self.record()
             try:
                 record.hold()
                 return read(record)
             except ArtifactError:
-                if record.is_current:
+                tries += 1
+                if record.is_current or tries == TRIES:
                     raise
 
 

@@ -114,6 +114,17 @@ def test_a_reader_begins_anew_until_nobody_disturbs_it(stage: Stage) -> None:
         stage.consistent(disturbed)
 
 
+def test_no_reader_tries_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mfcli.stage, "TRIES", 3)
+
+    def disturbed(record: Record) -> None:
+        commit(stage, "again")
+        record.require_current()
+
+    with pytest.raises(ArtifactError, match="data was made again meanwhile"):
+        stage.consistent(disturbed)
+
+
 @pytest.mark.parametrize("hidden", ["old", "promoted"])
 def test_what_comes_to_its_place_while_one_looks_for_it_is_seen(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, hidden: str
