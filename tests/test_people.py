@@ -68,6 +68,7 @@ def test_own_users_as_parquet_with_lists(tmp_path: Path) -> None:
         ("userId,age\n1,2\n1,2,3\n", "u.csv, line 3: 3 columns, not 2"),
         ("1::F::1::10::48067\n2::M::56\n", "u.csv, line 2: 3 columns, not 5"),
         ("1,24,M\n2,25,F\n", "u.csv, line 1: 3 columns without names"),
+        ("sep=;\n5\n6\n", r"u.csv, line 1: 1 column without names \(5\): name them with a header"),
     ],
 )
 def test_what_is_wrong_with_a_users_file_is_said_with_its_line(tmp_path: Path, content: str, message: str) -> None:

@@ -98,6 +98,9 @@ def test_own_items_as_parquet_with_genres_as_lists(tmp_path: Path) -> None:
     table = pa.table({"item_id": [1, 7], "title": titles, "genres": [["Drama", "War"], None]})
     pq.write_table(table, tmp_path / "items.parquet")
     assert own_items(tmp_path / "items.parquet") == TWO
+    as_bytes = pa.array([title.encode() for title in titles])
+    pq.write_table(table.set_column(1, "title", as_bytes), tmp_path / "items.parquet")
+    assert own_items(tmp_path / "items.parquet") == TWO
 
 
 @pytest.mark.parametrize(

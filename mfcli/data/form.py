@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from mfcli.data.columns import (
     ITEMS,
     RATINGS,
+    USERS,
     Wanted,
     by_number,
     by_usual_names,
@@ -281,12 +282,12 @@ def _places_without_header(sample: list[list[str]], how: Reading, wanted: Wanted
             f"{where}: it has {len(fields)} of at least {wanted.needed} columns, {wanted.needed_text}: "
             + wanted.remedies.separator
         )
-    if len(fields) > len(wanted.roles) or wanted is ITEMS:
+    if len(fields) > len(wanted.roles) or wanted is ITEMS or wanted is USERS:
         how_named = f"name them with {wanted.option} {wanted.metavar}"
         if wanted.option.startswith("--"):
             how_named = f"say which is which with {wanted.option} {wanted.metavar}, by numbers from 1"
         raise DataError(
-            f"{where}: {len(fields)} columns without names ({short(', '.join(fields))}): {how_named}"
+            f"{where}: {len(fields)} column{'s' * (len(fields) > 1)} without names ({short(', '.join(fields))}): {how_named}"
             + ("; a matrix, a line a user and a column an item, is read by --wide" if wanted is RATINGS else "")
         )
     return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}

@@ -91,5 +91,7 @@ def rows_of_frame(table: Any) -> Iterable[list[str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
+        return "|".join(map(_text, value))
+    if isinstance(value, bytes):  # as older systems write texts to parquet
+        return value.decode("utf-8", "backslashreplace")
     return "" if value is None else str(value)
