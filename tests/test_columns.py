@@ -116,8 +116,9 @@ def test_book_crossing_as_published(tmp_path: Path) -> None:
     assert rows_of(read(path)) == [(276725, "034545104X", 0.0), (2, "0155061224", 5.0)]
 
 
-def test_a_comment_in_the_place_of_the_header_is_named(tmp_path: Path) -> None:
-    path = put(tmp_path, "r.csv", "# made by a shop\nuser,item,rating\n1,2,3\n# the end\n")
+@pytest.mark.parametrize("words", ["made by a shop", "exported 2024-01-02 by shop", "made in 2024 by a shop", "a"])
+def test_a_comment_in_the_place_of_the_header_is_named(words: str, tmp_path: Path) -> None:
+    path = put(tmp_path, "r.csv", f"# {words}\nuser,item,rating\n1,2,3\n# the end\n")
     with pytest.raises(DataError, match=r"line 1: .*if the line is a comment, give --comment '#'"):
         read(path)
     table = read(path, comment="#")

@@ -286,10 +286,12 @@ def _places_without_header(sample: list[list[str]], how: Reading, wanted: Wanted
         how_named = f"name them with {wanted.option} {wanted.metavar}"
         if wanted.option.startswith("--"):
             how_named = f"say which is which with {wanted.option} {wanted.metavar}, by numbers from 1"
-        raise DataError(
-            f"{where}: {len(fields)} column{'s' * (len(fields) > 1)} without names ({short(', '.join(fields))}): {how_named}"
-            + ("; a matrix, a line a user and a column an item, is read by --wide" if wanted is RATINGS else "")
-        )
+        if start := mark_of_comment(fields[0]):
+            how_named += f"; {wanted.remedies.comment.format(start)}"
+        elif wanted is RATINGS:
+            how_named += "; a matrix, a line a user and a column an item, is read by --wide"
+        columns = f"{len(fields)} column{'s' * (len(fields) > 1)}"
+        raise DataError(f"{where}: {columns} without names ({short(', '.join(fields))}): {how_named}")
     return {role: place for place, role in enumerate(wanted.roles[: len(fields)])}
 
 
@@ -298,7 +300,11 @@ def _is_data(sample: list[list[str]], wanted: Wanted) -> bool:
     first, *others = ([field.strip() for field in row] for row in sample)
     if by_usual_names(first, wanted):
         return False
-    if any(NUMBER.fullmatch(field) or TIME.match(field) for field in first):
+    if any(NUMBER.fullmatch(field) for field in first):
+        return True
+    if mark_of_comment(first[0]):
+        return False
+    if any(TIME.match(field) for field in first):
         return True
     columns = [set(column) for column in zip(*(row for row in others if len(row) == len(first)), strict=True)]
     return any(
