@@ -148,7 +148,7 @@ def _judged(config: EvaluateConfig, progress: Progress, record: Record) -> tuple
         record.require_current()
         progress.warn(f"run '{record.name}': {error}")
     record.require_current()  # so that both are of one making
-    return record, evaluated
+    return replace(record), evaluated  # no file of which has to stay open
 
 
 def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:

@@ -1,11 +1,15 @@
 """``evaluate --all``: every run in a line."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mfcli import evaluate as module
 from mfcli.config.evaluate import EvaluateConfig
 from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
@@ -98,6 +102,21 @@ def test_lists_that_are_made_in_another_way_do_not_count(artifacts: Path) -> Non
         assert evaluate_all(EvaluateConfig(dir=artifacts)).runs[0].ndcg == {}
         assert evaluate_all(replace(asked, run=("default",), all=True, **way)).runs[0].ndcg != usual
         assert evaluate_all(replace(asked, run=("default",), all=True)).runs[0].ndcg == usual
+
+
+def test_many_runs_do_not_keep_their_files_open(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_files: list[int] = []
+
+    def line(*arguments: Any) -> Any:
+        open_files.append(len(os.listdir("/proc/self/fd")))
+        return made(*arguments)
+
+    made = module.line
+    monkeypatch.setattr(module, "line", line)
+    for number in range(6):
+        shutil.copytree(artifacts / "runs/default", artifacts / f"runs/r{number}")
+        evaluate_all(EvaluateConfig(dir=artifacts))
+    assert open_files[-1] < open_files[2] + 5, "four runs more, of nine files each"
 
 
 def test_it_is_said_if_some_runs_were_judged_without_lists(artifacts: Path) -> None:
