@@ -1,6 +1,9 @@
 """The article's parts, one by one: data set, loader, model, criterion, penalty, optimizer and schedule."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -307,3 +310,23 @@ def test_a_rating_weighs_the_same_in_a_short_last_batch() -> None:
     expected = 2 / 33 * error * torch.cat([other[:-1], torch.ones(1)])
     torch.testing.assert_close(gradient[user], expected)
     assert not gradient[torch.arange(USERS) != user].any()
+
+
+@pytest.mark.parametrize(
+    ("moment", "wrong"),
+    [
+        ("exp_avg_sq", lambda array: array[0, 0]),
+        ("exp_avg", lambda array: array[:-1]),
+        ("exp_avg", lambda array: array.astype(np.float16)),
+        ("exp_avg_sq", lambda array: array - 1),
+        ("step", np.atleast_1d),
+    ],
+)
+def test_moments_of_another_kind_are_refused(moment: str, wrong: Callable[[Any], Any]) -> None:
+    """Else torch reads beyond their end, and the process dies or goes on with other numbers."""
+    solver = Adam(TrainConfig(factors=3, side=("none",)), TrainingData(a_hundred_ratings()), CPU)
+    solver.run_epoch(quietly)
+    state, name = solver.state(), f"optimizer.0.{moment}"
+    solver.load_state(state)
+    with pytest.raises(ValueError, match=f"0.{moment} is "):
+        solver.load_state(replace(state, arrays=state.arrays | {name: np.array(wrong(state.arrays[name]))}))

@@ -129,6 +129,8 @@ def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
     if ended.code == 0:
         if result(ended) == result(undisturbed):
             return "as ever"
+        if case.damage[0] == "gone" and case.file.endswith("checkpoint.safetensors"):
+            return "made again"  # from the beginning
         return (
             "made again"
             if case.command[0] in ("download", "train") and "--resume" not in case.command

@@ -197,9 +197,15 @@ class Adam(Solver):
 
     def load_state(self, state: State) -> None:
         module, optimizer, batches = state.part("module"), state.part("optimizer"), state.part("batches")
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, array in optimizer.arrays.items():
             parameter, moment = name.split(".")
+            wanted = () if moment == "step" else tuple(parameters[int(parameter)].shape)
+            if array.shape != wanted or array.dtype != np.float32:  # else torch would read beyond its end
+                raise ValueError(f"{name} is not float32 of {wanted}")
+            if moment != "exp_avg" and (array < 0).any():
+                raise ValueError(f"{name} is below 0")
             moments.setdefault(int(parameter), {})[moment] = torch.from_numpy(array)
         self.module.load_state_dict({name: torch.from_numpy(array) for name, array in module.arrays.items()})
         self.optimizer.load_state_dict({"state": moments, "param_groups": optimizer.values["groups"]})
