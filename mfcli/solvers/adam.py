@@ -201,9 +201,10 @@ class Adam(Solver):
         moments: dict[int, dict[str, Tensor]] = {}
         for name, array in optimizer.arrays.items():
             parameter, moment = name.split(".")
-            wanted = () if moment == "step" else tuple(parameters[int(parameter)].shape)
-            if array.shape != wanted or array.dtype != np.float32:  # else torch would read beyond its end
-                raise ValueError(f"{name} is not float32 of {wanted}")
+            shape = tuple(parameters[int(parameter)].shape)
+            fits = array.size == 1 if moment == "step" else array.shape == shape  # a step is (), from a file (1,)
+            if not fits or array.dtype != np.float32:  # else torch would read beyond its end
+                raise ValueError(f"{name} is not as its parameter needs it")
             if moment != "exp_avg" and (array < 0).any():
                 raise ValueError(f"{name} is below 0")
             moments.setdefault(int(parameter), {})[moment] = torch.from_numpy(array)
