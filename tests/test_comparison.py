@@ -15,6 +15,7 @@ from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.errors import ArtifactError, UsageError
 from mfcli.evaluate import evaluate
+from mfcli.judging.gates import failure, gates
 from mfcli.judging.moved import learnt, moved
 from mfcli.judging.sums import Sums
 from mfcli.models.days import DayEffects, keys
@@ -110,9 +111,21 @@ def test_gates_exit_7_and_say_by_how_much(two: Path, mfcli: Runner, options: str
 
 def test_a_run_that_biases_alone_are_better_than_is_a_warning(two: Path, mfcli: Runner) -> None:
     done = mfcli("evaluate", "--dir", two, "--run", "worse")
-    assert (done.returncode, done.stderr.count("\n"), "predict better" in done.stdout) == (0, 1, False)
-    assert done.stderr.startswith("warning: run 'worse': biases alone predict better (RMSE 0.")
+    assert (done.returncode, done.stderr.count("\n"), "is worse" in done.stdout) == (0, 1, False)
+    assert done.stderr.startswith("warning: run 'worse' is worse than biases alone (RMSE 0.")
     assert mfcli("evaluate", "--dir", two).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("biases", "mean", "bound"), [(1.5, 1.25, "the training mean (1.2500)"), (1.25, 1.5, "biases alone (1.2500)")]
+)
+def test_a_run_has_to_be_better_than_the_best_of_what_is_simpler(biases: float, mean: float, bound: str) -> None:
+    config, baselines = EvaluateConfig(better_than_biases=True), {"biases alone": biases, "the training mean": mean}
+    for value, passed in ((1.375, False), (1.25, False), (1.125, True)):
+        sums = Sums({"ratings": np.ones(1)}, {"RMSE": np.full(1, value**2), "MAE": np.ones(1)})
+        (gate,) = gates(config, sums, baselines, None)
+        assert gate.passed is passed
+        assert passed or f"RMSE {value:.4f} on test is above that of {bound}" in failure(gate, "test")
 
 
 def test_measures_are_compared_only_where_they_mean_the_same() -> None:

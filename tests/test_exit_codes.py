@@ -175,12 +175,14 @@ def test_130_and_143_are_signals_and_resume_ends_with_the_same_model(
     assert (artifacts / "runs/long/model.safetensors").read_bytes() == undisturbed
 
 
-def test_141_is_a_closed_pipe_and_silent(artifacts: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_141_is_a_closed_pipe_and_silent(artifacts: Path, unbuffered: str) -> None:
+    """Unbuffered, the pipe takes a part of the block and tells of no fault; nothing else is written after it."""
     command = f"{sys.executable} -m mfcli recommend --all-users -n 80 --include-seen --format csv"
     done = subprocess.run(
-        ["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", f"{command} | head -2 | head -1; exit ${{PIPESTATUS[0]}}"],
         cwd=artifacts.parent,
-        env=clean_environment(),
+        env=clean_environment(PYTHONUNBUFFERED=unbuffered),
         capture_output=True,
         text=True,
         timeout=60,

@@ -84,6 +84,9 @@ def _open_streams() -> None:
         sys.stdout = _null(os.O_RDONLY, "w")  # writing fails
     if sys.stderr is None:
         sys.stderr = _null(os.O_WRONLY, "w")  # writing goes nowhere
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        # With PYTHONUNBUFFERED a pipe may take a part of what is written, and the rest is lost without an error.
+        sys.stdout = io.TextIOWrapper(os.fdopen(sys.stdout.fileno(), "wb", closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths come back as they are
     if isinstance(sys.stderr, io.TextIOWrapper):

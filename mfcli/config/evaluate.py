@@ -91,7 +91,8 @@ class EvaluateConfig(Config):
     better_than_biases: Annotated[
         bool,
         Opt(
-            "The RMSE must be below that of biases alone: of the mean, and what each user and each item adds to it.",
+            "The RMSE must be below that of the training mean, and below that of biases alone: of the mean, and what "
+            "each user and each item adds to it.",
             recorded=False,
         ),
     ] = False

@@ -22,6 +22,9 @@ from mfcli.models.scorers import Chance, Popularity
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
 
+BASELINES = {"biases alone": "bias_rmse", "the training mean": "mean_rmse"}
+"""What predicts ratings more simply -> the field of an Evaluation that says how well."""
+
 
 def examine(
     config: EvaluateConfig, artifacts: Artifacts, trained: TrainedRun, progress: Progress
@@ -48,12 +51,15 @@ def examine(
     rival = config.rival
     comparison = None if rival is None else compare(rival, artifacts, trained, exam, sums, config.rank_by)
     predictions = {} if errors is None else _predictions(trained, exam, train, errors)
-    if predictions and predictions["bias_rmse"] < predictions["rmse"]:
-        progress.warn(
-            f"run '{config.one_run}': biases alone predict better (RMSE {predictions['bias_rmse']:.4f} against "
-            f"{predictions['rmse']:.4f}): too few ratings for so many factors, or settings that do not suit them"
-        )
-    outcomes = gates(config, sums, predictions.get("bias_rmse"), comparison)
+    baselines = {name: predictions[key] for name, key in BASELINES.items() if key in predictions}
+    if baselines:
+        best, rmse = min(baselines.items(), key=lambda one: one[1])
+        if rmse < predictions["rmse"]:
+            progress.warn(
+                f"run '{config.one_run}' is worse than {best} (RMSE {predictions['rmse']:.4f} against {rmse:.4f}): "
+                "too few ratings for so many factors, or settings that do not suit them"
+            )
+    outcomes = gates(config, sums, baselines, comparison)
     evaluation = Evaluation(
         run=config.one_run,
         part=config.part,

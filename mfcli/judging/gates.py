@@ -1,18 +1,22 @@
 """Gates: bounds for cron and CI, which a run must keep to be used."""
 
+from collections.abc import Mapping
+
 from mfcli.config.evaluate import EvaluateConfig
 from mfcli.errors import UsageError
 from mfcli.judging.results import Comparison, Gate
 from mfcli.judging.sums import Sums, rises
 
 
-def gates(config: EvaluateConfig, sums: Sums, bias_rmse: float | None, comparison: Comparison | None) -> list[Gate]:
+def gates(
+    config: EvaluateConfig, sums: Sums, baselines: Mapping[str, float], comparison: Comparison | None
+) -> list[Gate]:
     """Every gate that is set. Raises UsageError for one on a measure that the run does not have.
 
     Args:
         config: the bounds.
         sums: of the run.
-        bias_rmse: of biases alone; None of clicks.
+        baselines: what predicts ratings more simply -> its RMSE; none of clicks.
         comparison: with the run of ``config.no_worse_than``.
     """
     if sums.totals.keys().isdisjoint(("RMSE", "MAE")):
@@ -29,10 +33,8 @@ def gates(config: EvaluateConfig, sums: Sums, bias_rmse: float | None, compariso
         if bound is not None
     ]
     if config.better_than_biases:
-        assert bias_rmse is not None, "whatever predicts ratings stands beside biases alone"
-        found.append(
-            _gate(f"that of biases alone ({bias_rmse:.4f})", "RMSE", sums.value("RMSE"), bias_rmse, below=True)
-        )
+        best, rmse = min(baselines.items(), key=lambda one: one[1])
+        found.append(_gate(f"that of {best} ({rmse:.4f})", "RMSE", sums.value("RMSE"), rmse, below=True))
     if config.no_worse_than is not None:
         assert comparison is not None, "evaluate compares with the run that a gate names"
         found.append(no_worse(comparison, config.tolerance))
