@@ -88,10 +88,16 @@ def test_b_is_drawn_from_its_conditional_distribution() -> None:
     assert ratios.var() == pytest.approx(1 / (SHAPE + 7 * D / 2), rel=0.08)
     np.testing.assert_allclose(drawn[0].shifts, matrix @ weights[0], atol=1e-5)
     # What als learns is the mean of what gibbs draws.
-    learnt, freedom = linking.expected(rows, prior.mean, precision.double(), last)
+    certain, half = torch.ones(D).double(), torch.full((D,), 0.5).double()
+    learnt, freedom = linking.expected(rows, prior.mean, precision.double(), certain, last)
     np.testing.assert_allclose(learnt.coefficients, expected, atol=1e-5)
     assert learnt.precision == pytest.approx((SHAPE + 7 * D / 2) / (RATE + penalties.mean() / 2), rel=0.02)
     assert freedom == pytest.approx(np.trace(matrix @ inverse @ matrix.T))
+    # Rows that are half known tell half as much of B, of whose size less is then known.
+    guessed, _ = linking.expected(rows, prior.mean, precision.double(), half, last)
+    unsure = D * np.trace(np.linalg.inv(0.5 * matrix.T @ matrix + 0.7 * np.eye(7)))
+    squared = np.einsum("fd,de,fe->", expected, precision.numpy(), expected)
+    assert guessed.precision == pytest.approx((SHAPE + 7 * D / 2) / (RATE + (squared + unsure) / 2), rel=1e-4)
 
 
 def test_the_prior_beside_a_link_is_that_of_what_the_link_leaves() -> None:

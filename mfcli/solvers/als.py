@@ -130,11 +130,14 @@ class Als(Solver):
     def _learn(self, squared_error: float) -> None:
         """Learn links and beliefs from the rows and the sum of squared errors that they leave."""
         links, freedoms = [], []
-        for linking, link, side, belief in zip(self.linking, self.links, self.rows, self.beliefs.sides, strict=True):
+        known = self.beliefs.known(self.moments, self.counts)
+        for linking, link, side, belief, told in zip(
+            self.linking, self.links, self.rows, self.beliefs.sides, known, strict=True
+        ):
             freedom = 0.0
             if linking is not None and link is not None:
                 mean, precision = self.compute.place(belief.mean).to(side), self.compute.place(belief.precision)
-                link, freedom = linking.expected(side, mean, precision, link)
+                link, freedom = linking.expected(side, mean, precision, self.compute.place(told), link)
             links.append(link)
             freedoms.append(freedom)
         self.links = Sides(*links)

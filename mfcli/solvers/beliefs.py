@@ -16,13 +16,14 @@ So a row with n ratings pays beside its squared errors (z - m)ᵀΛ(z - m) + nα
 is no reason to go far. After every round α, m and Λ become those under which the rows are likeliest.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfcli.arrays import Float64s, Int32s
+from mfcli.arrays import Float64s, Int32s, Int64s
 from mfcli.data.ratings import Sides
 from mfcli.errors import DivergedError
 from mfcli.models.newcomer import NewcomerPrior
@@ -227,14 +228,38 @@ class Beliefs:
     def _covariances(self, designs: Sides[Float64s], counts: Sides[Int32s]) -> list[tuple[Float64s, Float64s]]:
         """For users and for items C(n), its mean over all ratings, and its sum over the rows that have any."""
         found = []
-        for own, other, design, numbers in zip(self.sides, self.sides[::-1], designs[::-1], counts, strict=True):
-            basis, growth = _basis(own.precision, self.alpha * (design + other.spread))
-            rows = np.bincount(numbers)  # by number of ratings
-            n = np.flatnonzero(rows[1:]) + 1
-            shrink, rows = 1 / (1 + n[:, None] * growth), rows[n]
+        for basis, shrink, n, rows in self._by_count(designs, counts):
             typical, total = (n * rows) @ shrink / (n @ rows), rows @ shrink
             found.append(((basis * typical) @ basis.T, (basis * total) @ basis.T))
         return found
+
+    def known(self, moments: Sides[Moments], counts: Sides[Int32s]) -> Sides[Float64s]:
+        """How much ratings tell of a row: for users and items (d,) mean shares of the variance that they take away.
+
+        They are those of the directions in which Λ is I and C(n) a diagonal.
+
+        Args:
+            moments: of the users' and the items' rows.
+            counts: their ratings.
+        """
+        ratings = int(counts.users.sum())
+        designs = Sides(*(self._design(rows, ratings) for rows in moments))
+        users, items = (rows @ (1 - shrink) / rows.sum() for _, shrink, _, rows in self._by_count(designs, counts))
+        return Sides(users, items)
+
+    def _by_count(
+        self, designs: Sides[Float64s], counts: Sides[Int32s]
+    ) -> Iterator[tuple[Float64s, Float64s, Int64s, Int64s]]:
+        """For users and for items C(n) = W diag(s_n) Wᵀ of every number of ratings that rows have.
+
+        Yields:
+            (d, d) W, (k, d) s, (k,) numbers of ratings, and (k,) how many rows have as many.
+        """
+        for own, other, design, numbers in zip(self.sides, self.sides[::-1], designs[::-1], counts, strict=True):
+            basis, growth = _basis(own.precision, self.alpha * (design + other.spread))
+            rows = np.bincount(numbers)
+            n = np.flatnonzero(rows[1:]) + 1
+            yield basis, 1 / (1 + n[:, None] * growth), n, rows[n]
 
     def _of_factors(self, covariance: Float64s) -> Float64s:
         """A covariance of rows as one of their factors, with zeros for the bias."""

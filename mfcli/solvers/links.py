@@ -88,13 +88,17 @@ class Linking:
         precision = rng.gamma(SHAPE + coefficients.numel() / 2, 1 / (RATE + squared / 2))
         return self.link(coefficients.to(rows), float(precision))
 
-    def expected(self, rows: Tensor, mean: Tensor, precision: Tensor, last: Link) -> tuple[Link, float]:
+    def expected(self, rows: Tensor, mean: Tensor, precision: Tensor, known: Tensor, last: Link) -> tuple[Link, float]:
         """The mean of B given the rows, m, Λ and the last λ, and the mean of λ given what is then known of B.
+
+        Rows of which few ratings tell are guesses, and tell as much less of B. Were λ learnt as if they were certain,
+        it would rise and rise: they lie as B says because nothing else is known of them.
 
         Args:
             rows: (n, d) Z.
             mean: (d,) m.
             precision: (d, d) float64 Λ.
+            known: (d,) float64 how much of a row its ratings tell, by directions in which Λ is I.
             last: the last link.
 
         Returns:
@@ -102,7 +106,8 @@ class Linking:
         """
         spread = self.values + last.precision
         coefficients = self.vectors @ (self.vectors.T @ self._moment(rows, mean) / spread)
-        squared = ((coefficients @ precision) * coefficients).sum() + len(mean) * (1 / spread).sum()
+        unsure = 1 / (self.values * known + last.precision)  # (f, d) variances of B, in those directions and FᵀF's
+        squared = ((coefficients @ precision) * coefficients).sum() + unsure.sum()
         found = (SHAPE + coefficients.numel() / 2) / (RATE + float(squared) / 2)
         return self.link(coefficients.to(rows), found), float((self.values / spread).sum())
 
