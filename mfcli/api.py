@@ -2,7 +2,7 @@
 
     run = mfcli.load()
     run.predict([1, 2], [10, 20])
-    run.recommend(1, n=5, genre=("Comedy",))
+    run.recommend(1, n=5, genre="Comedy")
     run.similar("some title")
     run.fold_in({10: 5.0, "some title": 3.5}).recommend()
 
@@ -100,7 +100,8 @@ class Run:
         Args:
             user: an id, or a sequence of ids.
             n: items for each.
-            options: ``rank_by``, ``include_seen``, ``genre``, ``year``, ``min_ratings``, ``why`` and so on.
+            options: ``rank_by``, ``include_seen``, ``genre``, ``year``, ``min_ratings``, ``why`` and so on. One that
+                takes several texts takes a list of them, or one text.
 
         Raises:
             DataError: a user is unknown.
@@ -134,8 +135,8 @@ class Run:
         return Person(self, newcomer)
 
     def config(self, **options: Any) -> RecommendConfig:
-        """The options as the command has them. Raises UsageError."""
-        config = RecommendConfig(run=self.name, **options)
+        """The options as the command has them; each may be as in a file for ``--config``. Raises UsageError."""
+        config = RecommendConfig.from_mapping({"run": self.name, **options})
         if config.items_new is not None:
             raise UsageError("items_new: give it to mfcli.load")
         asked = [flag.removeprefix("--").replace("-", "_") for flag in config.spread]

@@ -14,7 +14,7 @@ import typer
 
 from mfcli.cli.app import run
 from mfcli.cli.console import Output
-from mfcli.cli.option import options
+from mfcli.cli.option import Command, options
 from mfcli.config.common import Config
 from mfcli.progress import Progress
 from mfcli.signals import STOPPING
@@ -146,7 +146,7 @@ def parse() -> Parse:
             found.append(config)
 
         app = typer.Typer()
-        app.command()(options(kind)(body))
+        app.command(cls=Command)(options(kind)(body))
         app(list(arguments), standalone_mode=False)
         return found[0]
 

@@ -40,6 +40,15 @@ def test_lists_are_those_of_the_command(run: "mfcli.api.Run", finished: Path) ->
     assert (len(nothing), list(nothing)) == (0, [name for name in got if name != "why"])
 
 
+def test_an_option_of_several_texts_takes_one(run: "mfcli.api.Run") -> None:
+    genre = run.trained.prepared.items["genres"][0].as_py().split("|")[0]
+    (alone, *others) = (run.recommend(1, genre=given).to_dict() for given in (genre, [genre], (genre,)))
+    assert others == [alone, alone]
+    assert all(genre in genres for genres in alone["genres"].values())
+    with pytest.raises(UsageError, match=r"no option is called 'gener'"):
+        run.recommend(1, gener=genre)
+
+
 def test_similar_items_are_those_of_the_command(run: "mfcli.api.Run", finished: Path) -> None:
     item = part(finished, "items")["id"][2]
     assert run.similar(item, 3).to_dict("records") == rows(finished, similar_to=(str(item),), n=3)

@@ -187,6 +187,32 @@ def test_what_a_file_cannot_say_is_a_usage_error(parse: Parse, tmp_path: Path, c
         parse(kind, "--config", str(file))
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "message"),
+    [
+        (TrainConfig, "--factors abc", "--factors: 'abc' is not a whole number"),
+        (TrainConfig, "--factors 1.5", "--factors: '1.5' is not a whole number"),
+        (TrainConfig, "--epochs=", "--epochs: '' is not a whole number"),
+        (TrainConfig, "--epochs ٣", "--epochs: '٣' is not a whole number"),
+        (TrainConfig, "-l 0,1", "--lr: '0,1' is not a number"),
+        (TrainConfig, "--solver other", "--solver: 'other' is not one of adam, als, gibbs, ials"),
+        (TrainConfig, "--side none,other", "--side: 'other' is not one of auto, none, "),
+        (EvaluateConfig, "--top 3,x", "--top: 'x' is not a whole number"),
+        (TrainConfig, "MFCLI_TRAIN_EPOCHS=many", "--epochs: 'many' is not a whole number"),
+        (TrainConfig, "MFCLI_TRAIN_BIASES=maybe", "--biases: 'maybe' is not true or false"),
+        (TrainConfig, "MFCLI_JSON=maybe", "--json: 'maybe' is not true or false"),
+    ],
+)
+def test_what_flags_and_variables_cannot_say_is_told_as_that_of_files(
+    parse: Parse, monkeypatch: pytest.MonkeyPatch, kind: type[Config], said: str, message: str
+) -> None:
+    if said.startswith("MFCLI_"):
+        monkeypatch.setenv(*said.split("="))
+        said = ""
+    with pytest.raises(UsageError, match=f"^{message}"):
+        parse(kind, *said.split())
+
+
 @pytest.mark.parametrize("content", ["[]", "1", "", "{", "[" * 100_000])
 def test_json_that_is_no_table_is_a_usage_error(parse: Parse, tmp_path: Path, content: str) -> None:
     file = tmp_path / "options.json"

@@ -20,7 +20,7 @@ from mfcli.cli.progress import Terminal
 from mfcli.cli.settings import read_settings, settings, settings_toml
 from mfcli.config.common import EVERY_COMMAND, Config
 from mfcli.errors import UsageError
-from mfcli.option import Option, meant
+from mfcli.option import WHAT_IT_TAKES, Option, meant
 from mfcli.ranks import place
 
 Body = Callable[[Any, Output], None]
@@ -40,6 +40,7 @@ CONFIG = shown(
 )
 PRINT_CONFIG = shown("--print-config", help="Print the settings in force, as a file for --config, and do nothing else.")
 PATHS = {"FILE", "DIR", "PATH"}
+NUMBERS = (int, float)
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 """What stands for a value in ``--help`` where nothing says more of it."""
 
@@ -66,7 +67,7 @@ class Command(_PlainFlags, TyperCommand):
         """Raise UsageError for what Typer lets pass.
 
         An option that holds one value is given twice: one of the two would be lost. A path is empty, as where a shell's
-        variable is not set: it would be the folder at hand.
+        variable is not set: it would be the folder at hand. A variable says neither yes nor no to a flag.
         """
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(given).items():
@@ -78,7 +79,13 @@ class Command(_PlainFlags, TyperCommand):
             is_path = PATHS & {*re.split(r"\W+", parameter.metavar or "")}
             if is_path and "" in (value if isinstance(value, list) else [value]):
                 raise UsageError(f"{parameter.opts[0]} is empty")
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if not isinstance(error.param, TyperOption) or not error.param.is_flag:
+                raise
+            value = error.param.value_from_envvar(ctx)  # a flag itself has no value
+            raise UsageError(f"{error.param.opts[0]}: {value!r} is not {WHAT_IT_TAKES[bool]}") from None
 
 
 def options(kind: type[Config]) -> Callable[[Body], Callable[..., None]]:
@@ -129,8 +136,12 @@ def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
 
 
 def _parameters(option: Option, kind: type[Config]) -> list[inspect.Parameter]:
-    """The Typer parameter of an option, and a hidden one for what it was called formerly."""
-    wanted: Any = list[str] if option.several else option.kind
+    """The Typer parameter of an option, and a hidden one for what it was called formerly.
+
+    Numbers are texts to Typer, so that the option itself refuses what is none.
+    """
+    one = str if option.kind in NUMBERS else option.kind
+    wanted: Any = list[str] if option.several else one
     if option.optional:
         wanted = wanted | None
     default = list(option.default) if option.several else option.default
@@ -210,8 +221,10 @@ def _given(ctx: typer.Context, kind: type[Config]) -> dict[str, Any]:
         if option.several and (option.opt.is_name or option.choices or option.kind is int) and option.name in given:
             # "a,b" is "a" and "b", as no choice, no number, and no name that becomes a folder, has a comma.
             given[option.name] = [part for one in given[option.name] for part in one.split(",")]
-            if option.kind is int:
-                given[option.name] = [_whole(part) for part in given[option.name]]
+        if option.kind in NUMBERS and option.name in given:
+            said = given[option.name]
+            numbers = [_number(one, option.kind) for one in (said if option.several else [said])]
+            given[option.name] = numbers if option.several else numbers[0]
     return given
 
 
@@ -221,9 +234,9 @@ def _ambient(ctx: typer.Context, kind: type[Config]) -> list[str]:
     return [name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"]
 
 
-def _whole(text: str) -> int | str:
-    """The whole number that the text is, else the text, which the option then refuses."""
+def _number(text: str, kind: type[int] | type[float]) -> float | str:
+    """The number that the text is, else the text, which the option then refuses."""
     try:
-        return int(text)
+        return kind(text.encode("ascii"))  # other scripts have digits that are numbers to Python alone
     except ValueError:
         return text
