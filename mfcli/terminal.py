@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNBOUNDED = 10_000  # columns of text, where no terminal sets a width
-LEGIBLE, LEGIBLE_LIST = 16, 40
+LEGIBLE, LEGIBLE_LIST = 16, 25
 """Columns of text that a table's column of words, or of lists of them, keeps before others are left out."""
 
 GAP = 3  # columns of text between two columns of a table
@@ -42,9 +42,10 @@ def table_text(
     *,
     numeric: Sequence[int] = (),
     spare: Sequence[int] = (),
+    elsewhere: str,
     terminal: bool,
 ) -> str:
-    """A table no wider than :func:`text_width`.
+    """A table no wider than :func:`text_width`, without the columns in which nothing is.
 
     Args:
         title: above the table; '' for none.
@@ -52,6 +53,8 @@ def table_text(
         rows: cells, shown with str() and :func:`visible`, never read as markup; of a list each element has a line.
         numeric: places of the columns that stand to the right, each cell on one line. The others are wrapped.
         spare: places of the columns that can be done without, in the order in which they are left out until all fit.
+            A line below the table names them.
+        elsewhere: the option that shows them all.
         terminal: whether a terminal will show it.
     """
     from rich import box
@@ -60,12 +63,11 @@ def table_text(
     from rich.text import Text
 
     width = text_width(terminal)
-    shown = _fitting([header, *rows], numeric, spare, width)
+    filled = [place for place in range(len(header)) if not rows or any(any(_lines(row[place])) for row in rows)]
+    shown = _fitting({place: [row[place] for row in (header, *rows)] for place in filled}, numeric, spare, width)
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
-        title=Text(visible(title), "bold") if title else None,
-        title_justify="left",
     )
     for place in shown:
         stays = place in numeric
@@ -75,7 +77,11 @@ def table_text(
         table.add_row(*(Text("\n".join(_lines(row[place]))) for place in shown))
     console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=terminal)
     with console.capture() as capture:
+        if title:
+            console.print(Text(visible(title), "bold"))
         console.print(table)
+        if missing := [header[place] for place in filled if place not in shown]:
+            console.print(f"Too wide to show: {', '.join(missing)}. A wider terminal or {elsewhere} shows all.")
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
@@ -84,15 +90,23 @@ def _lines(cell: Any) -> list[str]:
     return [visible(str(line)) for line in (cell if isinstance(cell, list) else [cell])]
 
 
-def _fitting(rows: Sequence[Sequence[Any]], numeric: Sequence[int], spare: Sequence[int], width: int) -> list[int]:
-    """Places of the columns that are shown: all but the spare ones that do not fit beside legible others."""
-    widths = {place: max(len(line) for row in rows for line in _lines(row[place])) for place in range(len(rows[0]))}
-    lists = {place for row in rows for place, cell in enumerate(row) if isinstance(cell, list)}
-    needed = {
-        place: cells if place in numeric else min(cells, LEGIBLE_LIST if place in lists else LEGIBLE)
-        for place, cells in widths.items()
-    }
+def _fitting(
+    columns: Mapping[int, Sequence[Any]], numeric: Sequence[int], spare: Sequence[int], width: int
+) -> list[int]:
+    """Places of the columns that are shown, all but the spare ones that do not fit beside legible others.
+
+    Args:
+        columns: place -> head and cells.
+        numeric, spare: as of :func:`table_text`.
+        width: of the table.
+    """
+    needed = {}
+    for place, cells in columns.items():
+        needed[place] = max(len(line) for cell in cells for line in _lines(cell))
+        if place not in numeric:
+            legible = LEGIBLE_LIST if any(isinstance(cell, list) for cell in cells) else LEGIBLE
+            needed[place] = min(needed[place], legible)
     for place in spare:
         if sum(needed.values()) + GAP * len(needed) > width:
-            del needed[place]
+            needed.pop(place, None)
     return list(needed)

@@ -228,7 +228,9 @@ def test_a_narrow_table_says_what_is_what(artifacts: Path, mfcli: Runner) -> Non
     assert (judged.returncode, "…" in judged.stdout) == (0, False)
     assert all(f" {name} " in judged.stdout for name in ("run 'default'", "biases alone", "training mean"))
     listed = mfcli("recommend", "--user", 1, "-n", 3, env={"COLUMNS": "40"})
-    assert [word in listed.stdout for word in ("title", "rating", "score", "genres")] == [True, True, True, False]
+    table, missing = listed.stdout.split("Too wide to show: ")
+    assert [word in table for word in ("title", "rating", "score", "genres")] == [True, True, True, False]
+    assert missing.startswith("genres. A wider")
 
 
 @pytest.mark.parametrize("columns", ["0", "x", "60"])

@@ -232,10 +232,10 @@ def test_the_clock(seconds: float, text: str) -> None:
 def test_a_table_reads_no_markup_and_cuts_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("[red]x[/red] :smile: [/]", 123456789.25), ("y" * 300, 2)]
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert "[red]x[/red] :smile: [/]" in table_text("[t]", ("a", "b"), rows, numeric=(1,), terminal=False)
-    assert "y" * 300 in table_text("", ("a", "b"), rows, numeric=(1,), terminal=False)
+    assert "[red]x[/red] :smile: [/]" in table_text("[t]", ("a", "b"), rows, numeric=(1,), elsewhere="", terminal=False)
+    assert "y" * 300 in table_text("", ("a", "b"), rows, numeric=(1,), elsewhere="", terminal=False)
     monkeypatch.setenv("COLUMNS", "40")
-    narrow = table_text("", ("a", "b"), rows, numeric=(1,), terminal=False)
+    narrow = table_text("", ("a", "b"), rows, numeric=(1,), elsewhere="", terminal=False)
     assert max(map(len, narrow.splitlines())) <= 40
     assert "123456789.25" in narrow
     assert narrow.count("y") == 300, "words are wrapped, and nothing is cut"
@@ -244,7 +244,7 @@ def test_a_table_reads_no_markup_and_cuts_no_numbers(monkeypatch: pytest.MonkeyP
 def test_each_element_of_a_list_has_a_line_of_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     rows = [(1, ["one", "  a\x1b", "  b"], 2.5), (2, ["two"], 3.5)]
-    text = table_text("", ("", ["head", "  below"], "n"), rows, numeric=(0, 2), terminal=False)
+    text = table_text("", ("", ["head", "  below"], "n"), rows, numeric=(0, 2), elsewhere="", terminal=False)
     assert [line.split() for line in text.splitlines()] == [
         *(["head"], ["below", "n"], ["─" * 19]),
         *(["1", "one", "2.5"], ["a\\x1b"], ["b"], ["2", "two", "3.5"]),
@@ -259,10 +259,21 @@ def test_a_table_leaves_out_what_is_spare_where_not_all_fits(
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
     row = ("a name", "0.1234", "some words", "1234")
-    text = table_text("", ("name", "number", "word", "spare"), [row], numeric=(1, 3), spare=(3, 2), terminal=False)
+    header = ("name", "number", "word", "spare")
+    text = table_text("", header, [row], numeric=(1, 3), spare=(3, 2), elsewhere="--json", terminal=False)
     assert text.splitlines()[0].split() == shown.split()
+    missing = ", ".join(name for name in ("word", "spare") if name not in shown)
+    told = f"Too wide to show: {missing}. A wider terminal or --json shows all." if missing else ""
+    assert " ".join(" ".join(text.splitlines()[3:]).split()) == told
     assert "0.1234" in text
     assert "…" not in text
+
+
+def test_a_table_leaves_out_columns_in_which_nothing_is() -> None:
+    rows = [("a", "", "1"), ("", "", "2")]
+    text = table_text("", ("name", "genres", "n"), rows, numeric=(2,), elsewhere="--json", terminal=False)
+    assert text.splitlines()[0].split() == ["name", "n"]
+    assert table_text("", ("name", "n"), [], elsewhere="--json", terminal=False).split()[:2] == ["name", "n"]
 
 
 def test_pairs_are_aligned() -> None:

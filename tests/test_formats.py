@@ -132,6 +132,15 @@ def test_what_stands_below_a_title_has_a_line_each() -> None:
     assert [" ".join(line.split()[:3]) for line in lines[4:]] == texts
 
 
+def test_without_titles_the_table_has_no_column_of_them() -> None:
+    columns = (*COLUMNS, Column("why", "string", "because of", below=True))
+    bare = {**BLOCKS[0], "title": ["", ""], "genres": ["", ""]}
+    lines = written("table", [{**bare, "why": ["A: 5 (3%)|B: 4 (2%)", ""]}], columns).decode().splitlines()
+    assert lines[1].split() == ["item", "because", "of", "rating", "score"]
+    assert lines[4].split() == ["B:", "4", "(2%)"]
+    assert written("table", [bare]).decode().splitlines()[1].split() == ["item", "rating", "score"]
+
+
 def test_parquet_has_the_kinds_declared_and_text_for_any_id_where_ids_are_text() -> None:
     schema = pq.read_schema(io.BytesIO(written("parquet", BLOCKS)))
     kinds = [str(schema.field(name).type) for name in NAMES]

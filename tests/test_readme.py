@@ -97,7 +97,7 @@ def test_what_recommend_can_do(tmp_path: Path, finished: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("user new, ranked by likely\n")
     assert "1,2," in done.stdout
-    assert "similar to 1\n" in done.stdout
+    assert "similar to 1: " in done.stdout
 
 
 def test_whether_a_new_model_is_better(tmp_path: Path, finished: Path) -> None:

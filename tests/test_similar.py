@@ -82,4 +82,5 @@ def test_what_is_no_item_and_what_is_not_clear(finished: Path) -> None:
 def test_the_table_says_what_the_items_are_similar_to(finished: Path) -> None:
     done = run_mfcli("recommend", "--similar-to", part(finished, "items")["id"][0], cwd=finished.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"similar to {part(finished, 'items')['id'][0]}\n")
+    asked = part(finished, "items").iloc[0]
+    assert done.stdout.startswith(f"similar to {asked['id']}: {asked['title']}\n")

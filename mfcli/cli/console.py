@@ -62,7 +62,8 @@ def table(
     spare: Sequence[int] = (),
 ) -> str:
     """:func:`mfcli.terminal.table_text` for standard output."""
-    return table_text(title, header, rows, numeric=numeric, spare=spare, terminal=is_terminal(sys.stdout))
+    shown = is_terminal(sys.stdout)
+    return table_text(title, header, rows, numeric=numeric, spare=spare, elsewhere="--json", terminal=shown)
 
 
 def pairs(title: str, values: Mapping[str, Any]) -> str:

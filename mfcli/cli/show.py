@@ -153,8 +153,9 @@ def _comparison(done: "Evaluation") -> str:
         )
         for one in done.comparison.differences
     ]
-    header = ("", f"run '{done.run}'", done.comparison.against, "difference", "95 %", "p")
-    return "\n" + table("The same ratings, differences by user", header, rows, numeric=range(1, 6), spare=(5, 1, 2))
+    title, header = "The same ratings, differences by user", ("", "this run", "the other", "difference", "95 %", "p")
+    names = {"this run": f"run '{done.run}'", "the other": done.comparison.against}
+    return "\n" + table(title, header, rows, numeric=range(1, 6), spare=(4, 2, 1)) + pairs("", names)
 
 
 def _p(p: float) -> str:
@@ -200,7 +201,7 @@ def roster(done: "Roster") -> str:
     ]
     header = ("run", "solver", "settings", "RMSE", "95 %", *(f"NDCG@{size}" for size in sizes), "seconds", "age")
     places = range(3, len(header))
-    text = table(f"{done.part} part", header, rows, places, spare=(len(header) - 1, len(header) - 2, 4, 2, 1))
+    text = table(f"{done.part} part", header, rows, places, spare=(4, len(header) - 1, len(header) - 2, 2, 1))
     if any(one.others for one in done.runs):
         text += "* judged by other ratings than the first: the two do not compare\n"
     if any(one.ratings is None for one in done.runs):

@@ -9,7 +9,7 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -45,6 +45,7 @@ class Column:
         several: whether a text is several values separated by ``|``.
         below: whether the table for people has these values, a line each, below what first gives way in their row.
         in_title: whether it makes one table for people of rows with the same value, which stands in the title.
+        names: value -> what the title calls it beside the value itself, if anything.
         bar: whether the table for people draws its numbers as bars, with those of the columns beside it.
     """
 
@@ -55,6 +56,7 @@ class Column:
     several: bool = False
     below: bool = False
     in_title: bool = False
+    names: Mapping[Any, str] = field(default_factory=dict)
     bar: bool = False
 
     def shown(self, values: Values) -> list[Any]:
@@ -62,6 +64,11 @@ class Column:
         if self.several:
             return [value.replace("|", ", ") for value in values]
         return self._texts(values, f"%.{DECIMALS_SHOWN}f", f"%#.{DIGITS_SHOWN}g")
+
+    def titled(self, value: Any) -> str:
+        """A value as the title of a table has it."""
+        name = self.names.get(value)
+        return f"{self.heading} {value}: {name}" if name else f"{self.heading} {value}"
 
     def texts(self, values: Values) -> list[Any]:
         """Values as csv has them: floats as texts."""
@@ -242,25 +249,27 @@ class TableWriter(Writer):
         for column in self.columns:
             if column.below:
                 at = texts[0]
-                headings[at] = [headings[at], f"{INDENT}{column.heading}"]
+                headings[at] = [headings[at], f"{INDENT}{column.heading}"] if any(shown[at]) else column.heading
                 shown[at] = [_with_below(*both) for both in zip(shown[at], listed(block[column.name]), strict=True)]
         rows = list(zip(*shown, strict=True))
         titled = list(zip(*(listed(block[column.name]) for column in titles), strict=True)) or [()] * len(rows)
         for title, mine in itertools.groupby(zip(titled, rows, strict=True), key=lambda one: one[0]):
             text = table_text(
-                ", ".join(f"{column.heading} {value}" for column, value in zip(titles, title, strict=True)),
+                ", ".join(column.titled(value) for column, value in zip(titles, title, strict=True)),
                 headings,
                 [row for _, row in mine],
                 numeric=numeric,
                 spare=texts[1:2],
+                elsewhere="--format csv",
                 terminal=is_terminal(self.file),
             )
             self.file.write(text.encode())
 
 
 def _with_below(text: str, values: str) -> list[str]:
-    """A cell's text and below it, a line each, the values that ``|`` separates."""
-    return [text, *(f"{INDENT}{value}" for value in values.split("|") if value)]
+    """A cell's text, if any, and below it, a line each, the values that ``|`` separates."""
+    below = [value for value in values.split("|") if value]
+    return [text, *(f"{INDENT}{value}" for value in below)] if text else below
 
 
 def bars(columns: Sequence[Values]) -> list[str]:

@@ -29,7 +29,9 @@ def similar_items(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) ->
     vectors = trained.exposure.profiles
     for item in wanted:
         if not counts[item]:
-            raise DataError(f"nobody rated {items.titles[item]}, and items are alike by who rated both")
+            raise DataError(
+                f"nobody rated {items.titles[item] or items.ids[item]}, and items are alike by who rated both"
+            )
 
     def blocks() -> Iterator[Block]:
         for item in wanted:
@@ -42,8 +44,9 @@ def similar_items(config: RecommendConfig, trained: TrainedRun, doubt: Doubt) ->
                 "similarity": cosines.tolist(),
             }
 
+    names = {items.ids[item]: items.titles[item] for item in wanted}
     columns = [
-        Column("similar_to", items.columns[0].kind, "similar to", in_title=True),
+        Column("similar_to", items.columns[0].kind, "similar to", in_title=True, names=names),
         Column("rank", "int32", ""),
         *items.columns,
         Column("ratings", "int32", "ratings"),
