@@ -112,12 +112,15 @@ def _victim(folder: Path, arguments: tuple[str, ...], fate: Fate | None, seconds
 
 
 def on_change(act: Callable[[int], object]) -> None:
-    """A fate: ``act`` is called just before it changes a file, with how many times it has done so, counting this."""
+    """A fate: ``act`` is called just before it changes a file, with how many times it has done so, counting this.
+
+    To open a file that is open already, by its number, changes nothing.
+    """
     passed = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal passed
-        flags = arguments[2] if event == "open" else 0
+        flags = arguments[2] if event == "open" and not isinstance(arguments[0], int) else 0
         if event in CHANGES or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)):
             passed += 1
             act(passed)
