@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfcli.artifacts import Artifacts
 from mfcli.models.exposure import Exposure
 from mfcli.models.fold_in import contributions, fold_in
+from mfcli.models.run import open_run
+from mfcli.serving.answer import Items
+from mfcli.serving.reasons import Reasons
 from tests.test_recommend import part, rows, the_model
 
 REASON = re.compile(r"(.+): ([\d.]+) \(([+\d.]+)(%?)\)")
@@ -19,6 +23,11 @@ def reasons(text: str) -> list[tuple[str, float, float]]:
     found = [REASON.fullmatch(one) for one in text.split("|")]
     assert all(found), text
     return [(one[1], float(one[2]), float(one[3])) for one in found if one]
+
+
+def liked_from(finished: Path, ratings: np.ndarray) -> float:
+    """The lowest rating of a user's that is told."""
+    return float(np.append(ratings, open_run(Artifacts(finished), "default").prepared.facts.mean).mean())
 
 
 def test_contributions_are_what_a_prediction_is_made_of(finished: Path) -> None:
@@ -47,7 +56,8 @@ def test_shares_of_the_exposure(finished: Path, rank_by: str) -> None:
     for row in rows(finished, user=(user,), n=3, why=True, rank_by=rank_by):
         item = int(np.flatnonzero(items["id"] == row["item"])[0])
         shares = exposure.why(mine["item"].to_numpy(), mine["rating"].to_numpy(), item)
-        best = np.argsort(-shares)[:3]
+        liked = mine["rating"].to_numpy() >= liked_from(finished, mine["rating"].to_numpy())
+        best = [place for place in np.argsort(-shares) if liked[place]][:3]
         assert [title for title, _, _ in reasons(row["why"])] == items["title"][mine["item"].to_numpy()[best]].tolist()
         assert [rating for _, rating, _ in reasons(row["why"])] == mine["rating"].to_numpy()[best].tolist()
         percents = 100 * shares[best] / shares.clip(0).sum()
@@ -63,9 +73,34 @@ def test_points_of_the_rating_of_somebody_new(finished: Path, tmp_path: Path) ->
     assert any(row["why"] for row in got)
     for row in got:
         (parts,) = contributions(model, rated, given, np.flatnonzero(items["id"] == row["item"]).astype(np.int32))
-        expected = {items["title"][rated[place]]: parts[place] for place in range(3) if parts[place] > 0}
+        expected = {items["title"][rated[place]]: parts[place] for place in (0, 2) if parts[place] > 0}
         told = {title: points for title, _, points in reasons(row["why"])} if row["why"] else {}
         assert told == pytest.approx(expected, abs=0.0051)
+
+
+def test_what_was_disliked_is_no_reason_and_shares_stay_shares_of_all(finished: Path) -> None:
+    """Also of a single rating; of clicks all are told, without a weight."""
+    trained = open_run(Artifacts(finished), "default", "exposure")
+    why, listed = Reasons("exposure", trained, Items(trained.prepared)), np.arange(30, dtype=np.int32)
+    rated = np.array([40, 41, 42], np.int32)
+
+    def told(ratings: list[float], of: Reasons = why) -> list[str]:
+        return of.of(rated[: len(ratings)], np.array(ratings, np.float32), listed)
+
+    assert not any(told([1]))
+    assert any(told([5]))
+    some = [reason for text in told([5, 1, 4.5]) if text for reason in reasons(text)]
+    assert {rating for _, rating, _ in some} == {5, 4.5}
+    assert trained.exposure is not None
+    parts = trained.exposure.why(rated, np.array([5, 1, 4.5], np.float32), 0).clip(0)
+    assert sum(share for _, _, share in reasons(told([5, 1, 4.5])[0])) == pytest.approx(
+        100 * parts[[0, 2]].sum() / parts.sum(), abs=1.01
+    )
+    clicked = replace(trained, model=replace(trained.model, typical_click=1.0))
+    texts = told([1, 1, 9], Reasons("exposure", clicked, why.items))
+    assert all(re.fullmatch(r".+ \(\d+%\)", one) for text in texts if text for one in text.split("|"))
+    assert not any(": 1 " in text or ": 9 " in text for text in texts)
+    assert any(why.items.titles[41] in text for text in texts)
 
 
 def test_reasons_of_many_users_are_those_of_each(finished: Path) -> None:

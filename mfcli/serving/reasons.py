@@ -1,8 +1,9 @@
-"""Reasons: which of a user's own ratings speak most for an item."""
+"""Reasons: which of the items that a user liked speak most for an item."""
 
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from mfcli.arrays import Float32s, Float64s, Int32s
 from mfcli.config.common import RankBy
@@ -21,6 +22,11 @@ class Reasons:
 
     Of lists ranked by exposure, alone or with the rating, a reason is a rating's share of the exposure. Of those ranked
     by the rating it is what the rating adds to the prediction, in rating points, if the user is folded in.
+
+    A low rating too may add to an exposure or a prediction, but nobody wants an item because of what they disliked: of
+    ratings, those below the user's mean are left out (the mean of all ratings counts there as one more, else a single
+    rating would always be told). Of clicks all count, and are told without their weights. Shares are of all that speaks
+    for the item, with what is left out.
 
     Args:
         rank_by: as the option.
@@ -53,19 +59,29 @@ class Reasons:
             listed: (m,) rows of the items of the list; -1 for none.
 
         Returns:
-            For each of them, the ratings that speak most for it, with '|' between them.
+            For each of them, the ratings that speak most for it, with '|' between them; '' if none is to be told.
         """
         rows = listed[listed >= 0]
         if by_exposure(self.rank_by):
             assert self.trained.exposure is not None, "open_run has read it"
-            shares = [self.trained.exposure.why(rated, ratings, int(row)) for row in rows]
-            return [self._text(rated, ratings, share, share / (share.clip(0).sum() or 1), "{:.0%}") for share in shares]
-        added = contributions(self.trained.model, rated, ratings, rows)
-        return [self._text(rated, ratings, points, points, "{:+.2f}") for points in added]
+            added = [self.trained.exposure.why(rated, ratings, int(row)) for row in rows]
+            return [self._text(rated, ratings, parts / (parts.clip(0).sum() or 1), "{:.0%}") for parts in added]
+        points = contributions(self.trained.model, rated, ratings, rows)
+        return [self._text(rated, ratings, parts, "{:+.2f}") for parts in points]
 
-    def _text(self, rated: Int32s, ratings: Float32s, parts: Float64s, told: Float64s, form: str) -> str:
-        best = [place for place in np.argsort(-parts, kind="stable")[:MOST] if parts[place] > 0]
+    def _text(self, rated: Int32s, ratings: Float32s, parts: Float64s, form: str) -> str:
+        clicks = self.trained.model.of_clicks
+        speaks = parts if clicks else np.where(self._liked(ratings), parts, 0)
+        best = [place for place in np.argsort(-speaks, kind="stable")[:MOST] if speaks[place] > 0]
         names = [self.items.titles[rated[place]] or str(self.items.ids[rated[place]]) for place in best]
+        given = ["" if clicks else f": {ratings[place]:g}" for place in best]
         return "|".join(
-            f"{name}: {ratings[place]:g} ({form.format(told[place])})" for name, place in zip(names, best, strict=True)
+            f"{name}{rating} ({form.format(parts[place])})"
+            for name, rating, place in zip(names, given, best, strict=True)
         )
+
+    def _liked(self, ratings: Float32s) -> npt.NDArray[np.bool_]:
+        """(n,) whether each of a user's (n,) ratings is at least their mean, the mean of all being one of them."""
+        mean = np.append(ratings, self.trained.prepared.facts.mean).mean(dtype=np.float64)
+        liked: npt.NDArray[np.bool_] = ratings >= np.float32(mean)
+        return liked
