@@ -1,5 +1,6 @@
 """``mfcli prepare``: check ratings, give users and items dense indices, cut train, validation and test parts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from mfcli.errors import DataError
 from mfcli.progress import Progress
 
 FEW = 20  # different ratings, each of which is counted
+WEIGHTLESS = "of weight 0"
+
+Steps = dict[str, Callable[[Table], Table]]
+"""Why some ratings are left out -> what takes them out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
     with stage.lock(config.lock_timeout):
         given = own_files(config, progress) if config.own else downloaded(config, artifacts)
         _tell(given, config, progress)
-        table = _once_each(given.table, config, progress)
-        table = table.with_at_least(config.min_user_ratings, config.min_item_ratings)
+        table, left_out = _selected(given.table, config, progress)
         ratings, ids = table.compact()
         texts = Sides(*([str(one) for one in side] for side in ids))
         rows = split(config, ratings, texts, np.flatnonzero(table.own_test) if config.test else None)
@@ -68,7 +72,7 @@ def prepare(config: PrepareConfig, progress: Progress | None = None) -> Prepared
         parts = Parts(*(ratings.take(one) for one in rows))
         _warn_of_new_users(config, parts, progress)
         results = _results(given, ratings, parts, ids) | _feature_counts(described)
-        results |= {"feedback": config.feedback, "histogram": histogram(values, counts)}
+        results |= {"feedback": config.feedback, "histogram": histogram(values, counts), "left_out": left_out}
         with stage.replace(config, given.inputs, libraries=("scikit-learn",)) as draft:
             names = {role: given.sheets.items.column(role, texts.items) for role in ("title", "genres")}
             write(draft.path, parts, ids, names, years(given.sheets.items, texts.items), described)
@@ -128,18 +132,29 @@ def _feature_counts(described: Sides[Described]) -> dict[str, Any]:
     }
 
 
-def _once_each(table: Table, config: PrepareConfig, progress: Progress) -> Table:
-    """The ratings, or the clicks that they are taken for, of each user and item once. Raises DataError."""
-    if config.duplicates != "sum":
-        table = table.without_duplicates(config.duplicates)
+def _selected(table: Table, config: PrepareConfig, progress: Progress) -> tuple[Table, dict[str, int]]:
+    """The ratings, or the clicks that they are taken for, of each user and item once, where there are enough of them.
+
+    Also why others are left out, in words -> how many. Raises DataError.
+    """
+    once: Steps = {"duplicates": lambda table: table.without_duplicates(config.duplicates)}
+    chosen: Steps = {}
     if config.as_clicks:
-        table = table.as_clicks(config.at_least)
+        chosen["below --at-least"] = lambda table: table.as_clicks(config.at_least)
     elif config.clicks:
-        clicked = table.clicked()
-        if len(clicked) < len(table):
-            progress.warn(f"left out {len(table) - len(clicked):,} clicks that weigh 0")
-        table = clicked
-    return table.without_duplicates("sum") if config.duplicates == "sum" else table
+        chosen[WEIGHTLESS] = Table.clicked
+    steps = chosen | once if config.duplicates == "sum" else once | chosen
+    least = config.min_user_ratings, config.min_item_ratings
+    steps |= {"of users or items with too few": lambda table: table.with_at_least(*least)}
+    left_out = {}
+    for reason, step in steps.items():
+        before = len(table)
+        table = step(table)
+        if len(table) < before:
+            left_out[reason] = before - len(table)
+    if WEIGHTLESS in left_out:
+        progress.warn(f"left out {left_out[WEIGHTLESS]:,} clicks {WEIGHTLESS}")
+    return table, left_out
 
 
 def _tell(given: Given, config: PrepareConfig, progress: Progress) -> None:

@@ -79,10 +79,23 @@ def test_ratings_taken_for_clicks(tmp_path: Path) -> None:
         weights(tmp_path, ratings=(ratings,), as_clicks=True, at_least=6.0)
 
 
+def test_what_is_left_out_is_told_by_its_reason(tmp_path: Path, mfcli: Any) -> None:
+    """The 4.5 of b is a duplicate, a's 2 and c's 1 are below 3, and then y has one click."""
+    content = "a,x,5\na,y,2\na,z,5\nb,y,4\nb,y,4.5\nc,x,4\nc,z,4\nc,y,1\nd,x,4\nd,z,4\n"
+    file(tmp_path, "user,item,rating\n" + content, "r.csv")
+    options = "--ratings", "r.csv", "--as-clicks", "--at-least", "3", "--min-item-ratings", "2"
+    done = mfcli("prepare", *options)
+    assert re.search("left out +2 below --at-least, 1 duplicates, 1 of users or items with too few\n", done.stdout)
+    assert "weights" not in done.stdout, "all are 1"
+    told = json.loads(mfcli("prepare", *options, "--duplicates", "last", "--json").stdout)
+    assert list(told["left_out"].items())[:2] == [("duplicates", 1), ("below --at-least", 2)]
+    assert told["dropped"] == sum(told["left_out"].values()) == 4
+
+
 def test_clicks_that_weigh_nothing_are_left_out_with_a_warning(tmp_path: Path, mfcli: Any) -> None:
     file(tmp_path, LOG + "f,x,0,9\n")
     done = mfcli("prepare", "--clicks", "log.csv", "--weights", "plays", "--json")
-    assert "warning: left out 1 clicks that weigh 0" in done.stderr
+    assert "warning: left out 1 clicks of weight 0" in done.stderr
     result = json.loads(done.stdout)
     assert (result["feedback"], result["ratings"], result["users"]) == ("clicks", 8, 5)
 

@@ -45,10 +45,11 @@ def prepared(done: "PreparedSummary") -> str:
     values = {
         done.feedback: f"{done.ratings:,} by {done.users:,} users on {done.items:,} items (density {done.density:.3%})",
         "parts": f"train {done.train:,}, val {done.val:,}, test {done.test:,}",
-        of_values: f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}",
     }
-    if done.dropped:
-        values["left out"] = f"{done.dropped:,} {done.feedback} (duplicates or below the minimum)"
+    if done.minimum < done.maximum:
+        values[of_values] = f"{done.minimum:g} to {done.maximum:g}, mean {done.mean:.3f}"
+    if done.left_out:
+        values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in done.left_out.items())
     for what, counts, described, rows in (
         ("user", done.user_features, done.users_described, done.users),
         ("item", done.item_features, done.items_described, done.items),

@@ -1,7 +1,7 @@
 """What ``prepare`` records of the ratings, and other commands read."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mfcli.config.common import Feedback
@@ -26,11 +26,12 @@ class Facts:
         lines: read, all files together; of files that are no text, rows.
         columns: role -> what the file of ratings calls its column.
         missing: lines left out, since their rating is one of --missing.
-        dropped: ratings left out by --min-user-ratings, --min-item-ratings or as duplicates.
+        dropped: ratings left out for any other reason.
         user_ids, item_ids: ``integer`` or ``string``.
         user_features, item_features: attribute -> how many features it has.
         users_described, items_described: those with a feature at all.
         oracle_rmse: of the true model, for synthetic data.
+        left_out: why ratings were dropped, in words -> how many.
     """
 
     dataset: str
@@ -60,6 +61,7 @@ class Facts:
     users_described: int
     items_described: int
     oracle_rmse: float | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.users, self.items, self.ratings, len(self.histogram)) < 1:
