@@ -30,7 +30,7 @@ from mfcli.models.bootstrap import Groups
 from mfcli.models.history import FILE as HISTORY
 from mfcli.models.history import Learnt, read_epochs
 from mfcli.models.measures import MEASURES
-from mfcli.models.metrics import errors, rmse
+from mfcli.models.metrics import errors, mae, rmse
 from mfcli.models.run import SEARCH, TrainedRun, open_run
 from mfcli.models.segments import Segment, segments
 from mfcli.progress import Progress
@@ -66,7 +66,8 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
         )
     else:
         part = trained.prepared.part(config.part)
-    draws = _figures(config, trained, part)
+    predicted = None if trained.model.of_clicks or part is None else _predicted(trained, part)
+    draws = _figures(config, trained, part, predicted)
     if config.compare:
         draws["compare"] = _comparison(config, artifacts, trained)
         draws |= _errors_compared(config, artifacts, trained, part)
@@ -74,12 +75,12 @@ def plot(config: PlotConfig, progress: Progress | None = None) -> Plotted:
         if config.output.exists() and not config.output.is_dir():
             raise UsageError(f"--output {config.output}: not a folder")
         written = _write(config, draws, config.output)
-        return Plotted(config.run, written | _report(config, draws, trained, config.output))
+        return Plotted(config.run, written | _report(config, draws, trained, part, predicted, config.output))
     stage = artifacts.plots(config.run)
     wait, libraries = config.lock_timeout, ("matplotlib",)
     with trained.locked(wait), stage.lock(wait), stage.replace(config, _inputs(trained), libraries=libraries) as draft:
         written = _write(config, draws, draft.path)
-        report = _report(config, draws, trained, trained.record.path)
+        report = _report(config, draws, trained, part, predicted, trained.record.path)
     return Plotted(config.run, {name: stage.path / path.name for name, path in written.items()} | report)
 
 
@@ -93,8 +94,10 @@ def _learnt_from(trained: TrainedRun) -> tuple[str, bool]:
     return trained.prepared.fingerprint, trained.prepared.whole
 
 
-def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> dict[str, Draw]:
-    """Every figure of a run by its name; of scores of clicks, and without a part, none that needs predicted ratings."""
+def _figures(
+    config: PlotConfig, trained: TrainedRun, part: Ratings | None, predicted: Float32s | None
+) -> dict[str, Draw]:
+    """Every figure of a run by its name; none of predictions where none of the part's ratings are predicted."""
     history, _ = _learnt(config.run, trained.record)
     draws: dict[str, Draw] = {
         "learning-curves": lambda ax: curves.learning_curves(ax, history),
@@ -105,9 +108,9 @@ def _figures(config: PlotConfig, trained: TrainedRun, part: Ratings | None) -> d
         draws["search"] = lambda ax: draw_search(ax, trials, history.validation_measure)
     if not trained.model.of_clicks:
         draws["rating-histogram"] = lambda ax: ratings.rating_histogram(ax, trained.prepared.facts)
-    if trained.model.of_clicks or part is None:
+    if part is None or predicted is None:
         return draws
-    actual, predicted = part.ratings, _predicted(trained, part)
+    actual = part.ratings
     deviations = trained.model.deviations(part.users, part.items, part.timestamps)
     if deviations is not None:
         draws["calibration"] = lambda ax: calibration(ax, actual, predicted, deviations, config.part)
@@ -186,20 +189,35 @@ def _write(config: PlotConfig, draws: dict[str, Draw], folder: Path) -> dict[str
     return files
 
 
-def _report(config: PlotConfig, draws: dict[str, Draw], trained: TrainedRun, folder: Path) -> dict[str, Path]:
+def _report(
+    config: PlotConfig,
+    draws: dict[str, Draw],
+    trained: TrainedRun,
+    part: Ratings | None,
+    predicted: Float32s | None,
+    folder: Path,
+) -> dict[str, Path]:
     """Write the page into the folder, if it is wanted; its path."""
     if not config.report:
         return {}
     record, facts = trained.record, trained.prepared.facts
-    unknown = f"Not evaluated yet: mfcli evaluate --run {config.run}"
+    more = f"mfcli evaluate --run {config.run}"
+    unknown, found = f"Not evaluated yet. This tells how good it is: {more}", None
     if not trained.prepared.has("test"):
         unknown = "Nothing is held out to judge it by."
+    elif part is not None and predicted is not None and config.part != "train":
+        found = {"rmse": rmse(part.ratings, predicted), "mae": mae(part.ratings, predicted)}
+        unknown = (
+            f"On {len(part):,} ratings of the {config.part} part. "
+            f"This adds intervals, what it has to beat, and lists: {more} --top 10"
+        )
+    tallest_last = sorted(draws, key=lambda name: name == "segments")  # else it leaves a gap beside the others
     text = page(
         f"Run '{config.run}' on {facts.dataset}",
         f"Solver {record.config.get('solver')}, {record.results['factors']} factors.",
         [
-            evaluation_section(_evaluation(trained), unknown),
-            Section("Figures", [Picture(*svg_for_page(draw)) for draw in draws.values()]),
+            evaluation_section(_evaluation(trained), unknown, found),
+            Section("Figures", [Picture(*svg_for_page(draws[name])) for name in tallest_last]),
             training_section(record, facts),
             made_section(record, trained.prepared.record, matplotlib.__version__),
         ],

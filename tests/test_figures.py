@@ -124,6 +124,18 @@ def test_no_title_covers_another_or_a_named_dot_or_leaves_the_axes(n: int, kind:
         assert np.hypot(*(np.clip(dots[place], box.min, box.max) - dots[place])) < 8 * ax.figure.dpi / 72, "beside"
 
 
+def test_what_stands_below_runs_compared_is_within_the_picture() -> None:
+    groups, names = Groups.of(np.arange(40) % 8), ("a" * 32, "b" * 32)
+    off = np.linspace(-1, 1, 40)
+    first, second = Compared.of(names[0], off, groups, None), Compared.of(names[1], off * 1.1, groups, off)
+    figure = Figure(figsize=(5.2, 3), dpi=72, layout="constrained")
+    axes = figure.subplots()
+    comparison(axes, [first, second], "test")
+    figure.canvas.draw()
+    found, whole = axes.xaxis.label.get_window_extent(), figure.bbox
+    assert whole.x0 <= found.x0 < found.x1 <= whole.x1
+
+
 def test_the_best_known_are_named_first(ax: Axes) -> None:
     model = a_model(300)
     item_map(ax, model, titles(300))

@@ -11,6 +11,7 @@ from mfcli.config.prepare import PrepareConfig
 from mfcli.config.train import TrainConfig
 from mfcli.evaluate import evaluate
 from mfcli.figures.page import Lines, Picture, Section, Table, page
+from mfcli.models.history import explanations
 from mfcli.plot import plot
 from mfcli.prepare import prepare
 from mfcli.train import train
@@ -93,14 +94,31 @@ def test_the_report_tells_what_the_records_say(artifacts: Path) -> None:
     assert read.elements.count("img") == 6
 
 
+def test_what_side_information_explains_is_told_in_words() -> None:
+    shares = {"exposure of users": 0.003, "users": 0.1, "exposure of items": 0.25, "items": 0.4, "time": 0.05}
+    assert explanations(shares) == {
+        "exposure": "0% of how users differ and 25% of how items differ",
+        "features": "10% of how users differ and 40% of how items differ",
+        "time": "5% of how ratings differ",
+    }
+
+
 def test_an_evaluation_of_another_model_is_not_told(artifacts: Path) -> None:
     evaluate(EvaluateConfig(dir=artifacts))
     file = artifacts / "runs/default/evaluation.json"
     told = json.loads(file.read_text())
     file.write_text(json.dumps({**told, "inputs": {}}))
     read = report(artifacts)
-    assert "this run" not in read.texts
-    assert "Not evaluated yet: mfcli evaluate --run default" in read.texts
+    assert "biases alone" not in read.texts
+    assert any(text.endswith("mfcli evaluate --run default --top 10") for text in read.texts)
+
+
+def test_without_an_evaluation_the_page_tells_what_its_figures_do(artifacts: Path) -> None:
+    read = report(artifacts)
+    found = evaluate(EvaluateConfig(dir=artifacts))
+    told = read.texts[read.texts.index("this run") :][:3]
+    assert told == ["this run", f"{found.rmse:.4f}", f"{found.mae:.4f}"]
+    assert any(text.startswith(f"On {found.ratings:,} ratings of the test part.") for text in read.texts)
 
 
 def test_a_run_of_clicks_has_a_report(tmp_path: Path, mfcli: Runner) -> None:

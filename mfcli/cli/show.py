@@ -69,6 +69,7 @@ def prepared(done: "PreparedSummary") -> str:
 
 
 def trained(done: "Trained") -> str:
+    from mfcli.models.history import explanations
     from mfcli.models.measures import MEASURES
 
     averaged = done.averages_samples
@@ -85,7 +86,11 @@ def trained(done: "Trained") -> str:
         )
         values["noise std"] = f"{done.solver_results['noise_std']:.4f}"
     if done.explained:
-        values["side"] = "explains of the variance: " + ", ".join(f"{k} {v:.0%}" for k, v in done.explained.items())
+        of_each = (
+            f"{kind} {'explain' if kind == 'features' else 'explains'} {what}"
+            for kind, what in explanations(done.explained).items()
+        )
+        values["side"] = "; ".join(of_each)
     if done.ratings_per_second is not None:
         values["speed"] = f"{done.ratings_per_second:,.0f} ratings/s on {done.device}, {clock(done.seconds)} in all"
     values["exposure"] = f"{done.exposure_rank} directions of who rated what, {done.exposure_seconds:.1f} s"

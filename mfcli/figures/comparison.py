@@ -58,6 +58,7 @@ def comparison(ax: Axes, runs: Sequence[Compared], part: str) -> None:
     ax.set_ylim(len(runs) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     ax.set_title(f"Runs compared, {part} part")
-    ax.set_xlabel(f"RMSE (rating points)\nbelow a name: the difference from {shortened(runs[0].run)}, user by user")
+    below = f"below a name: the difference\nfrom {shortened(runs[0].run)}, user by user"
+    ax.set_xlabel(f"RMSE (rating points)\n{below}", loc="right")  # to its left there is room, below the names
     legend(ax, 3)
     cast(Figure, ax.figure).set_figheight(max(HEIGHT * 0.6, 1.6 + 0.55 * len(runs)))

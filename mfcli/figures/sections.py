@@ -5,17 +5,26 @@ from typing import Any
 
 from mfcli.data.facts import Facts
 from mfcli.figures.page import Lines, Section, Table
+from mfcli.models.history import explanations
 from mfcli.models.measures import MEASURES
 from mfcli.record import Record
 
 HARD = "\N{NO-BREAK SPACE}"
 
 
-def evaluation_section(evaluation: Mapping[str, Any] | None, otherwise: str) -> Section:
-    """How good the run is, from its evaluation.json; without one, what to say otherwise."""
+def evaluation_section(
+    evaluation: Mapping[str, Any] | None, otherwise: str, found: Mapping[str, float] | None
+) -> Section:
+    """How good the run is.
+
+    Args:
+        evaluation: what its evaluation.json says; None without one.
+        otherwise: what to say without one.
+        found: its ``rmse`` and ``mae`` of the ratings that figures show, to tell without one; None if not known.
+    """
     title = "How good it is"
     if evaluation is None:
-        return Section(title, [], otherwise)
+        return Section(title, _predictions(found or {}), otherwise)
     tables = [*_predictions(evaluation), *_comparison(evaluation), *_lists(evaluation), *_segments(evaluation)]
     of = f"On {evaluation['ratings']:,} {evaluation['feedback']} of the {evaluation['part']} part."
     intervals = " Brackets hold 95 % intervals." if evaluation.get("rmse_interval") else ""
@@ -118,7 +127,7 @@ def training_section(record: Record, facts: Facts) -> Section:
         if value is not None:
             trained[f"{part} {MEASURES[measure].name}"] = _number(value)
     trained["factors"] = str(told["factors"])
-    trained |= {f"explained by {kind}": f"{share:.1%} of the variance" for kind, share in told["explained"].items()}
+    trained |= {f"explained by {kind}": what for kind, what in explanations(told["explained"]).items()}
     trained["device"] = str(record.body["device"])
     known = {
         facts.feedback: f"{facts.ratings:,} by {facts.users:,} users on {facts.items:,} items",

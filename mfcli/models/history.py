@@ -1,6 +1,7 @@
 """How a run learnt: what it records of itself, and the lines of its history.jsonl."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,22 @@ class Learnt:
             part, key = "train", self.train_measure
             value = getattr(self, f"train_{key}", None)
         return f"{part} {MEASURES[key].name} {'unknown' if value is None else format(value, '.4f')}"
+
+
+def explanations(explained: Mapping[str, float]) -> dict[str, str]:
+    """What side information explains, in words: ``exposure``, ``features`` or ``time`` -> of what, and how much.
+
+    Args:
+        explained: kind -> share, as :meth:`mfcli.solvers.base.Solver.explained` has it.
+    """
+    told = dict[str, list[str]]()
+    for kind, share in explained.items():
+        if kind == "time":
+            name, of = kind, "ratings"
+        else:
+            name, _, of = kind.rpartition(" of ")
+        told.setdefault(name or "features", []).append(f"{share:.0%} of how {of} differ")
+    return {name: " and ".join(shares) for name, shares in told.items()}
 
 
 def read_epochs(content: bytes, measure: str) -> list[dict[str, Any]]:
