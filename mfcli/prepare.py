@@ -104,7 +104,12 @@ def _described(
             progress.note(f"the {what}s file says nothing of {unknown:,} of the {len(of_side):,} {what}s")
     made = []
     for sheet, of_side, names, what in zip(sheets, ids, wanted, ("user", "item"), strict=True):
-        described = describe(sheet, of_side, _names(names))
+        described = describe(sheet, of_side, _names(names), decimal=config.decimal)
+        if described.with_commas:
+            progress.warn(
+                f"{short(', '.join(described.with_commas))} of the {what}s: are these numbers with a decimal comma? "
+                "--decimal , reads them; now they are words"
+            )
         odd = ", ".join(f"{name} ({why})" for name, why in described.left_out.items())
         if odd:
             progress.note(f"no {what} features are made of {odd}")

@@ -64,6 +64,23 @@ def test_many_different_numbers_fall_into_bins_of_about_as_many_rows() -> None:
     assert below.values[0] == "-32 to -29"
 
 
+def test_decimal_commas_are_numbers_where_they_are_asked_for_and_else_a_doubt() -> None:
+    cells = [f"{1000 + n // 2 * 7}" if n % 20 == 0 else f"1.{n // 2 * 7:03},50" for n in range(120)]
+    sheet = Sheet(("Preis", "size"), {str(row): (cell, "1,5") for row, cell in enumerate(cells)})
+    ids = list(sheet.rows)
+    words, numbers = describe(sheet, ids), describe(sheet, ids, decimal=",")
+    assert (words.with_commas, numbers.with_commas) == (("Preis",), ())
+    (price,) = numbers.attributes
+    assert (price.kind, price.bins[0][0], len(price.values)) == ("decimal comma", 1000, BINS)
+    assert (
+        price.words("1007,5")
+        == price.words("1.007,50")
+        == price.words("1007.5")
+        == numbers.features[2][0].split("=")[1:]
+    )
+    assert price.words("cheap") == ["cheap"]
+
+
 def test_a_number_known_by_its_layout_has_a_bin_of_its_own_up_to_the_next() -> None:
     """MovieLens's ages are the youngest of a group."""
     (age,) = described(["18", "25", "35", "18", "25", "35"], "age", "number").attributes

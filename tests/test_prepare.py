@@ -245,6 +245,19 @@ def test_duplicates_are_settled(policy: str, timed: bool, expected: list[Any], t
     assert done.dropped == 2
 
 
+def test_features_with_decimal_commas_are_hinted_at_and_read(tmp_path: Path) -> None:
+    items = put(tmp_path, "i.csv", "item;title;price\n" + "".join(f"{n};t{n};{n // 2},5\n" for n in range(80)))
+    ratings = "user;item;rating\n" + "".join(f"{n % 5};{n};{n % 4},5\n" for n in range(80))
+    heard = Listening()
+    assert run(tmp_path, ratings.replace(",", "."), heard, items=items).item_features == {"price": 40}
+    assert any(
+        "price of the items: are these numbers with a decimal comma? --decimal ," in one for one in heard.warnings
+    )
+    heard = Listening()
+    assert run(tmp_path, ratings, heard, items=items, decimal=",").item_features["price"] < 20
+    assert not any("comma" in one for one in heard.warnings)
+
+
 def test_last_is_the_last_in_time_and_mean_is_of_all(tmp_path: Path) -> None:
     content = "a,x,5,20\na,x,1,30\na,x,3,10\nb,x,4,1\n"
     run(tmp_path, content, no_header=True, duplicates="last")

@@ -100,7 +100,7 @@ class PrepareConfig(Config):
         Opt("How a quote is written within quotes; none: quotes are letters like others."),
     ] = "auto"
     comment: Annotated[str | None, Opt("Pass over lines that begin with this.", metavar="TEXT")] = None
-    decimal: Annotated[Literal[".", ","], Opt("The decimal point of the ratings.")] = "."
+    decimal: Annotated[Literal[".", ","], Opt("The decimal point of ratings and of features.")] = "."
     missing: Annotated[
         str | None, Opt("Leave out ratings that are one of these, such as 99,NA.", metavar="VALUE[,VALUE]")
     ] = None

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mfcli.data.numerals import number_in
+
 MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", r"\n", "(no genres listed)"))
 
 YEAR_OF_TITLE = re.compile(r"\((\d{4})(?:[-–]\d{0,4})?\)")
@@ -35,6 +37,12 @@ def _number(cell: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _with_comma(cell: str) -> float | None:
+    """1.234,5 and 4,5; a point that does not stand between thousands is a decimal point."""
+    number = number_in(cell.strip(), ",")
+    return number if number is not None and math.isfinite(number) else _number(cell)
+
+
 def _year_of_date(cell: str) -> float | None:
     date = DATE.fullmatch(cell.strip())
     return float(YEAR.findall(date[0])[0]) if date else None
@@ -57,9 +65,12 @@ def _zip(cell: str) -> list[str]:
     return [] if is_missing(code) else list(dict.fromkeys((code[:1], code[:3])))
 
 
+COMMA_KIND = "decimal comma"
+
 WORDS: dict[str, Callable[[str], list[str]]] = {"category": _categories, "zip": _zip}
 NUMBERS: dict[str, Callable[[str], float | None]] = {
     "number": _number,
+    COMMA_KIND: _with_comma,
     "date": _year_of_date,
     "title": _year_of_title,
 }
@@ -115,12 +126,14 @@ class Described:
         features: of every row, the features that it has.
         left_out: column -> why it has no features.
         dropped: how many features were left out because there were too many.
+        with_commas: columns whose cells were taken for words, and are numbers where the decimal point is a comma.
     """
 
     attributes: tuple[Attribute, ...]
     features: list[list[str]]
     left_out: dict[str, str]
     dropped: int = 0
+    with_commas: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

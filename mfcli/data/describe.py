@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mfcli.arrays import Float64s
-from mfcli.data.attributes import NUMBERS, WORDS, Attribute, Described, is_missing
+from mfcli.data.attributes import COMMA_KIND, NUMBERS, WORDS, Attribute, Described, is_missing
 from mfcli.data.files import short
 from mfcli.data.sheet import Sheet
 from mfcli.errors import DataError
@@ -21,22 +21,27 @@ NEARLY_ALL = 0.9  # of the cells must be numbers, or dates; of the values must d
 ZIP_NAMES = frozenset(("zip", "zipcode", "zip_code", "zip-code", "postcode", "postal_code", "postalcode"))
 
 
-def describe(sheet: Sheet, ids: Sequence[str], wanted: Sequence[str] | None = None) -> Described:
+def describe(sheet: Sheet, ids: Sequence[str], wanted: Sequence[str] | None = None, *, decimal: str = ".") -> Described:
     """Make features of a sheet. They look at nothing else, at no rating least of all.
 
     Args:
         sheet: what is known.
         ids: of all rows.
         wanted: names of the attributes to make features of; None for all that there are.
+        decimal: the decimal point of the numbers.
 
     Raises:
         DataError: there is no attribute of a name that is wanted.
     """
     found: list[tuple[Attribute, list[list[str]], Counter[str]]] = []
     left_out: dict[str, str] = {}
+    with_commas: list[str] = []
     for name, column in _columns(sheet, wanted).items():
         cells = sheet.column(column, ids)
-        attribute = _attribute(name, column, cells, sheet.kinds.get(column))
+        filled = {cell: count for cell, count in Counter(cells).items() if not is_missing(cell)}
+        attribute = _attribute(name, column, filled, sheet.kinds.get(column) or _guess(column, filled, decimal))
+        if attribute.kind == "category" and decimal == "." and _guess(column, filled, ",") == COMMA_KIND:
+            with_commas.append(name)
         said = _said(attribute, cells)
         counts = Counter(itertools.chain.from_iterable(said))
         reason = _useless(attribute, counts, len(ids))
@@ -51,7 +56,8 @@ def describe(sheet: Sheet, ids: Sequence[str], wanted: Sequence[str] | None = No
         names = dict(zip(attribute.values, attribute.features, strict=True))
         for row, words in zip(features, said, strict=True):
             row.extend(names[word] for word in words if word in names)
-    return Described(tuple(one for one in attributes if one.values), features, left_out, dropped)
+    kept_attributes = tuple(one for one in attributes if one.values)
+    return Described(kept_attributes, features, left_out, dropped, tuple(with_commas))
 
 
 def _columns(sheet: Sheet, wanted: Sequence[str] | None) -> dict[str, str]:
@@ -75,21 +81,19 @@ def _said(attribute: Attribute, cells: Sequence[str]) -> list[list[str]]:
     return [known[cell] for cell in cells]
 
 
-def _attribute(name: str, column: str, cells: Sequence[str], kind: str | None) -> Attribute:
-    """The attribute in a column, its values still to be found."""
-    filled = {cell: count for cell, count in Counter(cells).items() if not is_missing(cell)}
-    kind = kind or _guess(column, filled)
+def _attribute(name: str, column: str, filled: dict[str, int], kind: str) -> Attribute:
+    """The attribute in a column by how often each of its cells occurs, its values still to be found."""
     if kind in WORDS:
         return Attribute(name, column, kind)
     numbers = [(number, count) for cell, count in filled.items() if (number := NUMBERS[kind](cell)) is not None]
     return Attribute(name, column, kind, bins=_bins(*np.array(numbers or np.empty((0, 2))).T))
 
 
-def _guess(column: str, filled: dict[str, int]) -> str:
+def _guess(column: str, filled: dict[str, int], decimal: str) -> str:
     """The kind of a column, by its name and how often each of its cells occurs."""
     if column.lower() in ZIP_NAMES:
         return "zip"
-    for kind in ("number", "date"):  # a year by itself is a number
+    for kind in ("number" if decimal == "." else COMMA_KIND, "date"):  # a year by itself is a number
         numbers = {cell: number for cell in filled if (number := NUMBERS[kind](cell)) is not None}
         if numbers and sum(filled[cell] for cell in numbers) >= NEARLY_ALL * sum(filled.values()):
             return kind if kind == "date" or len(set(numbers.values())) > FEW else "category"

@@ -16,6 +16,7 @@ from mfcli.data.columns import mark_of_comment
 from mfcli.data.files import UNREADABLE, short, why_broken
 from mfcli.data.form import Form, Reading
 from mfcli.data.lines import count_lines
+from mfcli.data.numerals import COMMAS, DECIMAL_COMMA, number_in
 from mfcli.data.remedies import BY_OPTION, Remedies
 from mfcli.errors import DataError
 
@@ -25,9 +26,6 @@ VALUES = ("rating", "weight")  # the roles of columns of numbers
 NO_RATINGS = "there are no ratings in it"
 NONE = re.compile(r"\\N|<NA>|#N/A|nan|null|none", re.IGNORECASE)  # what programs write for nothing
 ABSENT = re.compile(rf"{NONE.pattern}|na|n/a|nil|-|\?|\.", re.IGNORECASE)  # what people write for no rating
-DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
-POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")  # points between thousands, where the decimal point is a comma
-COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # commas between thousands
 
 
 class NoRatings(DataError):
@@ -163,16 +161,6 @@ def rating_fault(text: str, decimal: str = ".", role: str = "rating", remedies: 
     if not math.isfinite(value):
         return Fault(f"{quoted} is not a finite number", drops)
     return Fault(f"{quoted} is too large", otherwise=drops) if abs(value) > LARGEST_RATING else None
-
-
-def number_in(text: str, decimal: str = ".") -> float | None:
-    """The number that a text is; None if it is none."""
-    if decimal != ".":
-        text = text.replace(".", "" if POINTS.fullmatch(text) else "?").replace(decimal, ".")
-    try:
-        return float(text.encode("ascii").replace(b"_", b"?"))  # 1_000 and ٤ are numbers to Python alone
-    except ValueError:
-        return None
 
 
 def table_fault(name: str, columns: dict[str, Any], how: Reading, otherwise: str) -> DataError:

@@ -11,11 +11,12 @@ import pyarrow.csv as pacsv
 
 from mfcli.arrays import Bools, Float32s, Int32s
 from mfcli.data.columns import RATINGS, Wanted
-from mfcli.data.faults import POINTS, number_in, rating_fault, row_fault, table_fault, text_fault
+from mfcli.data.faults import rating_fault, row_fault, table_fault, text_fault
 from mfcli.data.files import UNREADABLE, Source, one_line
 from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_frame
 from mfcli.data.lines import count_lines
+from mfcli.data.numerals import POINTS, number_in
 from mfcli.data.ratings import Sides
 from mfcli.data.table import Ids, Origin, Table, code_ids
 from mfcli.data.tables import numbers, to_arrow
