@@ -319,7 +319,9 @@ def test_a_rating_weighs_the_same_in_a_short_last_batch() -> None:
         ("exp_avg", lambda array: array[:-1]),
         ("exp_avg", lambda array: array.astype(np.float16)),
         ("exp_avg_sq", lambda array: array - 1),
+        ("exp_avg_sq", lambda array: array * np.nan),
         ("step", lambda array: np.resize(array, 2)),
+        ("step", lambda array: array * 0),
     ],
 )
 def test_moments_of_another_kind_are_refused(moment: str, wrong: Callable[[Any], Any]) -> None:

@@ -1,10 +1,11 @@
 """Damage of every kind to every file of an artifact directory: later commands refuse it or do without it.
 
 They exit 3 in one line that names the file and write no result, or they do as if nothing had happened. There is never a
-traceback, a hang or another number.
+traceback, a hang or another number, unless a file is sealed well, formed well and wrong: that is believed.
 """
 
 import functools
+import itertools
 import json
 import random
 import shutil
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.damage import Damage, damages, replacements
+from tests.damage import Damage, as_well_formed, damages, replacements
 from tests.victims import Ended, run_victim, signal_at
 
 READ: dict[str, tuple[object, ...]] = {
@@ -117,8 +118,12 @@ def result(ended: Ended) -> object:
     return {key: value for key, value in document.items() if key not in UNTIMED}
 
 
-def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
-    """``refused``, ``as ever`` or ``made again``; else what is wrong."""
+def verdict(case: Case, ended: Ended, undisturbed: Ended, well_formed: bool) -> str:
+    """``refused``, ``as ever``, ``made again``, ``believed`` or ``diverged``; else what is wrong.
+
+    Args:
+        well_formed: whether the file is sealed well and formed well, so that nobody can know that it is wrong.
+    """
     said = [line for line in ended.err.splitlines() if line.startswith("mfcli: error: ")]
     if ended.hung:
         return "hangs"
@@ -131,11 +136,11 @@ def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
             return "as ever"
         if case.damage[0] == "gone" and case.file.endswith("checkpoint.safetensors"):
             return "made again"  # from the beginning
-        return (
-            "made again"
-            if case.command[0] in ("download", "train") and "--resume" not in case.command
-            else "other result"
-        )
+        if case.command[0] in ("download", "train") and "--resume" not in case.command:
+            return "made again"
+        return "believed" if well_formed else "other result"
+    if ended.code == 6 and len(said) == 1 and well_formed and "--resume" in case.command:
+        return "diverged"  # from where it was told to begin
     if ended.code != 3 or len(said) != 1:
         return f"exit {ended.code}"
     if ended.out:
@@ -143,12 +148,28 @@ def verdict(case: Case, ended: Ended, undisturbed: Ended) -> str:
     return "refused" if str(Path(case.file).parent) in said[0] or Path(case.file).name in said[0] else "names no file"
 
 
-@pytest.mark.parametrize("of_each", [1, pytest.param(60, marks=pytest.mark.soak)])
-def test_damage_is_refused_or_makes_no_difference(attacked: Path, tmp_path: Path, of_each: int) -> None:
+def damage(case: Case, attacked: Path, folder: Path) -> bool:
+    """Damage the file in a copy of the folder; whether it is sealed well and well formed still."""
+    file = folder / "artifacts" / case.file
+    case.damage[1](file)
+    before = attacked / "artifacts" / case.file
+    return case.damage[0].startswith("sealed") and as_well_formed(before.read_bytes(), file.read_bytes(), file.suffix)
+
+
+SHARES = 4  # of the soak, so that several processes have something to do
+
+
+@pytest.mark.parametrize(
+    ("of_each", "share", "shares"),
+    [(1, 0, 1), *(pytest.param(60, share, SHARES, marks=pytest.mark.soak) for share in range(SHARES))],
+)
+def test_damage_is_refused_or_makes_no_difference(
+    attacked: Path, tmp_path: Path, of_each: int, share: int, shares: int
+) -> None:
     undisturbed: dict[tuple[object, ...], Ended] = {}
     counts: Counter[str] = Counter()
     wrong = []
-    for case in cases(attacked, random.Random(of_each), of_each):
+    for case in itertools.islice(cases(attacked, random.Random(of_each), of_each), share, None, shares):
         folder = tmp_path / "work"
         for harm in (False, True):
             if not harm and case.command in undisturbed:
@@ -158,11 +179,56 @@ def test_damage_is_refused_or_makes_no_difference(attacked: Path, tmp_path: Path
             if not harm:
                 undisturbed[case.command] = run_victim(folder, case.command)
                 assert undisturbed[case.command].code == 0, undisturbed[case.command].err
-        case.damage[1](folder / "artifacts" / case.file)
+        well_formed = damage(case, attacked, folder)
         ended = run_victim(folder, case.command)
-        found = verdict(case, ended, undisturbed[case.command])
+        found = verdict(case, ended, undisturbed[case.command], well_formed)
         counts[found] += 1
-        if found not in ("refused", "as ever", "made again"):
-            wrong.append((found, case.file, case.damage[0], case.command, ended.err[-500:]))
-    assert not wrong, f"{len(wrong)} of {counts.total()}: {wrong[:5]}"
+        if found not in ("refused", "as ever", "made again", "believed", "diverged"):
+            wrong.append(f"{found}: {case.file} {case.damage[0]}; {case.command}; {ended.err[-500:]}")
+    assert not wrong, "\n".join([f"{len(wrong)} of {counts.total()}", *wrong])
     assert min(counts["refused"], counts["as ever"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("file", "damage_name", "command", "code", "message"),
+    [
+        (
+            "raw/synthetic/stage.json",
+            "gone",
+            RAW["prepare"],
+            3,
+            "artifacts/raw/synthetic is not there yet: run `mfcli download synthetic`",
+        ),
+        (
+            "runs/g/data/test.parquet",
+            "sealed, rows twice",
+            (*READ["evaluate"], "--run", "g"),
+            3,
+            "artifacts/runs/g/data/test.parquet is damaged: it has 1,200 ratings, and stage.json says 600: run",
+        ),
+        (
+            "runs/u/checkpoint.safetensors",
+            "sealed, fit.solver.optimizer.0.step: scalar",
+            (*READ["resume"], "--run", "u"),
+            3,
+            "artifacts/runs/u/checkpoint.safetensors is damaged: train again without --resume",
+        ),
+        (
+            "runs/u/checkpoint.safetensors",
+            "sealed, fit.solver.optimizer.0.exp_avg: one is -1e+38",
+            (*READ["resume"], "--run", "u"),
+            6,
+            "training diverged",
+        ),
+    ],
+)
+def test_what_is_said_of_it(
+    attacked: Path, tmp_path: Path, file: str, damage_name: str, command: tuple[object, ...], code: int, message: str
+) -> None:
+    folder = Path(shutil.copytree(attacked, tmp_path / "work"))
+    named = dict(damages(attacked / "artifacts" / file))
+    damage(Case(file, (damage_name, named[damage_name]), command), attacked, folder)
+    ended = run_victim(folder, command)
+    assert (ended.code, ended.out) == (code, b"")
+    assert ended.err.startswith(f"mfcli: error: {message}")
+    assert ended.err.count("\n") == 1

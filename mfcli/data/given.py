@@ -143,8 +143,12 @@ def _read_raw(layout: Layout, record: Record) -> Given:
 
 
 def _only(artifacts: Artifacts) -> str:
+    """The data set that is downloaded. Where none is whole, one of which a part is there: who reads it says so."""
     names = artifacts.downloaded()
     if not names:
+        for name in (*CATALOGUE, SYNTHETIC):
+            if artifacts.raw(name).path.is_dir():
+                return name
         raise ArtifactError(
             f"there are no data under {artifacts.root / 'raw'} yet: "
             f"run `{artifacts.raw('ml-latest-small').command}`, or give --ratings FILE"

@@ -32,6 +32,7 @@ from mfcli.data.tables import (
 )
 from mfcli.errors import ArtifactError, DataError
 from mfcli.record import Record
+from mfcli.stage_file import STAGE_FILE
 
 PARTS = Parts._fields
 
@@ -144,11 +145,14 @@ class Prepared:
                 f"the data have no part '{name}': run `{self.record.made_by}` with --validation-fraction above 0"
             )
         names = [one for one in PARTS if f"{one}.parquet" in self.record.files] if self.whole else [name]
-        parts = [self.record.read_as(f"{one}.parquet", self._ratings) for one in names]
+        parts = [self.record.read_as(f"{one}.parquet", functools.partial(self._ratings, one)) for one in names]
         return parts[0] if len(parts) == 1 else Ratings.joined(parts)
 
-    def _ratings(self, content: bytes) -> Ratings:
+    def _ratings(self, part: str, content: bytes) -> Ratings:
         ratings = Ratings.from_arrow(read_table(content, RATINGS), self.n_users, self.n_items)
+        count = getattr(self.facts, part)
+        if len(ratings) != count:
+            raise ValueError(f"it has {len(ratings):,} {self.feedback}, and {STAGE_FILE} says {count:,}")
         low, high = ratings.ratings.min(), ratings.ratings.max()
         if not (self.facts.minimum <= low and high <= self.facts.maximum):  # nor are they NaN then
             raise ValueError(f"its ratings are not from {self.facts.minimum:g} to {self.facts.maximum:g}")

@@ -12,6 +12,7 @@ step. (DistributedDataParallel does the same in pieces, while the rest of the gr
 nearly all of it is two tables, which come last.)
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from mfcli.solvers.start import Start
 from mfcli.solvers.warm import folded_in
 
 NUMBERS_A_THREAD = 2**17  # numbers of a batch's factors that keep one CPU thread busy
+LEAST = {"step": 1.0, "exp_avg": -math.inf, "exp_avg_sq": 0.0}  # of what Adam remembers of a parameter
 WARM = 0.25  # of the highest learning rate: where a warm start begins
 
 
@@ -205,8 +207,8 @@ class Adam(Solver):
             fits = array.size == 1 if moment == "step" else array.shape == shape  # a step is (), from a file (1,)
             if not fits or array.dtype != np.float32:  # else torch would read beyond its end
                 raise ValueError(f"{name} is not as its parameter needs it")
-            if moment != "exp_avg" and (array < 0).any():
-                raise ValueError(f"{name} is below 0")
+            if not (array >= LEAST[moment]).all():
+                raise ValueError(f"{name} is below {LEAST[moment]:g}, or no number")
             moments.setdefault(int(parameter), {})[moment] = torch.from_numpy(array)
         self.module.load_state_dict({name: torch.from_numpy(array) for name, array in module.arrays.items()})
         self.optimizer.load_state_dict({"state": moments, "param_groups": optimizer.values["groups"]})
