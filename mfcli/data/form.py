@@ -19,7 +19,7 @@ from mfcli.data.columns import (
     mark_of_comment,
 )
 from mfcli.data.files import UNREADABLE, Source, short, why_broken
-from mfcli.data.text import Row, Text, find_encoding
+from mfcli.data.text import Row, Text, find_encoding, padding
 from mfcli.errors import DataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|", " ")
@@ -167,7 +167,9 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
         separator = find_separator([line for _, line in lines if line.strip()], wanted, text.name, text.quotes)
     if not separator or any(c in '"\r\n\0' for c in separator):
         raise UsageError("--separator: a quote, a line break or a NUL cannot separate columns")
-    padded = separator not in " \t" and any(re.search(rf'{re.escape(separator)}[ \t]+"', line) for _, line in lines)
+    padded = separator not in " \t" and any(
+        re.search(re.escape(separator) + padding(separator), line) for _, line in lines
+    )
     text = replace(text, separator=separator, padded=padded)
     lines = _first_lines(text)[1 if told else 0 :]
     number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))

@@ -43,6 +43,11 @@ INVISIBLE_BYTES = re.compile(rb"\xe2\x80[\x8b\x8e\x8f\xaa-\xae]|\xe2\x81[\xa0-\x
 """Those of them that no word needs, in UTF-8. Titles keep the joiners: Persian and emoji are others without."""
 
 
+def padding(separator: str) -> str:
+    """The pattern of blanks and the quote behind them that opens a column; not of a quote within one, written twice."""
+    return rf'[ \t]+"(?!"(?!{re.escape(separator)}|[\r\n]|$))'
+
+
 @dataclass(frozen=True)
 class Text:
     """How the characters of a source are to be taken.
@@ -98,7 +103,7 @@ class Text:
             start = re.compile(rb"^[ \t]*" + re.escape(os.fsencode(self.comment)) + rb"[^\r\n]*", re.MULTILINE)
             changes.append(lambda block: start.sub(b"", block))
         if self.padded and self.quotes:
-            pad = re.compile(rb"(^|" + re.escape(os.fsencode(self.separator)) + rb")[ \t]+\"", re.MULTILINE)
+            pad = re.compile(os.fsencode(f"(^|{re.escape(self.separator)}){padding(self.separator)}"), re.MULTILINE)
             changes.append(lambda block: pad.sub(rb'\1"', block))
         if self.by_item:
             changes.append(ItemInEveryRow())
