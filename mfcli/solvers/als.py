@@ -57,7 +57,7 @@ class Als(Solver):
         self.linking = Sides(users, items)
         users_link, items_link = (None if side is None else side.none_yet(d) for side in self.linking)
         self.links = Sides(users_link, items_link)
-        self.moments = self._moments(self.rows)  # always those of the rows and the links
+        self.moments: Sides[Moments]  # of the rows beside the links, as soon as there are rows to begin with
         self.squared_error: float | None = None
         self.begun = False
 

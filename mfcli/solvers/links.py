@@ -91,8 +91,9 @@ class Linking:
     def expected(self, rows: Tensor, mean: Tensor, precision: Tensor, known: Tensor, last: Link) -> tuple[Link, float]:
         """The mean of B given the rows, m, Λ and the last λ, and the mean of λ given what is then known of B.
 
-        Rows of which few ratings tell are guesses, and tell as much less of B. Were λ learnt as if they were certain,
-        it would rise and rise: they lie as B says because nothing else is known of them.
+        Rows of which few ratings tell are guesses, so that λ is learnt as if they told as much less of B. Taken for
+        certain they would make it rise and rise: they lie as B says because nothing else is known of them. (The freedom
+        stays that of certain rows: else ml-1m is predicted worse by 0.003.)
 
         Args:
             rows: (n, d) Z.
