@@ -136,9 +136,10 @@ class Run:
 
     def config(self, **options: Any) -> RecommendConfig:
         """The options as the command has them; each may be as in a file for ``--config``. Raises UsageError."""
+        for option in ("dir", "run", "items_new"):
+            if option in options:
+                raise UsageError(f"{option}: give it to mfcli.load")
         config = RecommendConfig.from_mapping({"run": self.name, **options})
-        if config.items_new is not None:
-            raise UsageError("items_new: give it to mfcli.load")
         asked = [flag.removeprefix("--").replace("-", "_") for flag in config.spread]
         for option in [*asked, "rank_by='lower-bound'"] if config.rank_by == "lower-bound" else asked:
             require_uncertainty(self.trained.model, self.name, option)

@@ -105,7 +105,7 @@ def _described(
     made = []
     for sheet, of_side, names, what in zip(sheets, ids, wanted, ("user", "item"), strict=True):
         described = describe(sheet, of_side, _names(names), decimal=config.decimal)
-        if described.with_commas:
+        if described.with_commas and config.own:
             progress.warn(
                 f"{short(', '.join(described.with_commas))} of the {what}s: are these numbers with a decimal comma? "
                 "--decimal , reads them; now they are words"
@@ -222,7 +222,6 @@ def _results(given: Given, ratings: Ratings, parts: Parts[Ratings], ids: Sides[n
         "lines": given.table.origin.lines,
         "columns": given.table.origin.columns,
         "missing": given.table.origin.missing,
-        "dropped": len(given.table) - len(ratings),
         "user_ids": _kind(ids.users),
         "item_ids": _kind(ids.items),
     }

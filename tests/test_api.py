@@ -80,6 +80,9 @@ def test_what_is_odd_warns_and_what_cannot_be_raises(run: "mfcli.api.Run", tmp_p
         run.predict(1, 1, with_std=True)
     with pytest.raises(UsageError, match="--top: 0 is not in"):
         run.recommend(1, n=0)
+    for option in ("run", "dir", "items_new"):
+        with pytest.raises(UsageError, match=f"{option}: give it to mfcli.load"):
+            run.recommend(1, **{option: "other"})
     with pytest.raises(ArtifactError, match="is not there yet: run `mfcli train"):
         mfcli.load(tmp_path)
     with pytest.raises(AttributeError, match="module 'mfcli' has no attribute 'lod'"):

@@ -133,7 +133,8 @@ def test_a_first_line_may_tell_the_separator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["     24       14 5 \n  3  20\t3\n", "24\t 14  5\n3 20 3\n", "24 14 5\r\n3 20 3 \r\n"]
+    "content",
+    ["     24       14 5 \n  3  20\t3\n", "24\t 14  5\n3 20 3\n", "24 14 5\r\n3 20 3 \r\n", "24\t\t14\t5\n3\t20\t3\n"],
 )
 def test_runs_of_blanks_are_one_separator(content: str, tmp_path: Path) -> None:
     assert rows_of(read(put(tmp_path, "epinions.txt", content))) == [(24, 14, 5.0), (3, 20, 3.0)]

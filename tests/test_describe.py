@@ -79,6 +79,19 @@ def test_decimal_commas_are_numbers_where_they_are_asked_for_and_else_a_doubt() 
         == numbers.features[2][0].split("=")[1:]
     )
     assert price.words("cheap") == ["cheap"]
+    codes = Sheet(("code",), {one: (one,) for one in ids}, {"code": "category"})
+    assert describe(codes, ids).with_commas == (), "its layout says that these are no numbers"
+
+
+@pytest.mark.parametrize("point", [".", ","])
+def test_one_point_that_is_not_between_thousands_makes_all_points_of_a_column_decimal(point: str) -> None:
+    cells = [f"{n // 2}{point}125" for n in range(120)]
+    columns = {str(row): (cell, "7.5" if row == 2 else cell) for row, cell in enumerate(cells)}
+    made = describe(Sheet(("large", "small"), columns), list(columns), decimal=",")
+    large, small = made.attributes
+    assert (large.kind, small.kind) == ("decimal comma", "decimal comma or point")
+    assert (large.bins[0][0], small.bins[0][0]) == (125 if point == "." else 0.125, 0.125)
+    assert small.words("7.125") == small.words("7,125") == small.words("7.13")
 
 
 def test_a_number_known_by_its_layout_has_a_bin_of_its_own_up_to_the_next() -> None:

@@ -119,7 +119,11 @@ cells = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.data(), st.integers(1, 60), st.sampled_from([None, "category", "number", "decimal comma", "date", "zip"]))
+@given(
+    st.data(),
+    st.integers(1, 60),
+    st.sampled_from([None, "category", "number", "decimal comma", "decimal comma or point", "date", "zip"]),
+)
 def test_every_row_is_encoded_as_it_was_read(data: st.DataObject, rows: int, kind: str | None) -> None:
     """The cells that a row came from give its row of the matrix again, whatever is in them."""
     pool = data.draw(st.lists(cells, min_size=1, max_size=40))

@@ -128,7 +128,7 @@ def tarred() -> bytes:
         (gzip.compress(TEXT)[:-9], "Truncated.*: is the file cut off or damaged"),
         (lzma.compress(TEXT)[:-9], "ended before"),
         (bz2.compress(TEXT)[:-9], "Truncated"),
-        (b"FEA1 and more", "this is a Feather file of version 1: write it as version 2"),
+        (b"FEA1\0\0\0\0 and more", "this is a Feather file of version 1: write it as version 2"),
         (b"1,2\0,3\n", "there are NUL characters in it"),
         (b"[1, 2]", "JSON, but neither a list of objects nor an object a line"),
         (b"[{", "not a json file that can be read"),
@@ -175,8 +175,9 @@ def test_what_tells_of_files_is_no_part_of_them(tmp_path: Path) -> None:
 
 
 def test_a_text_may_begin_as_other_files_do(tmp_path: Path) -> None:
-    path = put(tmp_path / "r.csv", b"ORC,fea1,rating\n1,10,4\n")
-    assert read_ratings(find_source(path), Reading(columns="ORC,fea1,rating")).ratings.tolist() == [4.0]
+    for start in ("ORC", "FEA1", "RDX", "Rar!", "LZIP", "$FL2"):
+        path = put(tmp_path / "r.csv", f"{start},item,rating\n1,10,4\n".encode())
+        assert read_ratings(find_source(path), Reading(columns=f"{start},item,rating")).ratings.tolist() == [4.0]
 
 
 def test_ids_of_json_may_be_numbers_and_texts(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_summary_says_what_was_made(tmp_path: Path) -> None:
     assert (done.mean, done.minimum, done.maximum) == (pytest.approx(3.3), 1.0, 5.0)
     assert done.histogram == {"1": 1, "2": 1, "4": 1, "4.5": 1, "5": 1}
     assert (done.test_users_unseen, done.test_items_unseen, done.test_ratings_unseen) == (1, 0, 1)
-    assert (done.user_ids, done.item_ids, done.dropped) == ("string", "string", 0)
+    assert (done.user_ids, done.item_ids, done.left_out) == ("string", "string", {})
     stage = json.loads((tmp_path / "artifacts" / "data" / "stage.json").read_text())
     assert stage["results"]["histogram"] == done.histogram
     assert not (tmp_path / "artifacts" / "data" / "val.parquet").exists()
@@ -242,7 +242,7 @@ def test_duplicates_are_settled(policy: str, timed: bool, expected: list[Any], t
     lines = [",".join(map(str, row[:columns])) for row in TWICE]
     done = run(tmp_path, "\n".join(lines), no_header=True, duplicates=policy)
     assert sorted(rows(tmp_path)) == expected
-    assert done.dropped == 2
+    assert done.left_out == {"duplicates": 2}
 
 
 def test_features_with_decimal_commas_are_hinted_at_and_read(tmp_path: Path) -> None:
@@ -256,6 +256,16 @@ def test_features_with_decimal_commas_are_hinted_at_and_read(tmp_path: Path) -> 
     heard = Listening()
     assert run(tmp_path, ratings, heard, items=items, decimal=",").item_features["price"] < 20
     assert not any("comma" in one for one in heard.warnings)
+
+
+def test_a_downloaded_data_set_draws_no_hint_at_an_option_that_it_does_not_take(tmp_path: Path) -> None:
+    put(tmp_path, "movies.csv", "movieId,title,genres\n" + "".join(f'{n},t,"{n // 2},5"\n' for n in range(80)))
+    put(tmp_path, "ratings.csv", "userId,movieId,rating,timestamp\n" + "".join(f"{n % 5},{n},3,1\n" for n in range(80)))
+    download(DownloadConfig(dir=tmp_path / "artifacts", name="ml-latest-small", source=tmp_path))
+    heard = Listening()
+    done = prepare(PrepareConfig(dir=tmp_path / "artifacts", validation_fraction=0.0), heard)
+    assert done.item_features == {"genres": 40}
+    assert not any("--decimal" in one for one in heard.warnings)
 
 
 def test_last_is_the_last_in_time_and_mean_is_of_all(tmp_path: Path) -> None:
@@ -278,7 +288,7 @@ def test_minimums_are_applied_until_nothing_falls_below_them(tmp_path: Path) -> 
     content = "a,u,1\na,v,2\nd,u,3\nd,v,4\nb,u,5\nb,y,1\nc,y,2\n"
     done = run(tmp_path, content, no_header=True, min_user_ratings=2, min_item_ratings=2)
     assert sorted(rows(tmp_path)) == [("a", "u", 1.0), ("a", "v", 2.0), ("d", "u", 3.0), ("d", "v", 4.0)]
-    assert (done.users, done.items, done.dropped) == (2, 2, 3)
+    assert (done.users, done.items, sum(done.left_out.values())) == (2, 2, 3)
 
 
 def test_minimums_that_leave_nothing_are_a_data_error(tmp_path: Path) -> None:

@@ -25,11 +25,6 @@ def reasons(text: str) -> list[tuple[str, float, float]]:
     return [(one[1], float(one[2]), float(one[3])) for one in found if one]
 
 
-def liked_from(finished: Path, ratings: np.ndarray) -> float:
-    """The lowest rating of a user's that is told."""
-    return float(np.append(ratings, open_run(Artifacts(finished), "default").prepared.facts.mean).mean())
-
-
 def test_contributions_are_what_a_prediction_is_made_of(finished: Path) -> None:
     model = the_model(finished)
     assert model.newcomer is not None
@@ -56,7 +51,7 @@ def test_shares_of_the_exposure(finished: Path, rank_by: str) -> None:
     for row in rows(finished, user=(user,), n=3, why=True, rank_by=rank_by):
         item = int(np.flatnonzero(items["id"] == row["item"])[0])
         shares = exposure.why(mine["item"].to_numpy(), mine["rating"].to_numpy(), item)
-        liked = mine["rating"].to_numpy() >= liked_from(finished, mine["rating"].to_numpy())
+        liked = mine["rating"].to_numpy() >= mine["rating"].mean()
         best = [place for place in np.argsort(-shares) if liked[place]][:3]
         assert [title for title, _, _ in reasons(row["why"])] == items["title"][mine["item"].to_numpy()[best]].tolist()
         assert [rating for _, rating, _ in reasons(row["why"])] == mine["rating"].to_numpy()[best].tolist()
@@ -79,7 +74,7 @@ def test_points_of_the_rating_of_somebody_new(finished: Path, tmp_path: Path) ->
 
 
 def test_what_was_disliked_is_no_reason_and_shares_stay_shares_of_all(finished: Path) -> None:
-    """Also of a single rating; of clicks all are told, without a weight."""
+    """What is as good as the user's mean was not disliked; of clicks all are told, without a weight."""
     trained = open_run(Artifacts(finished), "default", "exposure")
     why, listed = Reasons("exposure", trained, Items(trained.prepared)), np.arange(30, dtype=np.int32)
     rated = np.array([40, 41, 42], np.int32)
@@ -87,8 +82,9 @@ def test_what_was_disliked_is_no_reason_and_shares_stay_shares_of_all(finished: 
     def told(ratings: list[float], of: Reasons = why) -> list[str]:
         return of.of(rated[: len(ratings)], np.array(ratings, np.float32), listed)
 
-    assert not any(told([1]))
-    assert any(told([5]))
+    assert told([]) == [""] * len(listed)
+    for alike in ([1], [5], [3, 3, 3], [3.1, 3.1, 3.1]):
+        assert any(told(alike))
     some = [reason for text in told([5, 1, 4.5]) if text for reason in reasons(text)]
     assert {rating for _, rating, _ in some} == {5, 4.5}
     assert trained.exposure is not None
@@ -101,6 +97,14 @@ def test_what_was_disliked_is_no_reason_and_shares_stay_shares_of_all(finished: 
     assert all(re.fullmatch(r".+ \(\d+%\)", one) for text in texts if text for one in text.split("|"))
     assert not any(": 1 " in text or ": 9 " in text for text in texts)
     assert any(why.items.titles[41] in text for text in texts)
+
+
+def test_a_bar_in_a_title_makes_no_two_reasons(finished: Path) -> None:
+    trained = open_run(Artifacts(finished), "default", "exposure")
+    items = Items(trained.prepared)
+    items.titles[40] = "Sun | Moon"
+    (text,) = Reasons("exposure", trained, items).of(np.array([40], np.int32), np.array([5], np.float32), np.array([0]))
+    assert text == "Sun / Moon: 5 (100%)"
 
 
 def test_reasons_of_many_users_are_those_of_each(finished: Path) -> None:

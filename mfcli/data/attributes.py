@@ -43,6 +43,11 @@ def _with_comma(cell: str) -> float | None:
     return number if number is not None and math.isfinite(number) else _number(cell)
 
 
+def _with_either(cell: str) -> float | None:
+    """4,5 and 4.5, and so 1.234 is little more than 1."""
+    return _number(cell.replace(",", "."))
+
+
 def _year_of_date(cell: str) -> float | None:
     date = DATE.fullmatch(cell.strip())
     return float(YEAR.findall(date[0])[0]) if date else None
@@ -65,12 +70,13 @@ def _zip(cell: str) -> list[str]:
     return [] if is_missing(code) else list(dict.fromkeys((code[:1], code[:3])))
 
 
-COMMA_KIND = "decimal comma"
+COMMA_KIND, EITHER_KIND = "decimal comma", "decimal comma or point"
 
 WORDS: dict[str, Callable[[str], list[str]]] = {"category": _categories, "zip": _zip}
 NUMBERS: dict[str, Callable[[str], float | None]] = {
     "number": _number,
     COMMA_KIND: _with_comma,
+    EITHER_KIND: _with_either,
     "date": _year_of_date,
     "title": _year_of_title,
 }

@@ -3,14 +3,15 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mfcli.arrays import Float64s
-from mfcli.data.attributes import COMMA_KIND, NUMBERS, WORDS, Attribute, Described, is_missing
+from mfcli.data.attributes import COMMA_KIND, EITHER_KIND, NUMBERS, WORDS, Attribute, Described, is_missing
 from mfcli.data.files import short
+from mfcli.data.numerals import number_in
 from mfcli.data.sheet import Sheet
 from mfcli.errors import DataError
 
@@ -39,9 +40,11 @@ def describe(sheet: Sheet, ids: Sequence[str], wanted: Sequence[str] | None = No
     for name, column in _columns(sheet, wanted).items():
         cells = sheet.column(column, ids)
         filled = {cell: count for cell, count in Counter(cells).items() if not is_missing(cell)}
-        attribute = _attribute(name, column, filled, sheet.kinds.get(column) or _guess(column, filled, decimal))
-        if attribute.kind == "category" and decimal == "." and _guess(column, filled, ",") == COMMA_KIND:
+        kind = sheet.kinds.get(column) or _guess(column, filled, decimal)
+        doubtful = kind == "category" and column not in sheet.kinds and decimal == "."
+        if doubtful and _guess(column, filled, ",") in NUMBERS:
             with_commas.append(name)
+        attribute = _attribute(name, column, filled, kind)
         said = _said(attribute, cells)
         counts = Counter(itertools.chain.from_iterable(said))
         reason = _useless(attribute, counts, len(ids))
@@ -93,11 +96,20 @@ def _guess(column: str, filled: dict[str, int], decimal: str) -> str:
     """The kind of a column, by its name and how often each of its cells occurs."""
     if column.lower() in ZIP_NAMES:
         return "zip"
-    for kind in ("number" if decimal == "." else COMMA_KIND, "date"):  # a year by itself is a number
+    for kind in (*_kinds_of_number(filled, decimal), "date"):  # a year by itself is a number
         numbers = {cell: number for cell in filled if (number := NUMBERS[kind](cell)) is not None}
         if numbers and sum(filled[cell] for cell in numbers) >= NEARLY_ALL * sum(filled.values()):
             return kind if kind == "date" or len(set(numbers.values())) > FEW else "category"
     return "category"
+
+
+def _kinds_of_number(cells: Iterable[str], decimal: str) -> tuple[str, ...]:
+    """How a column may be read as numbers. One point that is not between thousands makes all points decimal ones."""
+    if decimal == ".":
+        return ("number",)
+    pointed = (cell for cell in cells if "." in cell and NUMBERS["number"](cell) is not None)
+    between_thousands = all(number_in(cell.strip(), decimal) is not None for cell in pointed)
+    return (COMMA_KIND,) if between_thousands else (EITHER_KIND, COMMA_KIND)
 
 
 def _bins(numbers: Float64s, rows: Float64s) -> tuple[tuple[float, str], ...]:

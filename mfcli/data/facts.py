@@ -26,12 +26,11 @@ class Facts:
         lines: read, all files together; of files that are no text, rows.
         columns: role -> what the file of ratings calls its column.
         missing: lines left out, since their rating is one of --missing.
-        dropped: ratings left out for any other reason.
         user_ids, item_ids: ``integer`` or ``string``.
         user_features, item_features: attribute -> how many features it has.
         users_described, items_described: those with a feature at all.
         oracle_rmse: of the true model, for synthetic data.
-        left_out: why ratings were dropped, in words -> how many.
+        left_out: why ratings were left out otherwise, in words -> how many.
     """
 
     dataset: str
@@ -53,7 +52,6 @@ class Facts:
     lines: int
     columns: dict[str, str]
     missing: int
-    dropped: int
     user_ids: Ids
     item_ids: Ids
     user_features: dict[str, int]

@@ -239,7 +239,7 @@ def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) ->
 
 def _is_beside_another(line: str, separator: str) -> bool:
     """Whether another separator stands before each one of a line, as in '1,<tab>2,<tab>3'."""
-    *fields, _ = line.split(separator)
+    *fields, _ = line.split(None if separator == " " else separator)
     return any(all(field.rstrip().endswith(mark) for field in fields) for mark in ";,|" if mark != separator)
 
 

@@ -39,7 +39,7 @@ BINARY = {
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
 }
-"""First bytes of what is no text. Those that are letters count only where other characters follow than a text has."""
+"""First bytes of what is no text. Where a text may begin so, they count only if other characters follow than it has."""
 
 WORDS = {
     b"%pdf": f"a PDF: {TABLE_AS_CSV}",
@@ -69,7 +69,7 @@ def strange(head: bytes) -> str | None:
     """What a file is that begins so; None if it may hold ratings."""
     is_text = head[:1024].translate(None, CONTROLS) == head[:1024]
     for magic, what in BINARY.items():
-        if head.startswith(magic) and not (is_text and magic.isalpha()):
+        if head.startswith(magic) and not (is_text and _may_begin_a_text(magic)):
             return what
     if not is_text and _is_tar(head):
         return "a tar archive: unpack it, and give the file or the folder"
@@ -82,6 +82,10 @@ def strange_zip(names: Collection[str]) -> str | None:
     if names and all(name.endswith(".npy") for name in names):
         return f"a NumPy archive: {AS_CSV}"
     return next((what for start, what in IN_ZIP.items() if any(name.startswith(start) for name in names)), None)
+
+
+def _may_begin_a_text(magic: bytes) -> bool:
+    return len(magic) <= 4 and magic.isascii() and magic.decode().isprintable()
 
 
 def _is_tar(head: bytes) -> bool:

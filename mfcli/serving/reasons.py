@@ -24,9 +24,8 @@ class Reasons:
     by the rating it is what the rating adds to the prediction, in rating points, if the user is folded in.
 
     A low rating too may add to an exposure or a prediction, but nobody wants an item because of what they disliked: of
-    ratings, those below the user's mean are left out (the mean of all ratings counts there as one more, else a single
-    rating would always be told). Of clicks all count, and are told without their weights. Shares are of all that speaks
-    for the item, with what is left out.
+    ratings, those below the user's mean are left out. Of clicks all count, and are told without their weights. Shares
+    are of all that speaks for the item, with what is left out.
 
     Args:
         rank_by: as the option.
@@ -59,9 +58,12 @@ class Reasons:
             listed: (m,) rows of the items of the list; -1 for none.
 
         Returns:
-            For each of them, the ratings that speak most for it, with '|' between them; '' if none is to be told.
+            For each of them, the ratings that speak most for it, with '|' between them, which a title then has as '/';
+            '' if none is to be told.
         """
         rows = listed[listed >= 0]
+        if not len(rated):
+            return [""] * len(rows)
         if by_exposure(self.rank_by):
             assert self.trained.exposure is not None, "open_run has read it"
             added = [self.trained.exposure.why(rated, ratings, int(row)) for row in rows]
@@ -71,17 +73,18 @@ class Reasons:
 
     def _text(self, rated: Int32s, ratings: Float32s, parts: Float64s, form: str) -> str:
         clicks = self.trained.model.of_clicks
-        speaks = parts if clicks else np.where(self._liked(ratings), parts, 0)
+        speaks = parts if clicks else np.where(_liked(ratings), parts, 0)
         best = [place for place in np.argsort(-speaks, kind="stable")[:MOST] if speaks[place] > 0]
-        names = [self.items.titles[rated[place]] or str(self.items.ids[rated[place]]) for place in best]
+        items = rated[best]
+        names = [(self.items.titles[row] or str(self.items.ids[row])).replace("|", "/") for row in items]
         given = ["" if clicks else f": {ratings[place]:g}" for place in best]
         return "|".join(
             f"{name}{rating} ({form.format(parts[place])})"
             for name, rating, place in zip(names, given, best, strict=True)
         )
 
-    def _liked(self, ratings: Float32s) -> npt.NDArray[np.bool_]:
-        """(n,) whether each of a user's (n,) ratings is at least their mean, the mean of all being one of them."""
-        mean = np.append(ratings, self.trained.prepared.facts.mean).mean(dtype=np.float64)
-        liked: npt.NDArray[np.bool_] = ratings >= np.float32(mean)
-        return liked
+
+def _liked(ratings: Float32s) -> npt.NDArray[np.bool_]:
+    """(n,) whether each of a user's (n,) ratings is at least their mean."""
+    liked: npt.NDArray[np.bool_] = ratings >= np.float32(ratings.mean(dtype=np.float64))
+    return liked
