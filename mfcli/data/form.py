@@ -1,6 +1,5 @@
 """How a text file of columns is laid out. All of it is found by looking at the first lines, unless the user says it."""
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,11 +18,9 @@ from mfcli.data.columns import (
     mark_of_comment,
 )
 from mfcli.data.files import UNREADABLE, Source, short, why_broken
+from mfcli.data.separators import find_separator, has_names
 from mfcli.data.text import Row, Text, find_encoding, padding
 from mfcli.errors import DataError, UsageError
-
-SEPARATORS = ("::", "\t", ";", ",", "|", " ")
-"""Those that are looked for, in this order. A blank is any run of blanks and tabs."""
 
 SEPARATOR_LINE = re.compile(r'"?sep=([^"])"?\s*', re.IGNORECASE)  # a first line that Excel writes and understands
 BY_ITEM = re.compile(r"\d+:\s*")
@@ -128,8 +125,8 @@ def find_form(source: Source, how: Reading, wanted: Wanted) -> Form:
     told_by = "option" if how.columns is not None else "layout" if text.by_item else "names" if header else "order"
     skip = number - 1
     if header is not None:
-        below = next((at for at, line in others if _has_names(line, wanted)), None)
-        if below and how.columns is None and not _has_names(first, wanted) and not mark_of_comment(first):
+        below = next((at for at, line in others if has_names(line, wanted)), None)
+        if below and how.columns is None and not has_names(first, wanted) and not mark_of_comment(first):
             raise DataError(f"{where}: the names of the columns stand on line {below}: take out the lines before it")
         places, skip = find_places(header, how.columns, wanted, where), number
     sample = [text.split(line) for at, line in ((number, first), *others) if at > skip]
@@ -180,12 +177,6 @@ def find_text(source: Source, how: Reading, wanted: Wanted) -> tuple[Text, list[
     return text, lines
 
 
-def _has_names(line: str, wanted: Wanted) -> bool:
-    """Whether a line has usual names of all the columns that are needed, whatever separates them."""
-    needed = set(wanted.roles[: wanted.needed])
-    return any(needed <= by_usual_names(line.split(one), wanted).keys() for one in SEPARATORS)
-
-
 def _first_lines(text: Text) -> list[tuple[int, str]]:
     """The first lines, blank ones too, until some are filled. Raises DataError if none is."""
     lines, filled = [], 0
@@ -209,47 +200,6 @@ def _with_another(header: list[str], sample: list[list[str]], wanted: Wanted) ->
     numbers = [str(number) for number in range(1, len(sample) + 1)]
     numbered = wanted is RATINGS and len(sample) > 1 and [row[0].strip() for row in sample] == numbers
     return ["", *header] if numbered else header
-
-
-def find_separator(lines: list[str], wanted: Wanted, name: str, quotes: bool) -> str:
-    """The separator that cuts each of the lines into as many columns, at least those needed. Raises DataError."""
-    separators = [one for one in SEPARATORS if one != " " or "title" not in wanted.roles]
-    for separator in separators:
-        widths = {_width(line, separator, quotes) for line in lines}
-        if len(widths) == 1 and widths.pop() >= max(wanted.needed, 2) and not _is_beside_another(lines[0], separator):
-            return separator
-    for separator in separators:  # a faulty line further down is reported later, by number
-        if _width(lines[0], separator, quotes) >= max(wanted.needed, 2):
-            return separator
-    remedy = wanted.remedies.separator
-    cut = [by_usual_names(lines[0].split(one), wanted) for one in separators]
-    bare = lines[0].strip().strip('"')
-    if quotes and bare != lines[0].strip() and any(_width(bare, one, quotes) >= wanted.needed for one in separators):
-        remedy = "the whole line stands in quotes: take them out"
-    elif start := mark_of_comment(lines[0]):
-        remedy = wanted.remedies.comment.format(start)
-    elif any(_has_names(line, wanted) for line in lines[1:]):
-        remedy = "the names of the columns stand further down: take out the lines before them"
-    elif wanted is RATINGS and any({"item", "rating"} <= places.keys() and "user" not in places for places in cut):
-        remedy = "the ratings of one person are for `mfcli recommend --ratings`"
-    elif wanted is RATINGS and any(_width(lines[0], one, quotes) == 2 for one in separators):
-        remedy += "; a file without ratings goes to --clicks"
-    raise DataError(f"{name}, line 1: no separator cuts it into {wanted.needed_text}: {remedy}")
-
-
-def _is_beside_another(line: str, separator: str) -> bool:
-    """Whether another separator stands before each one of a line, as in '1,<tab>2,<tab>3'."""
-    *fields, _ = line.split(None if separator == " " else separator)
-    return any(all(field.rstrip().endswith(mark) for field in fields) for mark in ";,|" if mark != separator)
-
-
-def _width(line: str, separator: str, quotes: bool) -> int:
-    """Columns of a line."""
-    if separator == " ":
-        return len(line.split())
-    if len(separator) > 1 or not quotes:
-        return len(line.split(separator))
-    return len(next(csv.reader([line.rstrip("\r\n")], delimiter=separator), []))
 
 
 def _places_without_header(sample: list[list[str]], how: Reading, wanted: Wanted, text: Text) -> dict[str, int] | None:

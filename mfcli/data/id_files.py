@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mfcli.data.columns import ITEM, USERS, Wanted, by_usual_names, find_places
 from mfcli.data.files import UNREADABLE, find_source, one_line
-from mfcli.data.form import SEPARATORS
 from mfcli.data.frames import read_all
 from mfcli.data.ratings import Sides
 from mfcli.data.remedies import BY_HAND
+from mfcli.data.separators import SEPARATORS
 from mfcli.data.table import plain_id
 from mfcli.data.text import Text, guess_encoding
 from mfcli.errors import DataError

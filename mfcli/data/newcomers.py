@@ -13,12 +13,13 @@ from mfcli.data.by_title import Titles
 from mfcli.data.columns import NEW_CLICKS, NEWCOMERS, TITLE, by_usual_names, find_places, plain_name
 from mfcli.data.faults import NO_RATINGS, Fault, is_absent, rating_fault, row_fault
 from mfcli.data.files import RATINGS_FILES, UNREADABLE, Source, find_source, one_line, short
-from mfcli.data.form import SEPARATORS, Form, Reading, find_form
+from mfcli.data.form import Form, Reading, find_form
 from mfcli.data.frames import read_all
 from mfcli.data.ids import find_ids
 from mfcli.data.lookup import MOST, Doubt
 from mfcli.data.prepared import Prepared
 from mfcli.data.remedies import BY_HAND
+from mfcli.data.separators import SEPARATORS
 from mfcli.data.sheet import rows_of_frame
 from mfcli.data.table import plain_id
 from mfcli.data.text import Text, guess_encoding
