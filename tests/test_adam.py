@@ -16,7 +16,7 @@ from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.training import TrainingData
 from mfcli.models import model_file
 from mfcli.models.metrics import rmse
-from mfcli.solvers.adam import Adam
+from mfcli.solvers.adam import LEAST, Adam
 from mfcli.solvers.batches import RatingsDataset, ShuffledBatches
 from mfcli.solvers.factorization import LINK_L2, L2Penalty, MatrixFactorization, RMSELoss
 from mfcli.solvers.row_features import RowFeatures
@@ -332,3 +332,13 @@ def test_moments_of_another_kind_are_refused(moment: str, wrong: Callable[[Any],
     solver.load_state(state)
     with pytest.raises(ValueError, match=f"0.{moment} is "):
         solver.load_state(replace(state, arrays=state.arrays | {name: np.array(wrong(state.arrays[name]))}))
+
+
+@pytest.mark.parametrize("moment", LEAST)
+def test_a_parameter_has_all_its_moments(moment: str) -> None:
+    solver = Adam(TrainConfig(factors=3, side=("none",)), TrainingData(a_hundred_ratings()), CPU)
+    solver.run_epoch(quietly)
+    state = solver.state()
+    without = {name: array for name, array in state.arrays.items() if name != f"optimizer.0.{moment}"}
+    with pytest.raises(ValueError, match="a parameter has not all of step, exp_avg, exp_avg_sq"):
+        solver.load_state(replace(state, arrays=without))

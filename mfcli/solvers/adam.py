@@ -210,6 +210,8 @@ class Adam(Solver):
             if not (array >= LEAST[moment]).all():
                 raise ValueError(f"{name} is below {LEAST[moment]:g}, or no number")
             moments.setdefault(int(parameter), {})[moment] = torch.from_numpy(array)
+        if any(of_one.keys() != LEAST.keys() for of_one in moments.values()):
+            raise ValueError(f"a parameter has not all of {', '.join(LEAST)}")
         self.module.load_state_dict({name: torch.from_numpy(array) for name, array in module.arrays.items()})
         self.optimizer.load_state_dict({"state": moments, "param_groups": optimizer.values["groups"]})
         self.schedule.load_state_dict(state.part("schedule").values)
