@@ -111,6 +111,14 @@ def test_lack_of_memory_is_told_from_bugs() -> None:
     assert not is_lack_of_memory(ImportError("No module named 'torch'"))
 
 
+def test_errors_that_are_made_of_each_other_end() -> None:
+    first, second = ValueError("one"), ValueError("two")
+    first.__cause__, second.__context__ = second, first
+    assert not is_lack_of_memory(first)
+    second.__cause__ = MemoryError()
+    assert is_lack_of_memory(first)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -50,9 +50,11 @@ def _taken(page: int) -> int:
 def is_lack_of_memory(error: BaseException | None) -> bool:
     """Whether an error means that there is no memory left, on the CPU or on the GPU; or one that it was made of.
 
-    Whoever reads a file takes any failure of a library for the file's.
+    Whoever reads a file takes any failure of a library for the file's, and hides it by ``from None``: that counts, too.
     """
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         told = isinstance(error, (RuntimeError, ImportError)) and any(sign in str(error) for sign in SIGNS)
         if told or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
