@@ -263,7 +263,10 @@ def test_nobody_to_rank_for_is_no_crash(trained: Path) -> None:
     assert (ranking.users, set(ranking.lists[0].run.values())) == (0, {0.0})
 
 
-@pytest.mark.parametrize("options", [("--relevant", 4), ("--rank-by", "rating"), ("--rank-by", "rating", "--top", 0)])
+@pytest.mark.parametrize(
+    "options",
+    [("--relevant", 4), ("--rank-by", "likely"), ("--rank-by", "rating"), ("--rank-by", "rating", "--top", 0)],
+)
 @pytest.mark.parametrize("more", [(), ("--all",), ("--cross-validate", 2)], ids=str)
 def test_an_option_for_lists_needs_lists(
     trained: Path, mfcli: Runner, options: tuple[object, ...], more: tuple[object, ...]
@@ -273,6 +276,14 @@ def test_an_option_for_lists_needs_lists(
     assert done.stderr == f"mfcli: error: {options[0]} is for lists: give --top\n"
     env = {"MFCLI_RANK_BY": "rating"}
     assert more or mfcli("evaluate", "-q", cwd=trained.parent, env=env).returncode == 0, "that is for recommend, too"
+
+
+def test_printed_settings_without_lists_name_no_option_for_them(trained: Path, mfcli: Runner, tmp_path: Path) -> None:
+    printed = mfcli("evaluate", "--print-config", cwd=trained.parent).stdout
+    assert "rank_by" not in printed
+    (tmp_path / "own.toml").write_text(printed)
+    assert mfcli("evaluate", "--config", tmp_path / "own.toml", "-q", cwd=trained.parent).returncode == 0
+    assert 'rank_by = "likely"' in mfcli("evaluate", "--top", 5, "--print-config", cwd=trained.parent).stdout
 
 
 def test_a_top_larger_than_the_catalogue_finds_everything(trained: Path) -> None:

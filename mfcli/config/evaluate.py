@@ -12,6 +12,7 @@ from mfcli.option import Opt, Option
 GATES = "Gates: exit with 7 if one is not met"
 TOP = 10
 """Items of the lists of clicks, or of --min-ndcg, unless --top says otherwise."""
+OF_LISTS = ("relevant", "rank_by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +141,15 @@ class EvaluateConfig(Config):
 
     def check_lists(self, sizes: Sequence[int]) -> None:
         """Raise UsageError if an option is given that is for lists, and there are lists of no size."""
-        for option in (self.option(name) for name in ("relevant", "rank_by") if name not in self.ambient):
-            if not sizes and getattr(self, option.name) != option.default:
+        for option in map(self.option, OF_LISTS):
+            given = option.name in self.explicit - self.ambient and getattr(self, option.name) is not None
+            if given and not sizes:
                 raise UsageError(f"{option.flag} is for lists: give --top")
+
+    def uses(self, option: Option) -> bool:
+        """Also whether there are lists by it, as far as that is known before the data: clicks may have some anyway."""
+        at_default = getattr(self, option.name) == option.default
+        return super().uses(option) and not (option.name in OF_LISTS and at_default and not self.sizes)
 
     def why_unused(self, option: Option) -> str | None:
         """Also why --all has no use for --run."""
