@@ -3,6 +3,7 @@
 import errno
 import functools
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from mfcli.artifacts import Artifacts
 from mfcli.config.evaluate import TOP, EvaluateConfig
@@ -10,7 +11,7 @@ from mfcli.errors import ArtifactError
 from mfcli.judging.evaluation import examine
 from mfcli.judging.evaluation_file import FILE, Evaluated, read_evaluation, write_evaluation
 from mfcli.judging.results import CrossValidation, Evaluation
-from mfcli.judging.roster import Roster, line
+from mfcli.judging.roster import Roster, line, training_seconds
 from mfcli.models.run import TrainedRun, open_run
 from mfcli.progress import Progress
 from mfcli.record import Record
@@ -40,7 +41,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         if over is None:
             config = _without_rival(config, progress)
     if config.min_ndcg is not None and not config.top:
-        config = replace(config, top=(TOP,))
+        config = config.but(top=(TOP,))
     trained = open_run(artifacts, config.one_run, config.rank_by if config.sizes else None, progress.note)
     if config.part == "test" and not trained.prepared.has("test") and not config.demands:
         progress.note(
@@ -49,7 +50,7 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
         result = Evaluation(config.one_run, config.part, trained.prepared.feedback, 0, None)
         return _promoted(config, artifacts, trained, result, over, progress), None
     if trained.model.of_clicks and not config.top:
-        config = replace(config, top=(TOP,))
+        config = config.but(top=(TOP,))
         trained = open_run(artifacts, config.one_run, config.rank_by)
     result, sums = examine(config, artifacts, trained, progress)
     part = trained.prepared.part(config.part)
@@ -62,10 +63,13 @@ def _evaluate(config: EvaluateConfig, progress: Progress) -> tuple[Evaluation, E
     done = _promoted(config, artifacts, trained, result, over, progress)
     evaluated = Evaluated(asdict(done), made_from, sums)
     if done.promoted is not None:
+        place = artifacts.run(done.promoted)
         try:
-            _keep(config, replace(trained, stage=artifacts.run(done.promoted)), evaluated, progress)
+            _keep(config, replace(trained, stage=place), evaluated, progress)
         except ArtifactError as error:  # by which the promotion is not undone
             progress.warn(f"the result is not kept: {error}")
+        except OSError as error:  # a full disk: the promotion stands all the same
+            _warn_unkept(place.path / FILE, error, progress)
     return done, evaluated
 
 
@@ -78,13 +82,17 @@ def _keep(config: EvaluateConfig, trained: TrainedRun, evaluated: Evaluated, pro
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        progress.warn(f"the result is not kept in {path}: {error.strerror}")
+        _warn_unkept(path, error, progress)
+
+
+def _warn_unkept(path: Path, error: OSError, progress: Progress) -> None:
+    progress.warn(f"the result is not kept in {path}: {error.strerror}")
 
 
 def _without_rival(config: EvaluateConfig, progress: Progress) -> EvaluateConfig:
     """The options without the comparison with the run to be replaced, as there is none yet."""
     progress.note(f"there is no run '{config.promote}' yet that run '{config.one_run}' could be worse than")
-    return replace(config, no_worse_than=None, tolerance=config.option("tolerance").default)
+    return config.but(no_worse_than=None, tolerance=config.option("tolerance").default)
 
 
 def _promoted(
@@ -127,8 +135,8 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
     if not found:
         raise ArtifactError(f"there is no run under {artifacts.root / 'runs'} yet: run `mfcli train`")
     found.sort(key=lambda one: (one[0].made_at, one[0].name))
-    first = next((evaluated.inputs["part"] for _, evaluated in found if evaluated is not None), None)
-    lines = [line(record, evaluated, first) for record, evaluated in found]
+    first = next((evaluated.inputs["part"] for _, evaluated, _ in found if evaluated is not None), None)
+    lines = [line(*judged, first) for judged in found]
     sizes = {size for one in lines for size in one.ndcg}
     if any(one.ratings and sizes - one.ndcg.keys() for one in lines):
         progress.note(
@@ -137,18 +145,24 @@ def evaluate_all(config: EvaluateConfig, progress: Progress | None = None) -> Ro
     return Roster(config.part, lines)
 
 
-def _judged(config: EvaluateConfig, progress: Progress, record: Record) -> tuple[Record, Evaluated | None]:
-    """A run, and its evaluation if there is one; made now if it was not there. Raises ArtifactError."""
+def _judged(
+    config: EvaluateConfig, progress: Progress, record: Record
+) -> tuple[Record, Evaluated | None, float | None]:
+    """A run, its evaluation if there is one (made now if it was not there), and the seconds that training took.
+
+    Raises ArtifactError.
+    """
     evaluated = None
     try:
         evaluated = _evaluated(config, record)
         if evaluated is None:
-            evaluated = _evaluate(replace(config, run=(record.name,), all=False), progress)[1]
+            evaluated = _evaluate(config.but(run=(record.name,), all=False), progress)[1]
     except ArtifactError as error:
         record.require_current()
         progress.warn(f"run '{record.name}': {error}")
-    record.require_current()  # so that both are of one making
-    return replace(record), evaluated  # no file of which has to stay open
+    seconds = training_seconds(record)
+    record.require_current()  # so that all three are of one making
+    return replace(record), evaluated, seconds  # no file of the record has to stay open
 
 
 def _evaluated(config: EvaluateConfig, record: Record) -> Evaluated | None:

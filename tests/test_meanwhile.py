@@ -4,6 +4,7 @@ Whoever reads has all of one making, or is told in one line that it was made aga
 there, and no one misses what is only between two renames.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from mfcli.record import Record
 from mfcli.slot import Slot, slots
 from mfcli.stage import Stage
 from mfcli.train import train
+from tests.conftest import Listening
 from tests.test_artifacts import commit, read, stage_at
 
 
@@ -215,6 +217,16 @@ def test_a_line_of_all_runs_is_of_one_making(artifacts: Path, monkeypatch: pytes
     assert (line.solver, line.settings, line.rmse) == ("als", "factors 2, epochs 1", kept["rmse"])
 
 
+def test_the_seconds_of_a_line_are_of_the_run_that_was_judged(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(artifacts / "runs/default", artifacts / "runs/later")
+    mfcli.evaluate.evaluate(EvaluateConfig(dir=artifacts))
+    (artifacts / "runs/default/timing.json").write_text('{"seconds": 1000}')
+    again = TrainConfig(dir=artifacts, solver="als", factors=2, epochs=1)
+    monkeypatch.setattr(mfcli.evaluate, "examine", once(lambda: train(again), mfcli.evaluate.examine))
+    lines = {one.run: one for one in mfcli.evaluate.evaluate_all(EvaluateConfig(dir=artifacts)).runs}
+    assert (lines["default"].solver, lines["default"].seconds) == ("adam", 1000)
+
+
 def test_a_run_that_is_promoted_meanwhile_has_no_line(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Artifacts(artifacts)
     shutil.copytree(artifacts / "runs/default", artifacts / "runs/candidate")
@@ -234,3 +246,43 @@ def test_what_is_promoted_over_while_it_is_judged_is_told(artifacts: Path, monke
     with pytest.raises(ArtifactError, match="runs/candidate was made again meanwhile: run this command again"):
         mfcli.evaluate.evaluate(EvaluateConfig(dir=artifacts, run=("candidate",), promote="default"))
     assert not Artifacts(artifacts).run("default").previous.exists()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ArtifactError("it is written to")])
+def test_what_is_promoted_stays_so_where_its_result_cannot_be_kept(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    shutil.copytree(artifacts / "runs/default", artifacts / "runs/candidate")
+    written, progress = mfcli.evaluate.write_evaluation, Listening()
+
+    def full(path: Path, *arguments: Any) -> None:
+        if path.parent.name == "default":
+            raise error
+        written(path, *arguments)
+
+    monkeypatch.setattr(mfcli.evaluate, "write_evaluation", full)
+    config = EvaluateConfig(dir=artifacts, run=("candidate",), promote="default")
+    assert mfcli.evaluate.evaluate(config, progress).promoted == "default"
+    (warning,) = progress.warnings
+    assert warning.startswith("the result is not kept")
+    assert warning.endswith(error.args[-1])
+
+
+@pytest.mark.parametrize("move", ["promoted", "removed", "retrained"])
+def test_folds_of_a_run_that_is_gone_are_kept_nowhere(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, move: str
+) -> None:
+    root, module, progress = Artifacts(artifacts), mfcli.judging.folds, Listening()
+    candidate = root.run("candidate")
+    shutil.copytree(artifacts / "runs/default", candidate.path)
+    moves: dict[str, Callable[[], object]] = {
+        "promoted": lambda: root.run("default").promote(candidate, candidate.record().fingerprint, 1),
+        "removed": lambda: shutil.rmtree(candidate.path),
+        "retrained": lambda: train(TrainConfig(dir=artifacts, run="candidate", solver="als", factors=2, epochs=1)),
+    }
+    monkeypatch.setattr(module, "split", once(moves[move], module.split))
+    config = EvaluateConfig(dir=artifacts, run=("candidate",), cross_validate=2)
+    assert mfcli.evaluate.cross_validate(config, progress).runs[0].solver == "adam"
+    assert progress.warnings == ["run 'candidate' was made again or removed meanwhile: its folds are not kept"] * 2
+    assert candidate.path.exists() == (move == "retrained")
+    assert not list(artifacts.rglob(module.FILE))

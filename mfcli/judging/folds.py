@@ -99,11 +99,18 @@ class Folds:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
-    def keep(self, record: Record, done: dict[int, Tried]) -> None:
-        """Write the results of the folds that are done into the run, so that the next call goes on behind them."""
+    def keep(self, record: Record, done: dict[int, Tried], progress: Progress) -> None:
+        """Write the results of the folds that are done into the run, so that the next call goes on behind them.
+
+        Warn if the run is not the one any more whose settings were tried.
+        """
         document = {"made_from": self.made_from(record), "done": {fold: asdict(one) for fold, one in done.items()}}
-        with self.artifacts.run(record.name).lock(self.config.lock_timeout), atomic_file(record.path / FILE) as file:
-            file.write(to_json(document).encode())
+        with self.artifacts.run(record.name).lock(self.config.lock_timeout):
+            if not record.is_current:
+                progress.warn(f"run '{record.name}' was made again or removed meanwhile: its folds are not kept")
+                return
+            with atomic_file(record.path / FILE) as file:
+                file.write(to_json(document).encode())
 
 
 def _read(record: Record) -> tuple[Prepared, Ratings]:
@@ -139,7 +146,7 @@ def cross_validate(config: EvaluateConfig, progress: Progress) -> CrossValidatio
             for record, tried in _tried(folds, fold, missing, progress):
                 of_run = done[record.name]
                 of_run[fold] = tried
-                folds.keep(record, of_run)
+                folds.keep(record, of_run, progress)
     tried_on = {name: [of_run[1 + k] for k in range(folds.number)] for name, of_run in done.items()}
     runs = [
         OnFolds(

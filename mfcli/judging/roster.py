@@ -55,12 +55,13 @@ class Roster:
     runs: list[Line]
 
 
-def line(record: Record, evaluated: Evaluated | None, first: str | None) -> Line:
+def line(record: Record, evaluated: Evaluated | None, seconds: float | None, first: str | None) -> Line:
     """The line of a run.
 
     Args:
         record: of the run.
         evaluated: what its evaluation.json holds, or None if nothing is held out.
+        seconds: as :func:`training_seconds` has them.
         first: digest of the part that the first run of the table is judged by.
     """
     evaluation = {} if evaluated is None else evaluated.result
@@ -74,7 +75,7 @@ def line(record: Record, evaluated: Evaluated | None, first: str | None) -> Line
         rmse_interval=None if interval is None else (interval[0], interval[1]),
         ndcg={one["n"]: one["run"]["NDCG"] for one in ranking["lists"]} if ranking else {},
         others=evaluated is not None and evaluated.inputs["part"] != first,
-        seconds=_seconds(record),
+        seconds=seconds,
         age=time.time() - record.made_at,
     )
 
@@ -102,7 +103,8 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def _seconds(record: Record) -> float | None:
+def training_seconds(record: Record) -> float | None:
+    """How long the training of the run that lies there took; None if that is not known."""
     try:
         with open_regular(record.path / TIMING) as file:
             return float(typed(dict[str, float], from_json(file.read()))["seconds"])
