@@ -200,6 +200,14 @@ def test_damage_is_refused_or_makes_no_difference(
             "artifacts/raw/synthetic is not there yet: run `mfcli download synthetic`",
         ),
         (
+            "runs/default/data/stage.json",
+            "sealed, results.items = '10**400'",
+            (*READ["similar"], "--run", "default"),
+            3,
+            "artifacts/runs/default/model.safetensors is of 120 users and 80 items, "
+            "and artifacts/runs/default/data/stage.json says otherwise: run",
+        ),
+        (
             "runs/g/data/test.parquet",
             "sealed, rows twice",
             (*READ["evaluate"], "--run", "g"),

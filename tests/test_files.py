@@ -1,6 +1,7 @@
 """Files in any container, recognized by what is in them; and what is known but not read."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -252,3 +253,15 @@ def test_how_to_read_is_said_once_for_all_files(tmp_path: Path) -> None:
 def test_an_address_is_no_file() -> None:
     with pytest.raises(DataError, match="an address, not a file: download it first"):
         find_source(Path("https://example.org/ratings.csv"))
+
+
+def test_a_file_is_not_to_blame_where_no_more_can_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    path = put(tmp_path / "mine.csv")
+    before = find_source(path)
+    monkeypatch.setattr(Path, "open", refuse)
+    for read in (lambda: find_source(path), lambda: before.kind, lambda: read_ratings(before)):
+        with pytest.raises(OSError, match="Too many open files"):
+            read()

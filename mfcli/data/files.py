@@ -1,6 +1,7 @@
 """The files that people bring: one or several, in whatever container, read as often as needed."""
 
 import csv
+import errno
 import functools
 import hashlib
 import io
@@ -286,10 +287,13 @@ def _parts(folder: Path, usual: tuple[str, ...]) -> list[Source]:
 def one_line(error: BaseException) -> str:
     """What the system or a library says, without the name of the file, which our messages begin with.
 
-    Raises MemoryError where the file is not to blame, but that there is no thread to be had.
+    Where the file is not to blame, an error is raised: MemoryError if there is no thread to be had, OSError if no more
+    files can be open.
     """
     if "launch worker thread" in str(error):
         raise MemoryError(str(error))
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
     return visible(" ".join(str(getattr(error, "strerror", None) or error).split())) or type(error).__name__
 
 

@@ -23,6 +23,7 @@ from mfcli.models.ranking import Scorer
 from mfcli.models.scorers import by_exposure, scorer
 from mfcli.record import Record
 from mfcli.stage import Stage
+from mfcli.stage_file import STAGE_FILE
 
 TIMING = "timing.json"
 """What training took, beside the model: a second training of the same takes another time, and makes the same bytes."""
@@ -127,7 +128,8 @@ def _check_fits(record: Record, name: str, rows: Sides[int], prepared: Prepared)
     """Raise ArtifactError unless a file of the run is of as many users and items as the data."""
     if rows != (prepared.n_users, prepared.n_items):
         raise record.damaged(
-            f"{record.path / name} is of {rows.users:,} users and {rows.items:,} items, not of its data's"
+            f"{record.path / name} is of {rows.users:,} users and {rows.items:,} items, "
+            f"and {prepared.record.path / STAGE_FILE} says otherwise"
         )
 
 
