@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.damage import Damage, as_well_formed, damages, replacements
+from tests.damage import Damage, as_well_formed, damages, other_tables, other_tensors, replacements
 from tests.victims import Ended, run_victim, signal_at
 
 READ: dict[str, tuple[object, ...]] = {
@@ -41,6 +41,7 @@ RAW: dict[str, tuple[object, ...]] = {
 }
 PLOTS: tuple[object, ...] = ("plot", "--json")
 AGAIN: tuple[object, ...] = ("train", "--epochs", 2, "--factors", 3, "--json", "-q")
+SHARES = 4  # of the soak, so that several processes have something to do
 UNTIMED = ("seconds", "exposure_seconds", "ratings_per_second", "resumed_at", "already_there")
 
 
@@ -156,9 +157,6 @@ def damage(case: Case, attacked: Path, folder: Path) -> bool:
     return case.damage[0].startswith("sealed") and as_well_formed(before.read_bytes(), file.read_bytes(), file.suffix)
 
 
-SHARES = 4  # of the soak, so that several processes have something to do
-
-
 @pytest.mark.parametrize(
     ("of_each", "share", "shares"),
     [(1, 0, 1), *(pytest.param(60, share, SHARES, marks=pytest.mark.soak) for share in range(SHARES))],
@@ -215,6 +213,13 @@ def test_damage_is_refused_or_makes_no_difference(
             "artifacts/runs/g/data/test.parquet is damaged: it has 1,200 ratings, and stage.json says 600: run",
         ),
         (
+            "runs/default/exposure.safetensors",
+            "sealed, leverages: one is -1e+38",
+            (*READ["user"], "--run", "default"),
+            3,
+            "artifacts/runs/default/exposure.safetensors is damaged: its standard deviation, shares or leverages are",
+        ),
+        (
             "runs/u/checkpoint.safetensors",
             "sealed, fit.solver.optimizer.0.step: scalar",
             (*READ["resume"], "--run", "u"),
@@ -240,3 +245,14 @@ def test_what_is_said_of_it(
     assert (ended.code, ended.out) == (code, b"")
     assert ended.err.startswith(f"mfcli: error: {message}")
     assert ended.err.count("\n") == 1
+
+
+def test_only_what_is_formed_well_is_believed(finished: Path) -> None:
+    content = (finished / "data/items.parquet").read_bytes()
+    believed = {what for what, other in other_tables(content) if as_well_formed(content, other, ".parquet")}
+    alike = {"index", "title", "genres", "year", "ratings", "train_ratings"}
+    assert believed == {f"{name}: all alike" for name in alike} | {"rows turned round"}
+    content = (finished / "runs/default/exposure.safetensors").read_bytes()
+    believed = {what for what, other in other_tensors(content) if as_well_formed(content, other, ".safetensors")}
+    arrays = {"user_vectors", "item_vectors", "shares", "leverages"}
+    assert believed == {f"{name}: one is -1e+38" for name in arrays} | {"item_vectors: turned"}

@@ -130,8 +130,9 @@ class Exposure:
         def made(arrays: Mapping[str, npt.NDArray[Any]], scalars: Mapping[str, Any]) -> Exposure:
             others: dict[str, Any] = {**arrays, **scalars}
             exposure = cls(vectors=Sides(others.pop("user_vectors"), others.pop("item_vectors")), **others)
-            if exposure.std <= 0 or (exposure.leverages >= 1).any():
-                raise ValueError("its standard deviation or its leverages are what no exposure has")
+            shares, leverages = exposure.shares, exposure.leverages
+            if exposure.std <= 0 or (leverages < 0).any() or (leverages >= 1).any() or abs(shares - 0.5).max() > 0.5:
+                raise ValueError("its standard deviation, shares or leverages are what no exposure has")
             return exposure
 
         return unpacked(file, LAYOUT, SCALARS, made, guard)
