@@ -27,6 +27,7 @@ from mfcli.solvers.fit import Fit
 from mfcli.solvers.start import Start
 from mfcli.stage import Draft, Stage
 from mfcli.threads import one_blas_thread
+from mfcli.typed import typed
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
 
@@ -130,7 +131,8 @@ class TrainingRun:
             )
         with of_checkpoint(self.checkpoint):
             self.fit.load_state(state.part("fit"))
-        self.resumed_at, self.earlier = self.done, state.part("run").values.get("seconds", 0.0)
+            self.earlier = typed(float, state.part("run").values.get("seconds", 0.0), "the seconds")
+        self.resumed_at = self.done
 
     def take(self, lender: TrainedRun, prepared: Prepared) -> None:
         """Before the first epoch, take from another run what a refit or a warm start takes."""

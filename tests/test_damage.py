@@ -220,6 +220,20 @@ def test_damage_is_refused_or_makes_no_difference(
             "artifacts/runs/default/exposure.safetensors is damaged: its standard deviation, shares or leverages are",
         ),
         (
+            "runs/g/data/stage.json",
+            "sealed, outputs = {}",
+            (*READ["all"], "--run", "g"),
+            3,
+            "artifacts/runs/g/data/stage.json names no train.parquet: run `mfcli train ",
+        ),
+        (
+            "runs/ug/checkpoint.safetensors",
+            "sealed, run.seconds = {}",
+            (*READ["resume"], "--run", "ug"),
+            3,
+            "artifacts/runs/ug/checkpoint.safetensors is damaged: train again without --resume",
+        ),
+        (
             "runs/u/checkpoint.safetensors",
             "sealed, fit.solver.optimizer.0.step: scalar",
             (*READ["resume"], "--run", "u"),

@@ -135,6 +135,8 @@ class Prepared:
             raise ArtifactError(
                 "nothing is held out of a run that was refitted: evaluate the one that it was refitted from"
             )
+        if not self.has(name) and getattr(self.facts, name):
+            raise self.record.damaged(f"{self.record.path / STAGE_FILE} names no {name}.parquet")
         if name == "test" and not self.has(name):
             raise ArtifactError(
                 f"nothing is held out, so there is nothing to judge predictions by: run `{self.record.made_by}` with "
@@ -144,7 +146,7 @@ class Prepared:
             raise ArtifactError(
                 f"the data have no part '{name}': run `{self.record.made_by}` with --validation-fraction above 0"
             )
-        names = [one for one in PARTS if f"{one}.parquet" in self.record.files] if self.whole else [name]
+        names = [one for one in PARTS if getattr(self.facts, one)] if self.whole else [name]
         parts = [self.record.read_as(f"{one}.parquet", functools.partial(self._ratings, one)) for one in names]
         return parts[0] if len(parts) == 1 else Ratings.joined(parts)
 
