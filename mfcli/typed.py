@@ -62,13 +62,13 @@ def _number(value: Any, name: str) -> float:
 
 def _of_one(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
     """The value as the first of several kinds that it is of. The error is that of the first."""
-    errors = []
+    wrong = []  # in words: an error kept here would keep this frame, and it all that its callers hold
     for kind in kinds:
         try:
             return typed(kind, value, name)
         except ValueError as error:
-            errors.append(error)
-    raise errors[0]
+            wrong.append(str(error))
+    raise ValueError(wrong[0])
 
 
 _hints = functools.cache(typing.get_type_hints)

@@ -62,7 +62,7 @@ def test_training_reads_no_test_rating(artifacts: Path, mfcli: Runner, threads: 
         arguments = ("--solver", "gibbs", "--burn-in", 5, "--samples", 2, "--factors", 3, "--run", run)
         done = mfcli("train", *arguments, env={"OMP_NUM_THREADS": threads})
         assert done.returncode == 0, done.stderr
-        assert "exposure of items" in done.stdout
+        assert "% of how items differ" in done.stdout
         return (artifacts / "runs" / run / "model.safetensors").read_bytes()
 
     with_test = trained("with", "1")
