@@ -35,6 +35,7 @@ def solve_all(
     biased: bool = False,
     weights: torch.Tensor | None = None,
     normals: AnyNormals | None = None,
+    plain: bool = True,
     tick: Tick = quietly,
 ) -> tuple[Solutions, torch.Tensor]:
     """Half a round, and what the blocks leave of squared residuals."""
@@ -42,7 +43,7 @@ def solve_all(
     try:
         with replace(CPU, threads=threads).one_core_each() as workers:
             current = Round(Sides(blocks, blocks), biased, workers, tick)
-            solutions = current.half(blocks, given, prior, weights=weights, normals=normals)
+            solutions = current.half(blocks, given, prior, weights=weights, normals=normals, plain=plain)
             return solutions, current.tally.squared_errors[: len(blocks.blocks)]
     finally:
         assert torch.get_num_threads() == before
@@ -60,7 +61,7 @@ def test_normal_equations_are_sums_over_a_rows_ratings(weighted: bool) -> None:
     weights = rng.gamma(2, 0.5, 5).astype(np.float32)
     others = Others.given(torch.from_numpy(rows), True, torch.from_numpy(weights) if weighted else None)
     for block in cut_by_user(ratings, mean=3.0, dimensions=4).blocks:
-        gram, moment, squares = normal_equations(block, others, others.gather(block))
+        gram, moment, squares, weight = normal_equations(others, others.gather(block))
         for at, row in enumerate(block.rows.tolist()):
             mine = ratings.take(ratings.users == row)
             x = np.column_stack([rows[mine.items, :3], np.ones(len(mine))])
@@ -69,6 +70,7 @@ def test_normal_equations_are_sums_over_a_rows_ratings(weighted: bool) -> None:
             np.testing.assert_allclose(gram[at], (x.T * w) @ x, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(moment[at], (x.T * w) @ y, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(squares[at], (w * y**2).sum(), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(weight[at], w.sum(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_row_longer_than_is_gathered_at_a_time_comes_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +120,22 @@ def test_squared_errors_come_with_the_solutions(weighted: bool) -> None:
     np.testing.assert_allclose(found.weighted_errors, by_user, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("biased", [False, True])
+def test_squared_errors_that_need_not_be_plain_are_weighted_means(biased: bool) -> None:
+    """Of long rows: without a covariance all are."""
+    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
+    items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    weights = torch.rand(9, generator=torch.Generator().manual_seed(1)) + 0.5
+    blocks, prior = cut_by_user(ratings, mean=3.0), Prior(torch.eye(4), torch.zeros(4))
+    found, squared_errors = solve_all(blocks, items, prior, biased=biased, weights=weights, plain=False)
+    exact, _ = solve_all(blocks, items, prior, biased=biased, weights=weights)
+    torch.testing.assert_close(found.weighted_errors, exact.weighted_errors, rtol=1e-3, atol=1e-4)
+    counts, weight = np.bincount(ratings.users), np.bincount(ratings.users, weights.numpy()[ratings.items])
+    assert float(squared_errors.sum()) == pytest.approx(
+        float((exact.weighted_errors.numpy() * counts / weight).sum()), rel=1e-3
+    )
+
+
 def test_a_weight_of_2_counts_as_two_ratings() -> None:
     """Ratings of an item that weighs 2 count as if they were there twice."""
     once = ratings_of([(0, 0, 4.0), (0, 1, 2.0), (1, 1, 1.0)], 2, 2)
@@ -160,10 +178,25 @@ def test_each_row_can_have_a_noise_of_its_own() -> None:
     torch.testing.assert_close(solution[:, 0], 4 * alphas / (alphas + 1))
 
 
-def test_a_row_without_ratings_is_its_prior() -> None:
+@pytest.mark.parametrize("covariance", [None, torch.eye(2)], ids=["", "covariance"])
+def test_a_row_without_ratings_is_its_prior(covariance: torch.Tensor | None) -> None:
     blocks = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=3, n_items=2))
-    solution = solve(blocks, torch.ones(2, 2), Prior(torch.eye(2), torch.tensor([1.0, -2.0])))
-    assert solution[1].tolist() == solution[2].tolist() == [1.0, -2.0]
+    prior = Prior(torch.eye(2), torch.tensor([1.0, -2.0]), by_root_count=True, covariance=covariance)
+    found, squared_errors = solve_all(blocks, torch.ones(2, 2), prior)
+    assert found.rows[1].tolist() == found.rows[2].tolist() == [1.0, -2.0]
+    assert found.weighted_errors[1:].tolist() == [0.0, 0.0]
+    assert float(squared_errors.sum()) == pytest.approx(float(found.weighted_errors[0]))
+
+
+def test_a_row_without_ratings_is_drawn_from_its_prior() -> None:
+    n, mean, covariance = 20_000, torch.tensor([1.0, -2.0]), torch.tensor([[1.0, 0.5], [0.5, 2.0]])
+    blocks = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=n, n_items=2))
+    prior = Prior(torch.linalg.inv(covariance), mean, covariance=covariance)
+    found, _ = solve_all(blocks, torch.ones(2, 2), prior, normals=Normals(1))
+    drawn = found.rows[1:].double()
+    torch.testing.assert_close(found.means[1:], mean.expand(n - 1, -1))
+    torch.testing.assert_close(drawn.mean(0).float(), mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn.T.cov().float(), covariance, atol=0.1, rtol=0)
 
 
 def test_each_row_can_have_a_prior_mean_of_its_own() -> None:

@@ -27,6 +27,7 @@ SLOTS = {"cpu": 2**15, "cuda": 2**20}  # in a block
 SLOTS_OF_STEPS = {"cpu": 2**14, "cuda": 2**20}  # likewise: what is gathered should stay in a core's cache
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
 SHORT = 16  # ratings up to which a row may count as short
+SHORT_CELLS = 4  # times d are the cells that a short row counts as: with fewer rows a block is all overhead
 LONGER = 1.25  # times the ratings of the shortest of some short rows are those of the longest that shares their block
 
 
@@ -264,14 +265,12 @@ def longest_short(dimensions: int) -> int:
 def _limits(fewest: int, dimensions: int, cells: int, by_steps: bool) -> tuple[int, int | None]:
     """How many rows a block has at most, and how many ratings its longest, if its shortest has so many.
 
-    Rows without ratings stay among themselves. So do short ones: they have no (d, d) matrices, but padding costs them
+    Short rows stay among themselves, those without ratings too: they have no (d, d) matrices, but padding costs them
     more than a block more.
     """
-    if fewest == 0:
-        return max(1, cells // dimensions**2), 0
     short = longest_short(dimensions)
     if fewest <= short:
-        return max(1, cells // (dimensions * SHORT)), min(int(fewest * LONGER), short)
+        return max(1, cells // (dimensions * SHORT_CELLS)), min(int(fewest * LONGER), short)
     return max(1, cells // (dimensions if by_steps else dimensions**2)), None
 
 

@@ -213,8 +213,15 @@ class Gibbs(Solver):
             prior = replace(prior, mean=prior.mean + link.shifts)
         prior = replace(prior, alpha=self.alpha * last.weights)
         normals = Normals(mixed_seed(self.config.seed, self.sweep, side))
+        last_half = side == ITEMS
         drawn = current.half(
-            self.blocks[side], given.rows, prior, weights=given.weights, normals=normals, means=side == ITEMS
+            self.blocks[side],
+            given.rows,
+            prior,
+            weights=given.weights,
+            normals=normals,
+            means=last_half,
+            plain=last_half,
         )
         return drawn, Sample(drawn.rows, self._sample_weights(self.blocks[side], drawn, rng), link)
 

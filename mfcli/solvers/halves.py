@@ -94,6 +94,7 @@ class Round:
         weights: Tensor | None = None,
         normals: AnyNormals | None = None,
         means: bool = True,
+        plain: bool = True,
         begin: Tensor | None = None,
     ) -> Solutions:
         """All rows of a side given the other side's: half a round.
@@ -105,6 +106,7 @@ class Round:
             weights: (others,) of the ratings of the other side's rows; None where all weigh 1.
             normals: to sample; None to solve.
             means: whether to keep what samples were drawn about; else the samples stand in their place.
+            plain: whether the tally is to have squared residuals without weights; else it has about that.
             begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
         """
         others = Others.given(given, self.biased, weights)
@@ -112,8 +114,9 @@ class Round:
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         weighted_errors = rows.new_empty(len(rows))
 
+        @torch.inference_mode()
         def solve(block: Block, lifted: bool = False) -> tuple[Tensor, Tensor]:
-            found = solve_block(block, others, prior, normals, begin, means=means, lifted=lifted)
+            found = solve_block(block, others, prior, normals, begin, means=means, plain=plain, lifted=lifted)
             rows.index_copy_(0, block.rows, found.rows.rows)
             if drawn_about is not rows:
                 drawn_about.index_copy_(0, block.rows, found.rows.means)

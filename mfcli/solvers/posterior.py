@@ -22,6 +22,7 @@ from mfcli.data.shared import SharedRatings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State
+from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.compute import ROWS_AT_ONCE
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.rows import Solutions
@@ -29,6 +30,7 @@ from mfcli.solvers.rows import Solutions
 PENDING = 4  # samples stacked before they are compressed, which takes the square of the columns for every row
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
 DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
+ROUNDING = 1e-7  # of the sum of a gram's eigenvalues: what products in float32 cannot tell from 0
 PROBES = 20_000  # pairs on which that is measured
 
 
@@ -250,8 +252,9 @@ def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
 def compress(stacks: Sides[Tensor], weights: Sides[Tensor], width: int) -> tuple[Sides[Tensor], Tensor]:
     """The best product of ``width`` columns for users @ items.T, in the weighted sense of least squares.
 
-    With D the diagonal of √w, D X = Q R for either side, R = √λ Eᵀ from the eigenvalues of (DX)ᵀ(DX); the singular
-    value decomposition of R_users R_itemsᵀ is that of the whole. All that touches the rows is products.
+    With D the diagonal of √w and (DX)ᵀ(DX) = RᵀR the Cholesky factor of the users' side, the left singular vectors V
+    and values σ of the whole are, in the users' columns, those of R(DY)ᵀ(DY)Rᵀ = V σ² Vᵀ, and the product of X R⁻¹V√σ
+    and Y RᵀV/√σ is the best there is. All that touches the rows is products.
 
     Args:
         stacks: (n_users, w) and (n_items, w).
@@ -261,17 +264,16 @@ def compress(stacks: Sides[Tensor], weights: Sides[Tensor], width: int) -> tuple
         (n_users, r) and (n_items, r) with r = min(width, w), strongest column first, and the (r,) singular values: the
         root of the sum of squares of those left out is the weighted RMS of what is lost.
     """
-    user_factor, user_inverse = _factored(weighted_gram(stacks.users, weights.users))
-    item_factor, item_inverse = _factored(weighted_gram(stacks.items, weights.items))
-    left, singular, right = torch.linalg.svd(user_factor @ item_factor.T)
-    strength = singular[:width].sqrt()
-    users = stacks.users @ (user_inverse @ left[:, :width] * strength).to(stacks.users)
-    items = stacks.items @ (item_inverse @ right.T[:, :width] * strength).to(stacks.items)
-    return Sides(users, items), singular[:width]
+    lower = _factor(weighted_gram(stacks.users, weights.users))
+    squares, left = torch.linalg.eigh(lower.T @ weighted_gram(stacks.items, weights.items) @ lower)
+    squares, left = squares.flip(0)[:width], left.flip(1)[:, :width]
+    singular = squares.clamp(min=max(float(squares[0]) * ROUNDING**2, 1e-30)).sqrt()
+    users = torch.linalg.solve_triangular(lower.T, left, upper=True) * singular.sqrt()
+    items = lower @ left * singular.rsqrt()
+    return Sides(stacks.users @ users.to(stacks.users), stacks.items @ items.to(stacks.items)), singular
 
 
-def _factored(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """(w, w) float64 R and R⁻¹ such that RᵀR is the gram; eigenvalues that rounding has spoiled are raised."""
-    values, vectors = torch.linalg.eigh(gram)
-    values = values.clamp(min=max(float(values[-1]) * 1e-7, 1e-30))  # what float32 can tell from 0
-    return values.sqrt()[:, None] * vectors.T, vectors * values.rsqrt()
+def _factor(gram: Tensor) -> Tensor:
+    """(w, w) float64 lower Cholesky factor of a gram, whose eigenvalues are lifted above what rounding does to them."""
+    lift = float(gram.trace()) * ROUNDING + 1e-30
+    return cholesky((gram + lift * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))[None])[0]

@@ -71,7 +71,7 @@ class Prior:
     def scatter(self, block: Block, normals: Tensor) -> Tensor:
         """Draws of N(0, Λ⁻¹) from (r, d) draws of N(0, 1)."""
         scattered = normals @ self.covariance_root.T
-        return scattered * block.counts.pow(-0.25)[:, None] if self.by_root_count else scattered
+        return scattered * block.counts.clamp(min=1).pow(-0.25)[:, None] if self.by_root_count else scattered
 
     @cached_property
     def covariance_root(self) -> Tensor:
@@ -138,38 +138,41 @@ def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.devic
     return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
 
 
-def normal_equations(block: Block, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor, Tensor]:
-    """Σ w x xᵀ, Σ w y x and Σ w y² of every row of a block.
+class Sums(NamedTuple):
+    """Sums over the ratings of each of r rows.
 
-    Args:
-        block: r rows.
-        others: the other side.
-        gathered: what it gathers for the block.
-
-    Returns:
-        (r, d, d), (r, d) and (r,), where d is k, or k + 1 with biases.
+    Attributes:
+        gram: (r, d, d) Σ w x xᵀ, where d is k, or k + 1 with biases.
+        moment: (r, d) Σ w y x.
+        squares: (r,) Σ w y².
+        weights: (r,) Σ w.
     """
-    r, k, d = len(block.rows), others.factors.shape[1], others.dimensions
-    weighted = others.root_weights is not None or block.root_weights is not None
-    gram, moment = others.factors.new_zeros(r, d, d), others.factors.new_zeros(r, d)
-    squares, weights = others.factors.new_zeros(r), others.factors.new_zeros(r)
-    for slots in gathered:
-        gram[:, :k, :k] += torch.bmm(slots.q.mT, slots.q)
-        if others.biases is None:
-            moment += torch.bmm(slots.y[:, None], slots.q)[:, 0]
-        else:
-            # The bias's row of x xᵀ, whose x is 1. Apart, so that the large product stays k wide.
-            sums = torch.bmm(torch.stack([slots.y, slots.root_weights], 1), slots.q)
-            moment[:, :k] += sums[:, 0]
-            moment[:, k] += (slots.y * slots.root_weights).sum(1)
-            gram[:, k, :k] += sums[:, 1]
-        squares += slots.y.square().sum(1)
-        if weighted:
-            weights += slots.root_weights.square().sum(1)
-    if others.biases is not None:
-        gram[:, :k, k] = gram[:, k, :k]
-        gram[:, k, k] = weights if weighted else block.counts
-    return gram, moment, squares
+
+    gram: Tensor
+    moment: Tensor
+    squares: Tensor
+    weights: Tensor
+
+
+def normal_equations(others: Others, gathered: Iterable[Slots]) -> Sums:
+    """The sums of what the other side has and what was gathered of it for a block."""
+    gram, cross, own = (sum(parts[1:], parts[0]) for parts in zip(*map(_products, gathered), strict=True))
+    squares, weights = own[:, 0, 0], own[:, 1, 1]
+    if others.biases is None:
+        return Sums(gram, cross[:, 0], squares, weights)
+    # The bias's part of x xᵀ, whose x is 1, comes apart, so that the large product stays k wide.
+    k, d = others.factors.shape[1], others.dimensions
+    whole = gram.new_empty(len(gram), d, d)
+    whole[:, :k, :k] = gram
+    whole[:, :k, k] = whole[:, k, :k] = cross[:, 1]
+    whole[:, k, k] = weights
+    return Sums(whole, torch.cat([cross[:, 0], own[:, 0, 1:]], 1), squares, weights)
+
+
+def _products(slots: Slots) -> tuple[Tensor, Tensor, Tensor]:
+    """Σ q qᵀ, Σ v qᵀ and Σ v vᵀ of what was gathered, where v is [y, √w]: (r, k, k), (r, 2, k) and (r, 2, 2)."""
+    v = torch.stack([slots.y, slots.root_weights], 1)
+    return torch.bmm(slots.q.mT, slots.q), torch.bmm(v, slots.q), torch.bmm(v, v.mT)
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,8 @@ class Solved(NamedTuple):
 
     Attributes:
         rows: of the block.
-        squared_error: a scalar, the sum of their squared residuals without weights.
+        squared_error: a scalar, the sum of their squared residuals: without weights, or, unless that was wanted, each
+            row's weighted mean of them times how many it has.
         failed: a bool, whether rounding has spoiled the equations of one of them; all are then to be solved for again.
     """
 
@@ -209,6 +213,7 @@ def solve_block(
     begin: Tensor | None,
     *,
     means: bool,
+    plain: bool,
     lifted: bool,
 ) -> Solved:
     """Solve for, or sample, the rows of a block, or take a step towards them.
@@ -221,35 +226,46 @@ def solve_block(
         begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
             is then a :class:`DiagonalPrior`.
         means: whether the means of samples are wanted; else the samples may stand in their place.
+        plain: whether squared residuals are wanted without weights: for those of long rows that are weighted all that
+            was gathered is read once more.
         lifted: whether equations that rounding has spoiled are mended, for which the host has to wait; else the block
             says whether there are any.
     """
     longest, short = block.others.shape[1], longest_short(others.dimensions)
-    if prior.has_covariance and 0 < longest <= short:
+    if prior.has_covariance and longest == 0:
+        return solve_unrated(block, others, prior, normals)
+    if prior.has_covariance and longest <= short:
         return solve_short(block, others, prior, normals, lifted)
     if begin is not None and longest > 0:
         assert isinstance(prior, DiagonalPrior)
-        z, weighted_errors, plain = step(block, others, prior.of(block), begin.index_select(0, block.rows))
-        return Solved(Solutions(z, z, weighted_errors), plain, plain.new_zeros((), dtype=torch.bool))
-    return solve_long(block, others, prior, normals, means, lifted)
+        z, weighted_errors, left = step(block, others, prior.of(block), begin.index_select(0, block.rows))
+        return Solved(Solutions(z, z, weighted_errors), left, left.new_zeros((), dtype=torch.bool))
+    return solve_long(block, others, prior, normals, means=means, plain=plain, lifted=lifted)
 
 
 def solve_long(
-    block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None, means: bool, lifted: bool
+    block: Block,
+    others: Others,
+    prior: AnyPrior,
+    normals: AnyNormals | None,
+    *,
+    means: bool,
+    plain: bool,
+    lifted: bool,
 ) -> Solved:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
     """
     gathered = others.gather(block)
-    gram, moment, squares = normal_equations(block, others, gathered)
+    sums = normal_equations(others, gathered)
     (precision, pull), alpha = prior.natural(block), prior.alphas(block)
     if isinstance(alpha, Tensor):
-        matrices = torch.addcmul(precision, gram, alpha[:, :, None])
+        matrices = torch.addcmul(precision, sums.gram, alpha[:, :, None])
     else:
-        matrices = torch.add(precision, gram, alpha=alpha)
+        matrices = torch.add(precision, sums.gram, alpha=alpha)
     lower, failed = cholesky_unless_spoiled(matrices, lifted)
-    halfway = torch.linalg.solve_triangular(lower, (alpha * moment + pull)[:, :, None], upper=False)
+    halfway = torch.linalg.solve_triangular(lower, (alpha * sums.moment + pull)[:, :, None], upper=False)
     if normals is None:
         z = drawn_about = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
     else:
@@ -257,13 +273,15 @@ def solve_long(
         right = torch.cat([scattered, halfway], 2) if means else scattered
         solved = torch.linalg.solve_triangular(lower.mT, right, upper=True)
         z, drawn_about = solved[:, :, 0], solved[:, :, -1]
-    if others.root_weights is None and block.root_weights is None:
-        # Σ(y - x·z)² = Σy² - 2z·Σyx + zᵀ(Σxxᵀ)z.
-        # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
-        weighted_errors = squares + (z * (torch.bmm(z[:, None], gram)[:, 0] - 2 * moment)).sum(1)
-        return Solved(Solutions(z, drawn_about, weighted_errors), weighted_errors.sum(), failed)
-    weighted_errors, plain = _errors(z, others, gathered)
-    return Solved(Solutions(z, drawn_about, weighted_errors), plain, failed)
+    weighted = others.root_weights is not None or block.root_weights is not None
+    if plain and weighted:
+        weighted_errors, squared_error = _errors(z, others, gathered)
+        return Solved(Solutions(z, drawn_about, weighted_errors), squared_error, failed)
+    # Σ w(y - x·z)² = Σ w y² - 2z·Σ w y x + zᵀ(Σ w x xᵀ)z.
+    # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
+    weighted_errors = sums.squares + (z * (torch.bmm(z[:, None], sums.gram)[:, 0] - 2 * sums.moment)).sum(1)
+    each = weighted_errors * block.counts / sums.weights if weighted else weighted_errors
+    return Solved(Solutions(z, drawn_about, weighted_errors), each.sum(), failed)
 
 
 def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor]:
@@ -277,6 +295,16 @@ def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tenso
         weighted += errors.square().sum(1)
         plain += slots.unweighted(errors).square().sum()
     return weighted, plain
+
+
+def solve_unrated(block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None) -> Solved:
+    """What :func:`solve_block` does, for rows without ratings: they are as the prior has them."""
+    z = means = prior.means(block).expand(len(block.rows), -1)
+    if normals is not None:
+        assert isinstance(prior, Prior), "samples are drawn with no other"
+        z = means + prior.scatter(block, normals.of(block, others.dimensions))
+    none = block.counts.new_zeros(())
+    return Solved(Solutions(z, means, torch.zeros_like(block.counts)), none, none.bool())
 
 
 def solve_short(block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None, lifted: bool) -> Solved:
