@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfcli.data.ratings import Ratings, Sides
+from mfcli.data.training import TrainingData
 from mfcli.models.judge import Judge
 from mfcli.models.model import FactorModel
 from mfcli.models.ranking import Scorer
@@ -70,7 +71,7 @@ def _ours(job: dict[str, Any], train: Ratings) -> Callable[[], Scorer]:
     config = configured("ials", job["threads"], settings)
 
     def fitting() -> Scorer:
-        solver = created(config, train)
+        solver = created(config, TrainingData(train, None, Sides(None, None)))
         for _ in range(solver.epochs):
             solver.run_epoch(lambda done, total, rmse: None)
         return solver.model()

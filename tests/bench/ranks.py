@@ -69,7 +69,7 @@ def _cells(
     options: Any,
 ) -> list[str]:
     def median(key: str, of: int = world) -> float:
-        return statistics.median(one[key] for one in found[solver, of])
+        return float(statistics.median(one[key] for one in found[solver, of]))
 
     alone = options.ranks[0]
     others = f"{median('others'):.0f}" if world > 1 else ""
