@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from mfcli.data.ratings import Sides
 from mfcli.models import model_file
-from mfcli.solvers.posterior import PENDING, Posterior, Vectors, compress, mean_squares, weighted_gram
+from mfcli.solvers.compression import compress, weighted_gram
+from mfcli.solvers.posterior import PENDING, Posterior, Vectors, mean_squares
 from mfcli.solvers.rows import Solutions
 from tests.planted import CPU, full_matrix, some_of
 

@@ -93,7 +93,7 @@ class Als(Solver):
             current = Round(self.blocks, self.config.biases, workers, tick)
             users = self._half(current, USERS, self.rows.items)
             rows = Sides(users, self._half(current, ITEMS, users))
-            errors, moments = current.tally.sums(), self._moments(rows)
+            errors, moments = current.tally.sums(), self._moments(rows, workers)
             objective_users = errors.users + self.beliefs.penalty(Sides(moments.users, self.moments.items))
             objective = errors.items + self.beliefs.penalty(moments)
             fall = float("inf")
@@ -113,10 +113,10 @@ class Als(Solver):
         prior = self.beliefs.prior(side, self.compute, self._shifts[side])
         return current.half(self.blocks[side], given, prior).rows
 
-    def _moments(self, rows: Sides[Tensor]) -> Sides[Moments]:
+    def _moments(self, rows: Sides[Tensor], workers: Map = map) -> Sides[Moments]:
         """Of the (n_users, d) and (n_items, d) rows."""
         users, items = (
-            Moments.of(side, self.compute.place(n), shifts)
+            Moments.of(side, self.compute.place(n), shifts, workers)
             for side, n, shifts in zip(rows, self.counts, self._shifts, strict=True)
         )
         return Sides(users, items)

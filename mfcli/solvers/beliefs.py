@@ -29,7 +29,7 @@ from mfcli.errors import DivergedError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
 from mfcli.solvers.blocks import Block
-from mfcli.solvers.compute import ROWS_AT_ONCE, Compute
+from mfcli.solvers.compute import Compute, Map, by_pieces
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,21 @@ class Moments:
     rated_square: Float64s
 
     @classmethod
-    def of(cls, rows: Tensor, counts: Tensor, shifts: Tensor | None = None) -> "Moments":
-        """Of (n, d) rows with (n,) numbers of ratings, and (n, d) what features say of them; None for nothing."""
+    def of(cls, rows: Tensor, counts: Tensor, shifts: Tensor | None = None, workers: Map = map) -> "Moments":
+        """Of (n, d) rows with (n,) numbers of ratings, and (n, d) what features say of them; None for nothing.
+
+        ``workers`` is a ``map`` over pieces of the rows.
+        """
         d, left = rows.shape[1], rows if shifts is None else rows - shifts
-        sums = rows.new_zeros(2, d + 1, d, dtype=torch.float64)  # first of each row, then of each rating
-        at_once = ROWS_AT_ONCE[rows.device.type]
-        parts = zip(*(torch.split(one, at_once) for one in (left, rows, counts.double())), strict=True)
-        for left_part, part, n in parts:
-            for z, weights, found in zip((left_part.double(), part.double()), ((n > 0).double(), n), sums, strict=True):
-                found += (torch.nn.functional.pad(z, (0, 1), value=1.0) * weights[:, None]).T @ z
+
+        def of_piece(left: Tensor, rows: Tensor, n: Tensor) -> Tensor:
+            """First of each row, then of each rating."""
+            pairs = zip((left.double(), rows.double()), ((n > 0).double(), n), strict=True)
+            return torch.stack([(torch.nn.functional.pad(z, (0, 1), value=1.0) * w[:, None]).T @ z for z, w in pairs])
+
+        sums = rows.new_zeros(2, d + 1, d, dtype=torch.float64)
+        for found in by_pieces(of_piece, left, rows, counts.double(), workers=workers):
+            sums += found
         (square, rated_square), (total, rated_total) = sums[:, :-1].cpu().numpy(), sums[:, -1].cpu().numpy()
         return cls(int((counts > 0).sum()), total, square, rated_total, rated_square)
 

@@ -26,7 +26,7 @@ from mfcli.ranks import place
 A = TypeVar("A")
 B = TypeVar("B")
 
-ROWS_AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # where products of many rows are summed: copies stay in a core's cache
+ROWS_AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # of a piece: copies stay in a core's cache
 
 
 class Map(Protocol):
@@ -246,6 +246,12 @@ class Compute:
         if self.world > 1 and values.numel():
             with exchanging():
                 dist.broadcast(values, rank)
+
+
+def by_pieces(work: Callable[..., A], *rows: Tensor, workers: Map = map) -> Iterator[A]:
+    """``work`` of some of the rows of all (n, ...) tensors at a time, in order: the same pieces for any ``workers``."""
+    pieces = zip(*(torch.split(one, ROWS_AT_ONCE[one.device.type]) for one in rows), strict=True)
+    return workers(lambda piece: work(*piece), pieces)
 
 
 def _as_bytes(value: Any) -> npt.NDArray[np.uint8]:

@@ -166,7 +166,7 @@ class Gibbs(Solver):
             self.sweep += 1
             if self.sweep > self.config.burn_in:
                 weights = Sides(self.last.users.weights, self.last.items.weights)
-                self.posterior.add(self.last.users.rows, items, self.alpha, weights)
+                self.posterior.add(self.last.users.rows, items, self.alpha, weights, workers)
                 if self.days is not None:
                     self.days.count_sample()
             sample_rmse, averaged_rmse = self._validate(items.means)

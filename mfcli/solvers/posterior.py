@@ -22,15 +22,14 @@ from mfcli.data.shared import SharedRatings
 from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers.base import State
-from mfcli.solvers.cholesky import cholesky
-from mfcli.solvers.compute import ROWS_AT_ONCE
+from mfcli.solvers.compression import compress, weighted_gram
+from mfcli.solvers.compute import Map, by_pieces
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.rows import Solutions
 
 PENDING = 4  # samples stacked before they are compressed, which takes the square of the columns for every row
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST
 DISCARD = 0.006  # how far the finished model's predictions may be from the mean's: RMS, as a share of the noise std
-ROUNDING = 1e-7  # of the sum of a gram's eigenvalues: what products in float32 cannot tell from 0
 PROBES = 20_000  # pairs on which that is measured
 
 
@@ -100,7 +99,7 @@ class Posterior:
         self.probes = Sides(*(torch.from_numpy(_drawn(counts, rng)).to(device) for counts in train.counts))
         self.probed = torch.zeros(PROBES, dtype=torch.float64, device=device)
 
-    def add(self, users: Tensor, items: Solutions, alpha: float, weights: Sides[Tensor]) -> None:
+    def add(self, users: Tensor, items: Solutions, alpha: float, weights: Sides[Tensor], workers: Map = map) -> None:
         """Count one more sample.
 
         Args:
@@ -109,12 +108,13 @@ class Posterior:
                 predictions is taken with these, their mean square with the sample.
             alpha: noise precision.
             weights: (n_users,) and (n_items,) that it is multiplied by.
+            workers: a ``map`` over pieces of the rows.
         """
         self.count += 1
         self.noise_variance += 1 / alpha
         sample = Sides(self._vectors(users), self._vectors(items.rows))
         means = Sides(sample.users, self._vectors(items.means))
-        squares = mean_squares(sample, self.shares)
+        squares = mean_squares(sample, self.shares, workers)
         for sums, mean, square, weight in zip(self.sums, means, squares, weights, strict=True):
             sums.biases += mean.biases
             sums.pending = torch.cat([sums.pending, mean.factors], 1)
@@ -122,7 +122,7 @@ class Posterior:
             sums.noises += weight.double().reciprocal()
         self.probed += pair_predictions(means, self.probes)
         if self.sums.users.pending.shape[1] >= PENDING * self.factors:
-            products, _ = self._compressed()
+            products, _ = self._compressed(workers)
             for sums, product in zip(self.sums, products, strict=True):
                 sums.products, sums.pending = product, sums.pending[:, :0]
 
@@ -130,10 +130,10 @@ class Posterior:
         """(n, d) rows as factors and biases."""
         return Vectors(rows[:, :-1], rows[:, -1]) if self.biased else Vectors(rows, torch.zeros_like(rows[:, 0]))
 
-    def _compressed(self) -> tuple[Sides[Tensor], Tensor]:
+    def _compressed(self, workers: Map = map) -> tuple[Sides[Tensor], Tensor]:
         """The sum of p·q over all samples as one product, and its singular values."""
         users, items = (torch.cat([sums.products, sums.pending], 1) for sums in self.sums)
-        return compress(Sides(users, items), self.shares, max(WIDTH * self.factors, LEAST))
+        return compress(Sides(users, items), self.shares, max(WIDTH * self.factors, LEAST), workers)
 
     def model(self) -> FactorModel:
         """The posterior's mean as a model of no more factors than it needs, with its standard deviations."""
@@ -210,14 +210,15 @@ def _shares(counts: Int32s, device: torch.device) -> Tensor:
 def pair_predictions(vectors: Sides[Vectors], pairs: Sides[Tensor]) -> Tensor:
     """(n,) float64 predictions, less μ, of pairs: (n,) rows of users and (n,) of items."""
     (p, b), (q, c) = vectors
-    parts = []
-    for u, i in zip(*(torch.split(rows, ROWS_AT_ONCE[p.device.type]) for rows in pairs), strict=True):
+
+    def of(u: Tensor, i: Tensor) -> Tensor:
         dots = (p.index_select(0, u) * q.index_select(0, i)).sum(1)
-        parts.append(dots + b.index_select(0, u) + c.index_select(0, i))
-    return torch.cat(parts).double()
+        return dots + b.index_select(0, u) + c.index_select(0, i)
+
+    return torch.cat([*by_pieces(of, *pairs)]).double()
 
 
-def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tensor]:
+def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor], workers: Map = map) -> Sides[Tensor]:
     """For each user the weighted mean over items of the squared prediction, less μ; and for each item over users.
 
     A prediction is z·x with z = [p, b_u, 1] and x = [q, 1, b_i]; its mean square over items is zᵀ(Σ w x xᵀ)z.
@@ -225,6 +226,7 @@ def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tenso
     Args:
         vectors: of the users and of the items.
         weights: (n_users,) and (n_items,), each with sum 1.
+        workers: a ``map`` over pieces of the rows.
 
     Returns:
         (n_users,) and (n_items,) float64.
@@ -234,46 +236,8 @@ def mean_squares(vectors: Sides[Vectors], weights: Sides[Tensor]) -> Sides[Tenso
     x = torch.cat([q, torch.ones_like(c)[:, None], c[:, None]], 1)
 
     def forms(rows: Tensor, gram: Tensor) -> Tensor:
-        return ((rows @ gram.to(rows)) * rows).sum(1).double()
+        form = gram.to(rows)
+        return torch.cat([*by_pieces(lambda piece: ((piece @ form) * piece).sum(1), rows, workers=workers)]).double()
 
-    return Sides(forms(z, weighted_gram(x, weights.items)), forms(x, weighted_gram(z, weights.users)))
-
-
-def weighted_gram(rows: Tensor, weights: Tensor) -> Tensor:
-    """Σ w x xᵀ over (n, d) rows, as (d, d) float64: the sum of products in float32."""
-    total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
-    at_once = ROWS_AT_ONCE[rows.device.type]
-    for x, root in zip(torch.split(rows, at_once), torch.split(weights.sqrt()[:, None], at_once), strict=True):
-        weighted = x * root
-        total += weighted.T @ weighted
-    return total
-
-
-def compress(stacks: Sides[Tensor], weights: Sides[Tensor], width: int) -> tuple[Sides[Tensor], Tensor]:
-    """The best product of ``width`` columns for users @ items.T, in the weighted sense of least squares.
-
-    With D the diagonal of √w and (DX)ᵀ(DX) = RᵀR the Cholesky factor of the users' side, the left singular vectors V
-    and values σ of the whole are, in the users' columns, those of R(DY)ᵀ(DY)Rᵀ = V σ² Vᵀ, and the product of X R⁻¹V√σ
-    and Y RᵀV/√σ is the best there is. All that touches the rows is products.
-
-    Args:
-        stacks: (n_users, w) and (n_items, w).
-        weights: (n_users,) and (n_items,) > 0.
-
-    Returns:
-        (n_users, r) and (n_items, r) with r = min(width, w), strongest column first, and the (r,) singular values: the
-        root of the sum of squares of those left out is the weighted RMS of what is lost.
-    """
-    lower = _factor(weighted_gram(stacks.users, weights.users))
-    squares, left = torch.linalg.eigh(lower.T @ weighted_gram(stacks.items, weights.items) @ lower)
-    squares, left = squares.flip(0)[:width], left.flip(1)[:, :width]
-    singular = squares.clamp(min=max(float(squares[0]) * ROUNDING**2, 1e-30)).sqrt()
-    users = torch.linalg.solve_triangular(lower.T, left, upper=True) * singular.sqrt()
-    items = lower @ left * singular.rsqrt()
-    return Sides(stacks.users @ users.to(stacks.users), stacks.items @ items.to(stacks.items)), singular
-
-
-def _factor(gram: Tensor) -> Tensor:
-    """(w, w) float64 lower Cholesky factor of a gram, whose eigenvalues are lifted above what rounding does to them."""
-    lift = float(gram.trace()) * ROUNDING + 1e-30
-    return cholesky((gram + lift * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))[None])[0]
+    grams = Sides(weighted_gram(z, weights.users, workers), weighted_gram(x, weights.items, workers))
+    return Sides(forms(z, grams.items), forms(x, grams.users))

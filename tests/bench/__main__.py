@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("growth", parents=[common], help="seconds a sweep by ratings and factors")
     command.add_argument(
-        "--solver", nargs="+", default=["als:side=none", "gibbs:burn_in=1"], metavar="NAME[:key=value,...]"
+        "--solver", nargs="+", default=["als:side=none", "gibbs:burn_in=1,side=none"], metavar="NAME[:key=value,...]"
     )
     command.add_argument("--millions", nargs="+", type=float, default=[1, 4, 16], help="of generated ratings (1 4 16)")
     command.add_argument("--factors", nargs="+", type=int, default=[16, 32, 64, 128])

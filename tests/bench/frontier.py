@@ -46,6 +46,7 @@ def _measured(answer: dict[str, Any]) -> list[str]:
 def draw(lines: dict[str, list[tuple[str, dict[str, Any]]]], path: Path, split: str) -> None:
     """A line for every method, ours in colour and heavy; seconds on a log scale."""
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -64,6 +65,7 @@ def draw(lines: dict[str, list[tuple[str, dict[str, Any]]]], path: Path, split: 
             ha="center",
             color=line.get_color() if ours else "0.35",
             fontsize=9,
+            path_effects=[withStroke(linewidth=3, foreground="white")],  # lines may cross it
         )
     axes.set(xscale="log", xlabel="seconds to fit (log scale)", ylabel="test RMSE")
     axes.set_title(f"{DATA}, {split}: time to a given error", fontsize=10)
