@@ -71,7 +71,8 @@ def test_b_is_drawn_from_its_conditional_distribution() -> None:
     linking, rng = Linking(features), np.random.default_rng(0)
     covariance = torch.tensor([[0.5, 0.2], [0.2, 0.4]])
     precision = torch.linalg.inv(covariance)
-    prior = Prior(precision, torch.tensor([0.3, -0.2]), covariance=covariance)
+    root = torch.linalg.cholesky(covariance)
+    prior = Prior(precision, torch.tensor([0.3, -0.2]), covariance=covariance, covariance_root=root)
     rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
     last = linking.link(torch.zeros(features.width, D), 0.7)
     drawn = [linking.sample(rows, prior, last, rng) for _ in range(8_000)]
@@ -121,7 +122,7 @@ def test_the_prior_beside_a_link_is_that_of_what_the_link_leaves() -> None:
 
 def test_rows_without_ratings_say_nothing_of_the_link() -> None:
     features = RowFeatures.of("items", np.where(np.arange(N) < 9, 3, 0), DENSE, SPARSE, CPU)
-    linking, prior = Linking(features), Prior(torch.eye(D), torch.zeros(D), covariance=torch.eye(D))
+    linking, prior = Linking(features), Prior(torch.eye(D), torch.zeros(D), covariance_root=torch.eye(D))
     rows = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
     others = torch.cat([rows[:9], rows[9:] + 100])
     last = linking.none_yet(D)

@@ -1,13 +1,20 @@
 """The posterior from samples: compression that loses nothing it should not, and variances with exact margins."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfcli.data.ratings import Sides
+from mfcli.errors import DivergedError
 from mfcli.models import model_file
+from mfcli.solvers import compute
+from mfcli.solvers.beliefs import Moments
 from mfcli.solvers.compression import compress, weighted_gram
+from mfcli.solvers.compute import Map
 from mfcli.solvers.posterior import PENDING, Posterior, Vectors, mean_squares
 from mfcli.solvers.rows import Solutions
 from tests.planted import CPU, full_matrix, some_of
@@ -53,6 +60,36 @@ def test_stacks_of_dependent_columns_are_compressed_without_loss() -> None:
     )
     torch.testing.assert_close(users @ items.T, 5 * once.users @ once.items.T, atol=1e-3, rtol=1e-3)
     assert values[2:].max() < 1e-3 * values[0]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_finite_cannot_be_averaged(side: int, value: float) -> None:
+    stacks = Sides(normal(0, 10, 4), normal(1, 8, 4))
+    stacks[side][3, 2] = value
+    with pytest.raises(DivergedError, match="averaged"):
+        compress(stacks, Sides(torch.full((10,), 0.1), torch.full((8,), 0.125)), 3)
+
+
+def test_what_is_summed_by_pieces_is_the_same_in_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks, biases = Sides(normal(0, 30, 9), normal(1, 17, 9)), Sides(normal(2, 30), normal(3, 17))
+    weights = Sides(torch.full((30,), 1 / 30), torch.full((17,), 1 / 17))
+    vectors = Sides(*(Vectors(*side) for side in zip(stacks, biases, strict=True)))
+
+    def found(workers: Map = map) -> list[torch.Tensor]:
+        (users, items), values = compress(stacks, weights, 9, workers)
+        moments = Moments.of(stacks.users, torch.arange(30), workers=workers)
+        sums = [torch.from_numpy(array) for array in (moments.square, moments.rated_square, moments.rated_sum)]
+        return [users @ items.T, values, *mean_squares(vectors, weights, workers), *sums]
+
+    whole = found()
+    monkeypatch.setitem(compute.ROWS_AT_ONCE, "cpu", 4)
+    in_pieces = found()
+    with replace(CPU, threads=2).one_core_each() as workers:
+        in_threads = found(workers)
+    for one, pieces, threads in zip(whole, in_pieces, in_threads, strict=True):
+        torch.testing.assert_close(one, pieces, rtol=1e-4, atol=1e-4)
+        assert torch.equal(pieces, threads)
 
 
 def test_mean_squares_are_those_of_the_whole_table() -> None:

@@ -122,8 +122,8 @@ def test_squared_errors_come_with_the_solutions(weighted: bool) -> None:
 
 @pytest.mark.parametrize("biased", [False, True])
 def test_squared_errors_that_need_not_be_plain_are_weighted_means(biased: bool) -> None:
-    """Of long rows: without a covariance all are."""
-    ratings = some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0]
+    """Of long rows: without a covariance all are. One row has no ratings."""
+    ratings = replace(some_of(full_matrix(12, 9, 3, 0.2), 0.5)[0], n_users=13)
     items = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     weights = torch.rand(9, generator=torch.Generator().manual_seed(1)) + 0.5
     blocks, prior = cut_by_user(ratings, mean=3.0), Prior(torch.eye(4), torch.zeros(4))
@@ -131,9 +131,22 @@ def test_squared_errors_that_need_not_be_plain_are_weighted_means(biased: bool) 
     exact, _ = solve_all(blocks, items, prior, biased=biased, weights=weights)
     torch.testing.assert_close(found.weighted_errors, exact.weighted_errors, rtol=1e-3, atol=1e-4)
     counts, weight = np.bincount(ratings.users), np.bincount(ratings.users, weights.numpy()[ratings.items])
-    assert float(squared_errors.sum()) == pytest.approx(
-        float((exact.weighted_errors.numpy() * counts / weight).sum()), rel=1e-3
+    expected = exact.weighted_errors.numpy()[:12] * counts / weight
+    assert float(squared_errors.sum()) == pytest.approx(float(expected.sum()), rel=1e-3)
+
+
+def test_weighted_means_of_squared_errors_are_never_below_what_rounding_leaves() -> None:
+    """Ratings without noise: sums of products in float32 would come to numbers of either sign."""
+    generator = torch.Generator().manual_seed(0)
+    items, users = torch.randn(400, 4, generator=generator), torch.randn(20, 4, generator=generator)
+    where, table = np.indices((20, 400), np.int32).reshape(2, -1), (users @ items.T).numpy().ravel()
+    ratings = Ratings(where[0], where[1], table, 20, 400)
+    found, _ = solve_all(
+        cut_by_user(ratings), items, Prior(1e-6 * torch.eye(4), torch.zeros(4)), weights=torch.ones(400), plain=False
     )
+    squares = (users @ items.T).square().sum(1)
+    assert (found.weighted_errors > 0.9e-6 * squares).all()
+    assert (found.weighted_errors < 1e-5 * squares).all()
 
 
 def test_a_weight_of_2_counts_as_two_ratings() -> None:
@@ -191,7 +204,8 @@ def test_a_row_without_ratings_is_its_prior(covariance: torch.Tensor | None) -> 
 def test_a_row_without_ratings_is_drawn_from_its_prior() -> None:
     n, mean, covariance = 20_000, torch.tensor([1.0, -2.0]), torch.tensor([[1.0, 0.5], [0.5, 2.0]])
     blocks = cut_by_user(ratings_of([(0, 0, 4.0)], n_users=n, n_items=2))
-    prior = Prior(torch.linalg.inv(covariance), mean, covariance=covariance)
+    root = torch.linalg.cholesky(covariance)
+    prior = Prior(torch.linalg.inv(covariance), mean, covariance=covariance, covariance_root=root)
     found, _ = solve_all(blocks, torch.ones(2, 2), prior, normals=Normals(1))
     drawn = found.rows[1:].double()
     torch.testing.assert_close(found.means[1:], mean.expand(n - 1, -1))
@@ -247,7 +261,8 @@ def test_samples_have_the_mean_and_covariance_of_the_exact_posterior(d: int, wei
     ratings = Ratings(users, np.tile(np.arange(6, dtype=np.int32), n), np.tile(values, n), n, 6)
     root = torch.eye(d) + 0.2 * torch.randn(d, d, generator=torch.Generator().manual_seed(3))
     precision, mean, alpha = root @ root.T, torch.linspace(-1, 1, d), 1.7
-    prior = Prior(precision, mean, alpha, covariance=torch.linalg.inv(precision))
+    covariance = torch.linalg.inv(precision)
+    prior = Prior(precision, mean, alpha, covariance=covariance, covariance_root=torch.linalg.cholesky(covariance))
     found, _ = solve_all(cut_by_user(ratings), items, prior, normals=Normals(1), weights=weights)
     samples = found.rows.double().numpy()
     x, a = items.double().numpy(), precision.double().numpy()

@@ -79,7 +79,7 @@ class Als(Solver):
         config, seed = self.config, mixed_seed(self.config.seed, -1)
         spectral = Spectral.of(self.blocks, config.factors, config.biases, self.square, seed, workers)
         self.rows = Sides(self.rows.users, spectral.items)
-        self.moments = self._moments(self.rows)
+        self.moments = self._moments(self.rows, workers)
         self.beliefs = self._beliefs(spectral.variances)
 
     def _beliefs(self, variances: Sides[Float64s]) -> Beliefs:
@@ -100,7 +100,7 @@ class Als(Solver):
             if self.squared_error is not None:
                 fall = self.squared_error + self.beliefs.penalty(self.moments) - objective
             self.rows, self.moments, self.squared_error, self.begun = rows, moments, errors.items, True
-            self._learn(errors.items)
+            self._learn(errors.items, workers)
         return Epoch(
             train=float(np.sqrt(max(errors.items, 0.0) / len(self.data.train))),
             validation=validate(self.model, self.data.validation),
@@ -127,7 +127,7 @@ class Als(Solver):
         users, items = (None if link is None else link.shifts for link in self.links)
         return Sides(users, items)
 
-    def _learn(self, squared_error: float) -> None:
+    def _learn(self, squared_error: float, workers: Map = map) -> None:
         """Learn links and beliefs from the rows and the sum of squared errors that they leave."""
         links, freedoms = [], []
         known = self.beliefs.known(self.moments, self.counts)
@@ -142,7 +142,7 @@ class Als(Solver):
             freedoms.append(freedom)
         self.links = Sides(*links)
         if any(link is not None for link in links):
-            self.moments = self._moments(self.rows)
+            self.moments = self._moments(self.rows, workers)
         self.beliefs = self.beliefs.learnt(self.moments, self.counts, squared_error, Sides(*freedoms))
 
     def model(self) -> FactorModel:

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from mfcli.data.ratings import Sides
+from mfcli.errors import DivergedError
 from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.compute import Map, by_pieces
 
 ROUNDING = 1e-7  # of the sum of a gram's eigenvalues: what products in float32 cannot tell from 0
+SMALLEST = 1e-7  # of the largest singular value, at the least: the square of less is rounding in float64
 
 
 def weighted_gram(rows: Tensor, weights: Tensor, workers: Map = map) -> Tensor:
@@ -28,9 +30,9 @@ def compress(
 ) -> tuple[Sides[Tensor], Tensor]:
     """The best product of ``width`` columns for users @ items.T, in the weighted sense of least squares.
 
-    With D the diagonal of √w and (DX)ᵀ(DX) = RᵀR the Cholesky factor of the users' side, the left singular vectors V
-    and values σ of the whole are, in the users' columns, those of R(DY)ᵀ(DY)Rᵀ = V σ² Vᵀ, and the product of X R⁻¹V√σ
-    and Y RᵀV/√σ is the best there is. All that touches the rows is products.
+    The users' X has XᵀWX = RᵀR, with W the diagonal of their weights; the items' Y has the gram G. The singular values
+    σ of the whole and, in the orthonormal columns of √W X R⁻¹, its left singular vectors V come of R G Rᵀ = V σ² Vᵀ,
+    and X R⁻¹V√σ times Y RᵀV/√σ is the best product. All that touches the rows is products.
 
     Args:
         stacks: (n_users, w) and (n_items, w).
@@ -41,11 +43,17 @@ def compress(
     Returns:
         (n_users, r) and (n_items, r) with r = min(width, w), strongest column first, and the (r,) singular values: the
         root of the sum of squares of those left out is the weighted RMS of what is lost.
+
+    Raises:
+        DivergedError: the rows, or sums of products of them, are not finite.
     """
-    lower = _factor(weighted_gram(stacks.users, weights.users, workers))
-    squares, left = torch.linalg.eigh(lower.T @ weighted_gram(stacks.items, weights.items, workers) @ lower)
+    users_gram, items_gram = (weighted_gram(*side, workers) for side in zip(stacks, weights, strict=True))
+    if not bool((users_gram.isfinite() & items_gram.isfinite()).all()):
+        raise DivergedError("samples cannot be averaged in finite numbers")
+    lower = _factor(users_gram)
+    squares, left = torch.linalg.eigh(lower.T @ items_gram @ lower)
     squares, left = squares.flip(0)[:width], left.flip(1)[:, :width]
-    singular = squares.clamp(min=max(float(squares[0]) * ROUNDING**2, 1e-30)).sqrt()
+    singular = squares.clamp(min=max(float(squares[0]) * SMALLEST**2, 1e-30)).sqrt()
     users = torch.linalg.solve_triangular(lower.T, left, upper=True) * singular.sqrt()
     items = lower @ left * singular.rsqrt()
     return Sides(_times(stacks.users, users, workers), _times(stacks.items, items, workers)), singular
@@ -54,7 +62,10 @@ def compress(
 def _times(stack: Tensor, columns: Tensor, workers: Map) -> Tensor:
     """(n, r) float32: a (n, w) stack times (w, r) columns."""
     columns = columns.to(stack)
-    return torch.cat([*by_pieces(lambda piece: piece @ columns, stack, workers=workers)])
+    product = stack.new_empty(len(stack), columns.shape[1])
+    for _ in by_pieces(lambda rows, out: torch.mm(rows, columns, out=out), stack, product, workers=workers):
+        pass
+    return product
 
 
 def _factor(gram: Tensor) -> Tensor:

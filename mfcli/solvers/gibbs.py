@@ -100,8 +100,9 @@ def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = Non
         raise DivergedError("the spread of users or items cannot be told in finite numbers") from None
     # m ~ N(nx̄/(n + β), (Λ(n + β))⁻¹)
     center = n * mean / (n + BELIEF) + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(n + BELIEF)
-    covariance = torch.from_numpy(upper.T @ upper).to(rows)
-    return Prior(torch.from_numpy(root @ root.T).to(rows), torch.from_numpy(center).to(rows), covariance=covariance)
+    arrays = (root @ root.T, center, upper.T @ upper, upper.T)
+    precision, m, covariance, covariance_root = (torch.from_numpy(array).to(rows) for array in arrays)
+    return Prior(precision, m, covariance=covariance, covariance_root=covariance_root)
 
 
 def wishart_root(inverse: Float64s, freedom: float, rng: np.random.Generator) -> Float64s:

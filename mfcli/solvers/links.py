@@ -82,6 +82,7 @@ class Linking:
         """
         spread, moment = self.values + last.precision, self._moment(rows, prior.mean)
         normals = torch.from_numpy(rng.standard_normal(moment.shape)).to(moment)
+        assert prior.covariance_root is not None
         root = prior.covariance_root.double()
         coefficients = self.vectors @ (self.vectors.T @ moment / spread + normals @ root.T / spread.sqrt())
         squared = float(((coefficients @ prior.precision.double()) * coefficients).sum())

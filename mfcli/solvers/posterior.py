@@ -1,7 +1,7 @@
 """The posterior of a factor model from samples of it: mean and variance of every prediction, as a model of factors.
 
 The mean of many samples' p·q is itself nearly of low rank. Samples are stacked beside the sum so far, and the stack is
-compressed again by a singular value decomposition; so memory does not grow with the number of samples. Users and items
+compressed again (:mod:`mfcli.solvers.compression`); so memory does not grow with the number of samples. Users and items
 weigh in by their shares of the ratings: what is discarded is what the fewest predictions need.
 
 The variance of a prediction is one number of the user times one of the item. For every user their product with the

@@ -10,17 +10,18 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from mfcli.solvers.blocks import Block, longest_short
-from mfcli.solvers.cholesky import cholesky, cholesky_unless_spoiled
+from mfcli.solvers.cholesky import cholesky_unless_spoiled
 from mfcli.solvers.gathering import Others, Slots
 from mfcli.solvers.normals import AnyNormals
 from mfcli.solvers.steps import step
+
+ROUNDING = 1e-6  # of a row's sum of squares: what sums in float32 cannot tell from 0
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Prior:
         mean: m, (d,), or (rows, d) where each row has its own.
         alpha: α, a number, or (rows,) where each row has its own.
         by_root_count: Λ is multiplied by the square root of the row's number of ratings (of 1, if it has none).
-        covariance: Λ⁻¹, (d, d), for the short rows; None where Λ has none.
+        covariance: Λ⁻¹, (d, d), for short rows and those without ratings; None where Λ has none.
+        covariance_root: (d, d) R such that R Rᵀ is Λ⁻¹, to sample such rows with.
     """
 
     precision: Tensor
@@ -40,6 +42,7 @@ class Prior:
     alpha: float | Tensor = 1.0
     by_root_count: bool = False
     covariance: Tensor | None = None
+    covariance_root: Tensor | None = None
 
     def means(self, block: Block) -> Tensor:
         """m of the block's rows, (r, d), or (1, d) where all have the same."""
@@ -70,14 +73,9 @@ class Prior:
 
     def scatter(self, block: Block, normals: Tensor) -> Tensor:
         """Draws of N(0, Λ⁻¹) from (r, d) draws of N(0, 1)."""
+        assert self.covariance_root is not None
         scattered = normals @ self.covariance_root.T
         return scattered * block.counts.clamp(min=1).pow(-0.25)[:, None] if self.by_root_count else scattered
-
-    @cached_property
-    def covariance_root(self) -> Tensor:
-        """(d, d) lower Cholesky factor of Λ⁻¹."""
-        assert self.covariance is not None
-        return cholesky(self.covariance[None])[0]
 
 
 @dataclass(frozen=True)
@@ -138,14 +136,14 @@ def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.devic
     return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
 
 
-class Sums(NamedTuple):
+class RatingSums(NamedTuple):
     """Sums over the ratings of each of r rows.
 
     Attributes:
         gram: (r, d, d) Σ w x xᵀ, where d is k, or k + 1 with biases.
         moment: (r, d) Σ w y x.
         squares: (r,) Σ w y².
-        weights: (r,) Σ w.
+        weights: (r,) Σ w. Worth nothing in a model without biases where all weigh 1.
     """
 
     gram: Tensor
@@ -154,19 +152,24 @@ class Sums(NamedTuple):
     weights: Tensor
 
 
-def normal_equations(others: Others, gathered: Iterable[Slots]) -> Sums:
-    """The sums of what the other side has and what was gathered of it for a block."""
+def normal_equations(others: Others, gathered: Iterable[Slots]) -> RatingSums:
+    """Sums over each row's ratings.
+
+    Args:
+        others: says whether there are biases.
+        gathered: the slots of a block, in one part or several.
+    """
     gram, cross, own = (sum(parts[1:], parts[0]) for parts in zip(*map(_products, gathered), strict=True))
     squares, weights = own[:, 0, 0], own[:, 1, 1]
     if others.biases is None:
-        return Sums(gram, cross[:, 0], squares, weights)
+        return RatingSums(gram, cross[:, 0], squares, weights)
     # The bias's part of x xᵀ, whose x is 1, comes apart, so that the large product stays k wide.
     k, d = others.factors.shape[1], others.dimensions
     whole = gram.new_empty(len(gram), d, d)
     whole[:, :k, :k] = gram
     whole[:, :k, k] = whole[:, k, :k] = cross[:, 1]
     whole[:, k, k] = weights
-    return Sums(whole, torch.cat([cross[:, 0], own[:, 0, 1:]], 1), squares, weights)
+    return RatingSums(whole, torch.cat([cross[:, 0], own[:, 0, 1:]], 1), squares, weights)
 
 
 def _products(slots: Slots) -> tuple[Tensor, Tensor, Tensor]:
@@ -236,7 +239,7 @@ def solve_block(
         return solve_unrated(block, others, prior, normals)
     if prior.has_covariance and longest <= short:
         return solve_short(block, others, prior, normals, lifted)
-    if begin is not None and longest > 0:
+    if begin is not None:
         assert isinstance(prior, DiagonalPrior)
         z, weighted_errors, left = step(block, others, prior.of(block), begin.index_select(0, block.rows))
         return Solved(Solutions(z, z, weighted_errors), left, left.new_zeros((), dtype=torch.bool))
@@ -280,7 +283,10 @@ def solve_long(
     # Σ w(y - x·z)² = Σ w y² - 2z·Σ w y x + zᵀ(Σ w x xᵀ)z.
     # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
     weighted_errors = sums.squares + (z * (torch.bmm(z[:, None], sums.gram)[:, 0] - 2 * sums.moment)).sum(1)
-    each = weighted_errors * block.counts / sums.weights if weighted else weighted_errors
+    each = weighted_errors
+    if weighted:
+        weighted_errors = torch.maximum(weighted_errors, ROUNDING * sums.squares)  # less is what rounding left
+        each = weighted_errors * block.counts / sums.weights.clamp(min=1e-30)
     return Solved(Solutions(z, drawn_about, weighted_errors), each.sum(), failed)
 
 

@@ -71,7 +71,7 @@ def _ours(job: dict[str, Any], train: Ratings) -> Callable[[], Scorer]:
     config = configured("ials", job["threads"], settings)
 
     def fitting() -> Scorer:
-        solver = created(config, TrainingData(train, None, Sides(None, None)))
+        solver = created(config, TrainingData(train))
         for _ in range(solver.epochs):
             solver.run_epoch(lambda done, total, rmse: None)
         return solver.model()
