@@ -8,8 +8,9 @@ import torch
 from scipy import stats
 
 from mfcli.config.download import DownloadConfig
+from mfcli.config.solvers import SOLVERS
 from mfcli.config.train import TrainConfig
-from mfcli.data.ratings import Ratings
+from mfcli.data.ratings import Ratings, Sides
 from mfcli.data.synthetic import generate
 from mfcli.data.training import TrainingData
 from mfcli.models import model_file
@@ -17,6 +18,7 @@ from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.gibbs import BELIEF, BIAS_L2, L2, Gibbs, sample_prior, wishart_root
 from mfcli.solvers.halves import Round
 from mfcli.solvers.rows import l2_prior
+from mfcli.solvers.start import Start
 from tests.planted import CPU, full_matrix, quietly, some_of
 
 
@@ -68,6 +70,34 @@ def test_where_data_are_plenty_it_comes_within_two_percent_of_the_oracle() -> No
     assert deviations is not None
     assert 0.64 < coverage(test.ratings, predicted, deviations, 1) < 0.73
     assert 0.93 < coverage(test.ratings, predicted, deviations, 2) < 0.98
+
+
+def test_a_warm_start_gains_what_new_ratings_bring_in_a_quarter_of_the_sweeps() -> None:
+    data = generate(DownloadConfig(name="synthetic", users=500, items=300, ratings=20_000, rank=4, seed=1))
+    ratings = Ratings(data.users, data.items, data.ratings, 500, 300)
+    order = np.random.default_rng(1).permutation(len(ratings))
+    test, now, then = ratings.take(order[:4000]), ratings.take(order[4000:]), ratings.take(order[5600:])
+    options = {"factors": 8, "side": ("none",)}
+    first, anew = (sampled(train, **options).model() for train in (then, now))
+    few = SOLVERS["gibbs"].warm
+    warm = Gibbs(TrainConfig(solver="gibbs", warm_start="first", **options, **few), TrainingData(now), CPU)  # type: ignore[arg-type]
+    warm.begin(Start.of(first, Sides(np.arange(500), np.arange(300))))
+    for _ in range(warm.epochs):
+        warm.run_epoch(quietly)
+    before, after, best = (
+        rmse(test.ratings, model.predict(test.users, test.items)) for model in (first, warm.model(), anew)
+    )
+    assert after < before - 0.5 * (before - best)
+
+
+@pytest.mark.parametrize(("side", "begins"), [("none", "als"), ("exposure", "burn-in")])
+def test_a_warm_start_begins_with_rounds_where_these_forget_no_features(side: str, begins: str) -> None:
+    """What features say of rows with few ratings would be gone after a round of alternating least squares."""
+    train, first = full_matrix(30, 20, 2, 0.1), sampled(full_matrix(30, 20, 2, 0.1), factors=2, burn_in=4, samples=2)
+    config = TrainConfig(solver="gibbs", factors=2, side=(side,), warm_start="first", burn_in=4, samples=2)
+    warm = Gibbs(config, TrainingData(train), CPU)
+    warm.begin(Start.of(first.model(), Sides(np.arange(30), np.arange(20))))
+    assert warm.run_epoch(quietly).phase == begins
 
 
 def test_it_finds_the_noise_of_every_user_and_item() -> None:

@@ -45,7 +45,7 @@ SOLVERS = {
         defaults={"epochs": 15},
     ),
     "gibbs": SolverOptions(
-        warm={"burn_in": 1, "samples": 28},
+        warm={"burn_in": 4, "samples": 25},
         space={"factors": FACTORS},
         side=("exposure", "items", "users", "time"),
     ),

@@ -134,7 +134,9 @@ class Gibbs(Solver):
         self.linking = Sides(users, items)
         self.last = Sides(self._first(USERS, train.n_users), self._first(ITEMS, train.n_items))
         self.alpha = 1.0
-        self.rounds = 0 if config.warm_start else ROUNDS
+        # An earlier run's rows are means, which lie closer together than samples do: the rounds spread them. But what
+        # features say of rows with few ratings they would forget.
+        self.rounds = 0 if config.warm_start and (users or items) else ROUNDS
         self.sweep = 0
         self.posterior = Posterior(train, config.factors, config.biases, mixed_seed(config.seed, -2), device)
         # Over the samples, the sums of their predictions of the validation part.
