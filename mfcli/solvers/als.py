@@ -129,6 +129,11 @@ class Als(Solver):
 
     def _learn(self, squared_error: float, workers: Map = map) -> None:
         """Learn links and beliefs from the rows and the sum of squared errors that they leave."""
+        freedoms = self._link(workers) if any(self.linking) else Sides(0.0, 0.0)
+        self.beliefs = self.beliefs.learnt(self.moments, self.counts, squared_error, freedoms)
+
+    def _link(self, workers: Map) -> Sides[float]:
+        """Learn links from the rows; of users and items how many rows' worth of freedom theirs have."""
         links, freedoms = [], []
         known = self.beliefs.known(self.moments, self.counts)
         for linking, link, side, belief, told in zip(
@@ -141,9 +146,8 @@ class Als(Solver):
             links.append(link)
             freedoms.append(freedom)
         self.links = Sides(*links)
-        if any(link is not None for link in links):
-            self.moments = self._moments(self.rows, workers)
-        self.beliefs = self.beliefs.learnt(self.moments, self.counts, squared_error, Sides(*freedoms))
+        self.moments = self._moments(self.rows, workers)
+        return Sides(*freedoms)
 
     def model(self) -> FactorModel:
         newcomer, linking, link = self.beliefs.newcomer(), self.linking.users, self.links.users

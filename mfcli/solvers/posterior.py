@@ -124,7 +124,7 @@ class Posterior:
         if self.sums.users.pending.shape[1] >= PENDING * self.factors:
             products, _ = self._compressed(workers)
             for sums, product in zip(self.sums, products, strict=True):
-                sums.products, sums.pending = product, sums.pending[:, :0]
+                sums.products, sums.pending = product, product[:, :0]
 
     def _vectors(self, rows: Tensor) -> Vectors:
         """(n, d) rows as factors and biases."""
