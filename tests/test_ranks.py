@@ -43,7 +43,7 @@ from tests.test_solver_contract import DATA, OPTIONS, VALIDATION, built, run, un
 WORLDS = (3, 2)
 FEW = TrainingData(ratings_of([(2, 3, 4.0), (2, 1, 3.0)], 6, 7))
 """Most processes have no rating of these, and no block on either side."""
-SMALL_BLOCKS = 64  # slots: several blocks for each process
+SMALL_BLOCKS = 64 * 5  # numbers gathered: several blocks for each process
 TRAIN = ("train", "--solver", "als", "--epochs", "4", "--tolerance", "0", "--factors", "4")
 
 
@@ -86,7 +86,7 @@ def told(epochs: list[Epoch]) -> str:
 
 def fit_all(rank: int, folder: Path, ports: list[int]) -> None:
     """Every solver's run, whole and begun by three processes and ended by two; rank 0 keeps what comes of it."""
-    blocks.SLOTS["cpu"] = blocks.SLOTS_OF_STEPS["cpu"] = SMALL_BLOCKS
+    blocks.GATHERED["cpu"] = SMALL_BLOCKS
     for world, port in zip(WORLDS, ports, strict=True):
         if rank >= world:
             return
@@ -147,8 +147,7 @@ def several(context: ForkServerContext, tmp_path_factory: pytest.TempPathFactory
 def test_any_number_of_processes_ends_in_the_bytes_of_one(
     several: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(blocks.SLOTS, "cpu", SMALL_BLOCKS)
-    monkeypatch.setitem(blocks.SLOTS_OF_STEPS, "cpu", SMALL_BLOCKS)
+    monkeypatch.setitem(blocks.GATHERED, "cpu", SMALL_BLOCKS)
     for kind, data in (("whole", DATA), ("few", FEW)):
         alone = built(name, data)
         epochs = told(run(alone))
@@ -174,8 +173,7 @@ def assert_alike(one: FactorModel, other: FactorModel) -> None:
 def test_a_process_reads_its_own_ratings_alone(name: str, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece at a time; all processes together read every rating for its user, and but for adam for its item."""
     monkeypatch.setattr(shared, "AT_ONCE", 500)
-    for table in (blocks.SLOTS, blocks.SLOTS_OF_STEPS):
-        monkeypatch.setitem(table, "cpu", SMALL_BLOCKS)
+    monkeypatch.setitem(blocks.GATHERED, "cpu", SMALL_BLOCKS)
     prepared = Prepared(Artifacts(finished).data.record())
     whole, read = prepared.part("train"), Sides(0, 0)
     for rank in range(3):
@@ -204,7 +202,7 @@ def command(rank: int, world: int, port: int, folder: Path, dies: int | None, ar
     os.chdir(folder)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{name}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    blocks.SLOTS["cpu"], mfcli.training.SAVE_EVERY = 2**9, 0.0
+    blocks.GATHERED["cpu"], mfcli.training.SAVE_EVERY = 5 * 2**9, 0.0
     ranking.SCORES_AT_ONCE = 800  # blocks of ten users
     if rank == dies:
         add, rounds = Tally.add, []

@@ -13,7 +13,7 @@ from mfcli.data.ratings import Ratings, Sides
 from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick
-from mfcli.solvers.blocks import Blocks, cut_sides, less, longest_short
+from mfcli.solvers.blocks import GATHERED, Blocks, cut_sides, less, longest_short
 from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
@@ -298,7 +298,8 @@ def test_rows_whose_equations_are_spoiled_are_solved_for_again_and_a_hopeless_on
         solve_all(cut_by_user(ratings), items * torch.nan, prior, threads=threads)
 
 
-def test_a_tick_that_raises_after_the_first_block_is_the_last_tick() -> None:
+def test_a_tick_that_raises_after_the_first_block_is_the_last_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GATHERED, "cpu", 2**14)
     blocks = cut_by_user(full_matrix(400, 100, 2, 0.1))
     assert len(blocks.blocks) > 1
     done: list[int] = []

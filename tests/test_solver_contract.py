@@ -250,7 +250,7 @@ def test_blocks_as_large_as_those_of_cuda_change_nothing_but_rounding(
     monkeypatch.setattr(Normals, "of", lambda drawn, block, columns: RowNormals.of_seed(drawn.seed).of(block, columns))
     told = []
     for sizes in (40, None):
-        for table in (blocks.SLOTS, blocks.SLOTS_OF_STEPS, blocks.CELLS, gathering.LONGEST):
+        for table in (blocks.GATHERED, blocks.CELLS, gathering.LONGEST):
             monkeypatch.setitem(table, "cpu", sizes or table["cuda"])
         model = fitted(name)
         told.append(model.predict(VALIDATION.users, VALIDATION.items, clip=False))

@@ -23,8 +23,7 @@ from mfcli.solvers.compute import Compute
 Of = Callable[[Float32s], Float32s]
 """A number for every rating, from the rating alone."""
 
-SLOTS = {"cpu": 2**15, "cuda": 2**20}  # in a block
-SLOTS_OF_STEPS = {"cpu": 2**14, "cuda": 2**20}  # likewise: what is gathered should stay in a core's cache
+GATHERED = {"cpu": 33 * 2**15, "cuda": 33 * 2**20}  # numbers gathered for a block, d for each of its slots
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
 SHORT = 16  # ratings up to which a row may count as short
 SHORT_CELLS = 4  # times d are the cells that a short row counts as: with fewer rows a block is all overhead
@@ -77,8 +76,7 @@ class Plan:
             dimensions, compute, by_steps: as for :func:`cut_sides`.
         """
         order = np.argsort(counts, kind="stable")
-        most_slots = (SLOTS_OF_STEPS if by_steps else SLOTS)[compute.device.type]
-        cells = CELLS[compute.device.type]
+        most_slots, cells = GATHERED[compute.device.type] // dimensions, CELLS[compute.device.type]
         pieces, begin = [], 0
         while begin < len(counts):
             most_rows, longest = _limits(int(counts[order[begin]]), dimensions, cells, by_steps)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-SLOTS = 2**15  # ratings in a block of the solvers
+from mfcli.solvers.blocks import GATHERED
+
 LONGEST = 128  # ratings of each row in the block that is multiplied here
 
 
@@ -22,8 +23,8 @@ def matrix_rates(factors: list[int], threads: int) -> dict[str, float]:
     a, b = torch.randn(2, 2048, 2048)
     rates = {"mm": 2 * 2048**3 / _fastest(partial(torch.mm, a, b))}
     for k in factors:
-        block = torch.randn(SLOTS // LONGEST, LONGEST, k)
-        rates[str(k)] = 2 * SLOTS * k**2 / _fastest(partial(torch.bmm, block.mT, block))
+        block = torch.randn(GATHERED["cpu"] // k // LONGEST, LONGEST, k)
+        rates[str(k)] = 2 * block.numel() * k / _fastest(partial(torch.bmm, block.mT, block))
     return rates
 
 
