@@ -30,6 +30,7 @@ from mfcli.threads import one_blas_thread
 from mfcli.typed import typed
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
+SAVE_COST = 0.02  # seconds that a checkpoint may take then; dearer ones are as much further apart
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class TrainingRun:
         self.fit = Fit.of(config, data, compute)
         self.solver = self.fit.solver
         self.resumed_at = 0
-        self.saved = float("-inf")
+        self.saved, self.save_cost = float("-inf"), 0.0  # when the last checkpoint was there, and what it took
 
     @property
     def checkpoint(self) -> Path:
@@ -205,18 +206,21 @@ class TrainingRun:
                     seconds_left=(now - begin) / begun * left,
                 )
             )
-            if self.compute.broadcast(not self.fit.finished and now - self.saved >= SAVE_EVERY):
+            wait = SAVE_EVERY * max(1.0, self.save_cost / SAVE_COST)
+            if self.compute.broadcast(not self.fit.finished and now - self.saved >= wait):
                 self._save()
             with self.compute.together():
                 signals.check()
 
     def _save(self) -> None:
         """Write the checkpoint. No process goes on before it is there."""
-        self.saved = time.perf_counter()
+        begin = time.perf_counter()
         with self.compute.together():
             if self.compute.first:
                 state = self.state()
                 Checkpoint(state.arrays, state.values).save(self.checkpoint)
+        self.saved = time.perf_counter()
+        self.save_cost = self.saved - begin
 
     def _exposure(self) -> tuple[Exposure, float]:
         """The exposure, and the seconds that learning it took."""

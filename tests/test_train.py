@@ -31,6 +31,7 @@ from mfcli.solvers.base import Epoch, Tick
 from mfcli.solvers.compute import pick_device
 from mfcli.solvers.create import create
 from mfcli.train import train
+from mfcli.training import SAVE_COST
 from tests.conftest import Runner
 from tests.planted import CPU, quietly
 
@@ -208,8 +209,16 @@ def test_resuming_a_finished_run_does_nothing_and_says_so(artifacts: Path) -> No
     assert files(artifacts) == before
 
 
-def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfcli.training.SAVE_EVERY", 0.0)
+@pytest.mark.parametrize(
+    ("every", "cost", "epochs"),
+    [(0.0, SAVE_COST, [None, 1, 2]), (1e-3, 1e-9, [None, 1, 1])],
+    ids=["always", "too dear"],
+)
+def test_a_checkpoint_is_there_after_every_epoch_but_the_last_if_it_costs_little(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, every: float, cost: float, epochs: list[int | None]
+) -> None:
+    monkeypatch.setattr("mfcli.training.SAVE_EVERY", every)
+    monkeypatch.setattr("mfcli.training.SAVE_COST", cost)
     seen: list[int | None] = []
     path = artifacts / "runs" / "new" / "checkpoint.safetensors"
 
@@ -219,7 +228,7 @@ def test_a_checkpoint_is_there_after_every_epoch_but_the_last(artifacts: Path, m
                 seen.append(len(Checkpoint.load(path).values["fit"]["history"]["epochs"]) if path.exists() else None)
 
     train(TrainConfig(dir=artifacts, run="new", factors=4, epochs=3), Looking())
-    assert seen == [None, 1, 2]
+    assert seen == epochs
     assert not path.exists()
 
 
