@@ -94,19 +94,22 @@ def fit(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def sweep(job: dict[str, Any]) -> dict[str, Any]:
-    """Seconds a sweep of one of our solvers, and the memory that it takes a rating."""
+    """Seconds a sweep of one of our solvers, the memory that it takes a rating, and rows that are not short."""
+    from mfcli.solvers.blocks import longest_short
     from tests.bench.ours import seconds_a_sweep
 
     train, before = load(job, "train"), peak()
     seconds = seconds_a_sweep(train, job["name"], job["sweeps"], job["threads"], job["settings"])
-    return {"seconds": seconds, "bytes": (peak() - before) * 2**20 / len(train)}
+    short = longest_short(job["settings"]["factors"] + 1)
+    rows = sum(int((counts > short).sum()) for counts in train.counts)
+    return {"seconds": seconds, "bytes": (peak() - before) * 2**20 / len(train), "rows": rows}
 
 
 def rates(job: dict[str, Any]) -> dict[str, Any]:
-    """The machine's matrix rates."""
-    from tests.bench.rates import matrix_rates
+    """The machine's matrix rate, and what torch's calls take for each number of factors."""
+    from tests.bench.rates import calls, matrix_rate
 
-    return matrix_rates(job["factors"], job["threads"])
+    return {"mm": matrix_rate(job["threads"])} | {str(k): calls(k) for k in job["factors"]}
 
 
 def clicks(job: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices."""
+"""How fast this machine multiplies matrices, and what the calls take that no solver here can do without."""
 
 import time
 from collections.abc import Callable
@@ -6,26 +6,44 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from mfcli.solvers.blocks import GATHERED
+from mfcli.solvers.blocks import CELLS, GATHERED
 
 LONGEST = 128  # ratings of each row in the block that is multiplied here
+OTHERS = 4000  # rows to gather from
 
 
-def matrix_rates(factors: list[int], threads: int) -> dict[str, float]:
-    """Floating-point operations a second, in float32.
-
-    Returns:
-        ``mm``, of two square matrices of 2048 rows, and for each k of ``factors`` under its text the rate of
-        a block such as the solvers cut: (rows, k, 128) by (rows, 128, k).
-    """
+def matrix_rate(threads: int) -> float:
+    """Floating-point operations a second in the product of two square matrices of 2048 rows, in float32."""
     torch.set_num_threads(threads)
     a, b = torch.randn(2, 2048, 2048)
-    rates = {"mm": 2 * 2048**3 / _fastest(partial(torch.mm, a, b))}
-    for k in factors:
-        block = torch.randn(GATHERED["cpu"] // k // LONGEST, LONGEST, k)
-        rates[str(k)] = 2 * block.numel() * k / _fastest(partial(torch.bmm, block.mT, block))
-    return rates
+    return 2 * 2048**3 / _fastest(partial(torch.mm, a, b))
+
+
+def calls(k: int) -> dict[str, float]:
+    """Seconds that one thread takes for what torch does of a half with k factors and biases, on blocks as solvers cut.
+
+    Returns:
+        ``slot``, to gather the factors of a rating and to multiply them with each other; ``row``, to find a row's
+        Cholesky factor and to solve with it twice.
+    """
+    torch.set_num_threads(1)
+    table, others = torch.randn(OTHERS, k), torch.randint(OTHERS, (GATHERED["cpu"] // (k + 1) // LONGEST, LONGEST))
+    factors = torch.randn(CELLS["cpu"] // (k + 1) ** 2, 2 * (k + 1), k + 1)
+    matrices, vectors = torch.bmm(factors.mT, factors), factors[:, :1].mT.contiguous()
+
+    def slots() -> Tensor:
+        gathered = table.index_select(0, others.view(-1)).view(*others.shape, k)
+        return torch.bmm(gathered.mT, gathered)
+
+    def rows() -> Tensor:
+        lower, _ = torch.linalg.cholesky_ex(matrices)
+        halfway = torch.linalg.solve_triangular(lower, vectors, upper=False)
+        return torch.linalg.solve_triangular(lower.mT, halfway, upper=True)
+
+    with torch.inference_mode():
+        return {"slot": _fastest(slots) / others.numel(), "row": _fastest(rows) / len(matrices)}
 
 
 def _fastest(work: Callable[[], Any], count: int = 20) -> float:
