@@ -30,7 +30,8 @@ from mfcli.threads import one_blas_thread
 from mfcli.typed import typed
 
 SAVE_EVERY = 1.0  # seconds at the least from one checkpoint to the next, where epochs are shorter than that
-SAVE_COST = 0.02  # seconds that a checkpoint may take then; dearer ones are as much further apart
+SAVE_COST = 0.02  # seconds that writing one may take at that pace: where it takes twice as long, twice as many pass
+SAVE_LATEST = 60.0  # seconds that pass at the most
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class TrainingRun:
                     seconds_left=(now - begin) / begun * left,
                 )
             )
-            wait = SAVE_EVERY * max(1.0, self.save_cost / SAVE_COST)
+            wait = min(SAVE_EVERY * max(1.0, self.save_cost / SAVE_COST), SAVE_LATEST)
             if self.compute.broadcast(not self.fit.finished and now - self.saved >= wait):
                 self._save()
             with self.compute.together():

@@ -4,6 +4,7 @@ The processes are forked from one that has imported torch, and have what torchru
 """
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -202,7 +203,9 @@ def command(rank: int, world: int, port: int, folder: Path, dies: int | None, ar
     os.chdir(folder)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{name}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    blocks.GATHERED["cpu"], mfcli.training.SAVE_EVERY = 5 * 2**9, 0.0
+    blocks.GATHERED["cpu"] = 5 * 2**9
+    # Rank 0 says when there is a checkpoint, whatever the others would say.
+    mfcli.training.SAVE_EVERY, mfcli.training.SAVE_LATEST = 0.0 if rank == 0 else math.inf, math.inf
     ranking.SCORES_AT_ONCE = 800  # blocks of ten users
     if rank == dies:
         add, rounds = Tally.add, []

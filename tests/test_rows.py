@@ -13,7 +13,7 @@ from mfcli.data.ratings import Ratings, Sides
 from mfcli.errors import DivergedError
 from mfcli.solvers import gathering
 from mfcli.solvers.base import Tick
-from mfcli.solvers.blocks import GATHERED, Blocks, cut_sides, less, longest_short
+from mfcli.solvers.blocks import CELLS, GATHERED, Blocks, cut_sides, less, longest_short
 from mfcli.solvers.cholesky import cholesky
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.halves import Round
@@ -296,6 +296,17 @@ def test_rows_whose_equations_are_spoiled_are_solved_for_again_and_a_hopeless_on
     assert float(squared_errors.sum()) == pytest.approx(0, abs=1e-4)
     with pytest.raises(DivergedError, match="finite"):
         solve_all(cut_by_user(ratings), items * torch.nan, prior, threads=threads)
+
+
+def test_short_rows_come_in_one_part_however_many_share_a_block_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's tables over 1024, and so many rows of eight ratings that a block of them is full."""
+    ratings = ratings_of([(u, (u + 2 * i) % 16, float(u % 5 + i % 3)) for u in range(600) for i in range(8)], 600, 16)
+    items = torch.randn(16, 16, generator=torch.Generator().manual_seed(0))
+    prior = Prior(torch.eye(16), torch.zeros(16), covariance=torch.eye(16))
+    expected = solve(cut_by_user(ratings, dimensions=16), items, prior)
+    for table in (GATHERED, CELLS, gathering.LONGEST):
+        monkeypatch.setitem(table, "cpu", table["cuda"] // 1024)
+    torch.testing.assert_close(solve(cut_by_user(ratings, dimensions=16), items, prior), expected)
 
 
 def test_a_tick_that_raises_after_the_first_block_is_the_last_tick(monkeypatch: pytest.MonkeyPatch) -> None:

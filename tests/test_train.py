@@ -219,6 +219,7 @@ def test_a_checkpoint_is_there_after_every_epoch_but_the_last_if_it_costs_little
 ) -> None:
     monkeypatch.setattr("mfcli.training.SAVE_EVERY", every)
     monkeypatch.setattr("mfcli.training.SAVE_COST", cost)
+    monkeypatch.setattr("mfcli.training.SAVE_LATEST", 1e9)
     seen: list[int | None] = []
     path = artifacts / "runs" / "new" / "checkpoint.safetensors"
 

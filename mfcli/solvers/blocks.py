@@ -23,7 +23,8 @@ from mfcli.solvers.compute import Compute
 Of = Callable[[Float32s], Float32s]
 """A number for every rating, from the rating alone."""
 
-GATHERED = {"cpu": 33 * 2**15, "cuda": 33 * 2**20}  # numbers gathered for a block, d a slot
+GATHERED = {"cpu": 33 * 2**15, "cuda": 33 * 2**20}  # numbers gathered for a block at the most, d a slot
+NARROW = 17  # numbers that a slot counts for at the least: larger blocks are full of padding
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
 SHORT = 16  # ratings up to which a row may count as short
 SHORT_CELLS = 4  # times d are the cells that a short row counts as: with fewer rows a block is all overhead
@@ -76,7 +77,8 @@ class Plan:
             dimensions, compute, by_steps: as for :func:`cut_sides`.
         """
         order = np.argsort(counts, kind="stable")
-        most_slots, cells = GATHERED[compute.device.type] // dimensions, CELLS[compute.device.type]
+        kind = compute.device.type
+        most_slots, cells = GATHERED[kind] // max(dimensions, NARROW), CELLS[kind]
         pieces, begin = [], 0
         while begin < len(counts):
             most_rows, longest = _limits(int(counts[order[begin]]), dimensions, cells, by_steps)

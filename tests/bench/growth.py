@@ -1,7 +1,7 @@
 """The table of how cost grows with ratings and factors, beside the floor that arithmetic sets.
 
 The floor is the operations of the outer products over the rate of a large matrix product. Torch's calls are what it
-takes to gather, to multiply and to solve in blocks, were that all of a sweep, and were two threads twice as fast as one.
+takes to gather, to multiply and to solve in blocks, were that all of a sweep and two threads twice as fast as one.
 """
 
 import tempfile
@@ -53,6 +53,6 @@ def _cells(
         say(f"  {solver}, {factors} factors: {error}")
         return ["failed", "", "", ""]
     say(f"  {solver}, {factors} factors: {answer['seconds']:.3f} s")
-    at_least = (2 * ratings * calls["slot"] + answer["rows"] * calls["row"]) / options.threads
-    ratios = [f"{seconds / floor:.1f}" for seconds in (answer["seconds"], at_least)]
+    calls_alone = (2 * ratings * calls["slot"] + answer["rows"] * calls["row"]) / options.threads
+    ratios = [f"{seconds / floor:.1f}" for seconds in (answer["seconds"], calls_alone)]
     return [f"{answer['seconds']:.3f}", *ratios, f"{answer['bytes']:.0f}"]

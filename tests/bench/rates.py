@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices, and what the calls take that no solver here can do without."""
+"""How fast this machine multiplies matrices, and what the calls of torch take that most of a sweep is made of."""
 
 import time
 from collections.abc import Callable
@@ -22,25 +22,26 @@ def matrix_rate(threads: int) -> float:
 
 
 def calls(k: int) -> dict[str, float]:
-    """Seconds that one thread takes for what torch does of a half with k factors and biases, on blocks as solvers cut.
+    """Seconds of one thread in torch's own calls, for k factors and biases, on blocks as als and gibbs cut them.
 
     Returns:
         ``slot``, to gather the factors of a rating and to multiply them with each other; ``row``, to find a row's
         Cholesky factor and to solve with it twice.
     """
     torch.set_num_threads(1)
-    table, others = torch.randn(OTHERS, k), torch.randint(OTHERS, (GATHERED["cpu"] // (k + 1) // LONGEST, LONGEST))
-    factors = torch.randn(CELLS["cpu"] // (k + 1) ** 2, 2 * (k + 1), k + 1)
+    rows_at_once = max(1, GATHERED["cpu"] // (k + 1) // LONGEST)
+    table, others = torch.randn(OTHERS, k), torch.randint(OTHERS, (rows_at_once, LONGEST))
+    factors = torch.randn(max(1, CELLS["cpu"] // (k + 1) ** 2), 2 * (k + 1), k + 1)
     matrices, vectors = torch.bmm(factors.mT, factors), factors[:, :1].mT.contiguous()
 
     def slots() -> Tensor:
         gathered = table.index_select(0, others.view(-1)).view(*others.shape, k)
         return torch.bmm(gathered.mT, gathered)
 
-    def rows() -> Tensor:
+    def rows() -> None:
         lower, _ = torch.linalg.cholesky_ex(matrices)
         halfway = torch.linalg.solve_triangular(lower, vectors, upper=False)
-        return torch.linalg.solve_triangular(lower.mT, halfway, upper=True)
+        torch.linalg.solve_triangular(lower.mT, halfway, upper=True)
 
     with torch.inference_mode():
         return {"slot": _fastest(slots) / others.numel(), "row": _fastest(rows) / len(matrices)}
