@@ -44,7 +44,7 @@ from tests.test_solver_contract import DATA, OPTIONS, VALIDATION, built, run, un
 WORLDS = (3, 2)
 FEW = TrainingData(ratings_of([(2, 3, 4.0), (2, 1, 3.0)], 6, 7))
 """Most processes have no rating of these, and no block on either side."""
-SMALL_BLOCKS = 64 * 5  # numbers gathered: several blocks for each process
+SMALL_BLOCKS = 64 * blocks.NARROW  # numbers gathered: several blocks for each process
 TRAIN = ("train", "--solver", "als", "--epochs", "4", "--tolerance", "0", "--factors", "4")
 
 
@@ -203,7 +203,7 @@ def command(rank: int, world: int, port: int, folder: Path, dies: int | None, ar
     os.chdir(folder)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{name}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    blocks.GATHERED["cpu"] = 5 * 2**9
+    blocks.GATHERED["cpu"] = 2**9 * blocks.NARROW
     # Rank 0 says when there is a checkpoint, whatever the others would say.
     mfcli.training.SAVE_EVERY, mfcli.training.SAVE_LATEST = 0.0 if rank == 0 else math.inf, math.inf
     ranking.SCORES_AT_ONCE = 800  # blocks of ten users

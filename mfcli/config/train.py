@@ -162,8 +162,8 @@ class TrainConfig(Config):
     resume: Annotated[
         bool,
         Opt(
-            "Go on from the run's checkpoint, if there is one. It is written after every epoch, at most once a second, "
-            "and once a minute where writing it takes long.",
+            "Go on from the run's checkpoint, if there is one. It is written after every epoch, but no more than once "
+            "a second, and less often, down to once a minute, where writing it takes long.",
             recorded=False,
         ),
     ] = False

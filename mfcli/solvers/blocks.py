@@ -24,7 +24,9 @@ Of = Callable[[Float32s], Float32s]
 """A number for every rating, from the rating alone."""
 
 GATHERED = {"cpu": 33 * 2**15, "cuda": 33 * 2**20}  # numbers gathered for a block at the most, d a slot
-NARROW = 17  # numbers that a slot counts for at the least: larger blocks are full of padding
+# Numbers that a slot counts for at the least: larger blocks are full of padding, and those of short rows would no
+# longer be gathered at once (:data:`mfcli.solvers.gathering.LONGEST`).
+NARROW = 17
 CELLS = {"cpu": 2**18, "cuda": 2**25}  # numbers in a block's (d, d) matrices, or in its vectors without those
 SHORT = 16  # ratings up to which a row may count as short
 SHORT_CELLS = 4  # times d are the cells that a short row counts as: with fewer rows a block is all overhead
