@@ -20,7 +20,8 @@ from mfcli.models.history import Learnt
 from mfcli.models.model_file import FILE as MODEL
 from mfcli.models.run import SEARCH, TIMING, TrainedRun, open_run
 from mfcli.progress import Progress
-from mfcli.solvers.base import State
+from mfcli.solvers.base import Solver, State
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.create import check_fits
 from mfcli.solvers.group import joined
@@ -191,6 +192,7 @@ def _fitted(task: _Task, stage: Stage, source: _Source, compute: Compute, progre
             run.load_state(task.begun)
         if task.lender is not None:
             run.take(task.lender, source.prepared)
+        _note_of_kernels(run.solver, compute, progress)
         done = run.go(draft)
         if draft is not None and task.journal.begun:
             _, trials = task.journal.read()
@@ -210,6 +212,15 @@ def _warn_of_factors(config: TrainConfig, prepared: Prepared, progress: Progress
         progress.warn(
             f"--factors {config.factors} are more than there are users ({users:,}) and items ({items:,}): "
             f"what is above {min(users, items):,} only takes longer"
+        )
+
+
+def _note_of_kernels(solver: Solver, compute: Compute, progress: Progress) -> None:
+    """Say so if training takes longer for want of compiled kernels."""
+    if compute.device.type == "cpu" and not solver.method.of_batches and kernels.kind() is None:
+        progress.note(
+            "no kernels were compiled when mfcli was installed, for want of a C compiler: "
+            "training takes two to three times as long"
         )
 
 

@@ -17,7 +17,7 @@ from mfcli.models import model_file
 from mfcli.models.metrics import coverage, rmse
 from mfcli.solvers.gibbs import BELIEF, BIAS_L2, L2, Gibbs, sample_prior, wishart_root
 from mfcli.solvers.halves import Round
-from mfcli.solvers.rows import l2_prior
+from mfcli.solvers.priors import l2_prior
 from mfcli.solvers.start import Start
 from tests.planted import CPU, full_matrix, quietly, some_of
 

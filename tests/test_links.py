@@ -19,8 +19,8 @@ from mfcli.solvers.base import Solver
 from mfcli.solvers.create import create
 from mfcli.solvers.gibbs import BELIEF, Gibbs, sample_prior
 from mfcli.solvers.links import RATE, SHAPE, Link, Linking
+from mfcli.solvers.priors import Prior
 from mfcli.solvers.row_features import RowFeatures, row_features
-from mfcli.solvers.rows import Prior
 from tests.planted import CPU, PlantedFeatures, planted_features, quietly, random_features
 
 N, D = 12, 2

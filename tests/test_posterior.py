@@ -16,7 +16,7 @@ from mfcli.solvers.beliefs import Moments
 from mfcli.solvers.compression import compress, weighted_gram
 from mfcli.solvers.compute import Map
 from mfcli.solvers.posterior import PENDING, Posterior, Vectors, mean_squares
-from mfcli.solvers.rows import Solutions
+from mfcli.solvers.solving import Solutions
 from tests.planted import CPU, full_matrix, some_of
 
 

@@ -21,6 +21,7 @@ from mfcli.models.metrics import rmse
 from mfcli.models.model import FactorModel
 from mfcli.solvers import blocks, gathering
 from mfcli.solvers.base import Epoch, Solver, State
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.create import create
 from mfcli.solvers.normals import Normals
@@ -247,6 +248,7 @@ def test_blocks_as_large_as_those_of_cuda_change_nothing_but_rounding(
 
     Draws are the rows' own for once, as those of other blocks are others.
     """
+    monkeypatch.setattr(kernels, "serve", lambda device: False)
     monkeypatch.setattr(Normals, "of", lambda drawn, block, columns: RowNormals.of_seed(drawn.seed).of(block, columns))
     told = []
     for sizes in (40, None):

@@ -28,58 +28,8 @@ from mfcli.data.ratings import Sides
 from mfcli.errors import DivergedError
 from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers.base import State
-from mfcli.solvers.blocks import Block
 from mfcli.solvers.compute import Compute, Map, by_pieces
-
-
-@dataclass(frozen=True)
-class CountedPrior:
-    """A prior N(m_n, Λ_n⁻¹) of a row with n ratings: Λ_n = Λ + nE and Λ_n m_n = Λm. It stands in for a :class:`Prior`.
-
-    All Λ_n have one basis: Λ_n⁻¹ = W diag(1/(1 + n g)) Wᵀ.
-
-    Attributes:
-        alpha: α, the noise precision.
-        precision: Λ, (d, d).
-        each: E, (d, d).
-        pull: Λm, (d,), or (rows, d) where each row has its own.
-        basis: W, (d, d).
-        growth: g, (d,).
-    """
-
-    alpha: float
-    precision: Tensor
-    each: Tensor
-    pull: Tensor
-    basis: Tensor
-    growth: Tensor
-
-    has_covariance = True
-
-    def means(self, block: Block) -> Tensor:
-        """m_n of the block's rows, (r, d)."""
-        return self._times_covariance(self._pulls(block), self._shrink(block))
-
-    def alphas(self, block: Block) -> float:
-        """α, the same for all rows."""
-        return self.alpha
-
-    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Λ_n and Λm of the block's rows, (r, d, d) and (r, d), or (1, d) where all have the same."""
-        return self.precision + block.counts[:, None, None] * self.each, self._pulls(block)
-
-    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
-        """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
-        return self._times_covariance(x, self._shrink(block)[:, None])
-
-    def _pulls(self, block: Block) -> Tensor:
-        return self.pull.index_select(0, block.rows) if self.pull.ndim == 2 else self.pull[None]
-
-    def _shrink(self, block: Block) -> Tensor:
-        return 1 / (1 + block.counts[:, None] * self.growth)
-
-    def _times_covariance(self, x: Tensor, shrink: Tensor) -> Tensor:
-        return ((x @ self.basis) * shrink) @ self.basis.T
+from mfcli.solvers.priors import CountedPrior
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,10 @@ from mfcli.solvers.halves import Round, initial_rows
 from mfcli.solvers.links import Link, Linking
 from mfcli.solvers.normals import Normals
 from mfcli.solvers.posterior import Posterior
+from mfcli.solvers.priors import Prior, l2_prior
 from mfcli.solvers.row_features import attributes, by_side, row_features
-from mfcli.solvers.rows import Prior, Solutions, l2_prior
 from mfcli.solvers.seeds import mixed_seed
+from mfcli.solvers.solving import Solutions
 from mfcli.solvers.start import Start
 from mfcli.solvers.warm import folded_in
 

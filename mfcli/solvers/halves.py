@@ -10,7 +10,9 @@ from mfcli.solvers.blocks import Block, Blocks
 from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
-from mfcli.solvers.rows import AnyPrior, Prior, Solutions, solve_block
+from mfcli.solvers.priors import AnyPrior, Prior
+from mfcli.solvers.rows import solve_block
+from mfcli.solvers.solving import Half, Left, Solutions
 
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 
@@ -109,19 +111,14 @@ class Round:
             plain: whether the tally is to have squared residuals without weights; else it has about that.
             begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
         """
-        others = Others.given(given, self.biased, weights)
         rows = given.new_empty(len(blocks.counts), given.shape[1])
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
-        weighted_errors = rows.new_empty(len(rows))
+        found = Solutions(rows, drawn_about, rows.new_empty(len(rows)))
+        half = Half(Others.given(given, self.biased, weights), prior, normals, begin, plain, found)
 
         @torch.inference_mode()
-        def solve(block: Block, lifted: bool = False) -> tuple[Tensor, Tensor]:
-            found = solve_block(block, others, prior, normals, begin, means=means, plain=plain, lifted=lifted)
-            rows.index_copy_(0, block.rows, found.rows.rows)
-            if drawn_about is not rows:
-                drawn_about.index_copy_(0, block.rows, found.rows.means)
-            weighted_errors.index_copy_(0, block.rows, found.rows.weighted_errors)
-            return found.squared_error, found.failed
+        def solve(block: Block, lifted: bool = False) -> Left:
+            return solve_block(block, half, lifted=lifted)
 
         with blocks.compute.together():
             failed = []
@@ -132,6 +129,6 @@ class Round:
             for number in torch.stack(failed).nonzero()[:, 0].tolist() if failed else []:
                 squared_error, _ = solve(blocks.blocks[number], lifted=True)
                 self.tally.mend(number - len(blocks.blocks), squared_error)
-        blocks.complete(rows, weighted_errors, *([] if drawn_about is rows else [drawn_about]))
+        blocks.complete(rows, found.weighted_errors, *([drawn_about] if half.wants_means else []))
         self.tally.complete(blocks)
-        return Solutions(rows, drawn_about, weighted_errors)
+        return found

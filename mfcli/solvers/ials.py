@@ -35,7 +35,7 @@ from mfcli.solvers.blocks import Blocks, cut_sides, own_rows
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.fitted import factor_model
 from mfcli.solvers.halves import Round, initial_rows
-from mfcli.solvers.rows import DiagonalPrior
+from mfcli.solvers.priors import DiagonalPrior
 from mfcli.solvers.seeds import mixed_seed
 from mfcli.solvers.start import Start
 

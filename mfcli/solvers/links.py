@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mfcli.arrays import Float64s
+from mfcli.solvers.priors import Prior
 from mfcli.solvers.row_features import RowFeatures
-from mfcli.solvers.rows import Prior
 from mfcli.threads import one_blas_thread
 
 SHAPE, RATE = 1.0, 1.0  # of the Gamma prior of λ

@@ -25,7 +25,7 @@ from mfcli.solvers.base import State
 from mfcli.solvers.compression import compress, weighted_gram
 from mfcli.solvers.compute import Map, by_pieces
 from mfcli.solvers.fitted import factor_model
-from mfcli.solvers.rows import Solutions
+from mfcli.solvers.solving import Solutions
 
 PENDING = 4  # samples stacked before they are compressed, which takes the square of the columns for every row
 WIDTH, LEAST = 2, 32  # columns kept by a compression: so many times a sample's factors, but no fewer than LEAST

@@ -9,131 +9,20 @@ What was gathered (:mod:`mfcli.solvers.gathering`) comes times √w, so that the
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mfcli.solvers.blocks import Block, longest_short
 from mfcli.solvers.cholesky import cholesky_unless_spoiled
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.gathering import Others, Slots
-from mfcli.solvers.normals import AnyNormals
+from mfcli.solvers.priors import Prior
+from mfcli.solvers.solving import Half, Left
 from mfcli.solvers.steps import step
 
 ROUNDING = 1e-6  # of a row's sum of squares: what sums in float32 cannot tell from 0
-
-
-@dataclass(frozen=True)
-class Prior:
-    """What is believed of a row before its ratings are seen: N(m, Λ⁻¹), and the noise precision α.
-
-    Attributes:
-        precision: Λ, (d, d).
-        mean: m, (d,), or (rows, d) where each row has its own.
-        alpha: α, a number, or (rows,) where each row has its own.
-        by_root_count: Λ is multiplied by the square root of the row's number of ratings (of 1, if it has none).
-        covariance: Λ⁻¹, (d, d), for short rows and those without ratings; None where Λ has none.
-        covariance_root: (d, d) R such that R Rᵀ is Λ⁻¹, to sample such rows with.
-    """
-
-    precision: Tensor
-    mean: Tensor
-    alpha: float | Tensor = 1.0
-    by_root_count: bool = False
-    covariance: Tensor | None = None
-    covariance_root: Tensor | None = None
-
-    def means(self, block: Block) -> Tensor:
-        """m of the block's rows, (r, d), or (1, d) where all have the same."""
-        return self.mean.index_select(0, block.rows) if self.mean.ndim == 2 else self.mean[None]
-
-    def alphas(self, block: Block) -> Tensor | float:
-        """α of the block's rows, (r, 1), or the number that all have."""
-        return self.alpha.index_select(0, block.rows)[:, None] if isinstance(self.alpha, Tensor) else self.alpha
-
-    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Λ and Λm of the block's rows, (r, d, d) and (r, d), with 1 in place of r where all have the same."""
-        precision, pull = self.precision[None], self.means(block) @ self.precision
-        if not self.by_root_count:
-            return precision, pull
-        root_counts = block.counts.clamp(min=1).sqrt()[:, None]
-        return precision * root_counts[:, :, None], pull * root_counts
-
-    @property
-    def has_covariance(self) -> bool:
-        """Whether Λ⁻¹ is at hand."""
-        return self.covariance is not None
-
-    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
-        """(r, s, d) x of the block's rows times their Λ⁻¹."""
-        assert self.covariance is not None
-        product = x @ self.covariance
-        return product * block.counts.rsqrt()[:, None, None] if self.by_root_count else product
-
-    def scatter(self, block: Block, normals: Tensor) -> Tensor:
-        """Draws of N(0, Λ⁻¹) from (r, d) draws of N(0, 1)."""
-        assert self.covariance_root is not None
-        scattered = normals @ self.covariance_root.T
-        return scattered * block.counts.clamp(min=1).pow(-0.25)[:, None] if self.by_root_count else scattered
-
-
-@dataclass(frozen=True)
-class DiagonalPrior:
-    """A prior N(0, Λ⁻¹) whose Λ is a diagonal of each row's own. It stands in for a :class:`Prior`; α is 1.
-
-    Attributes:
-        diagonals: (rows, d), above 0.
-    """
-
-    diagonals: Tensor
-    has_covariance: ClassVar[bool] = True
-
-    def of(self, block: Block) -> Tensor:
-        """The diagonals of the block's rows, (r, d)."""
-        return self.diagonals.index_select(0, block.rows)
-
-    def means(self, block: Block) -> Tensor:
-        """As for a :class:`Prior`."""
-        return self.diagonals.new_zeros(1, self.diagonals.shape[1])
-
-    def alphas(self, block: Block) -> float:
-        """As for a :class:`Prior`."""
-        return 1.0
-
-    def natural(self, block: Block) -> tuple[Tensor, Tensor]:
-        """As for a :class:`Prior`."""
-        return torch.diag_embed(self.of(block)), self.means(block)
-
-    def times_covariance(self, block: Block, x: Tensor) -> Tensor:
-        """As for a :class:`Prior`."""
-        return x / self.of(block)[:, None]
-
-
-class AnyPrior(Protocol):
-    """What solving needs of a prior: what a :class:`Prior` has of these names."""
-
-    @property
-    def has_covariance(self) -> bool: ...
-
-    def means(self, block: Block) -> Tensor: ...
-
-    def alphas(self, block: Block) -> Tensor | float: ...
-
-    def natural(self, block: Block) -> tuple[Tensor, Tensor]: ...
-
-    def times_covariance(self, block: Block, x: Tensor) -> Tensor: ...
-
-
-def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.device) -> Prior:
-    """L2 by the square root of a row's ratings as a prior of its factors, and of its bias if there is one.
-
-    A row with n ratings pays λ√n‖p‖² + λ_b√n b² beside its squared errors. So one default serves every data set
-    (Rendle, Krichene, Zhang and Koren, RecSys 2022).
-    """
-    penalties = torch.tensor([l2] * factors + ([] if bias_l2 is None else [bias_l2]), device=device)
-    covariance = torch.diag(1 / penalties) if bool((penalties > 0).all()) else None
-    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
 
 
 class RatingSums(NamedTuple):
@@ -178,116 +67,61 @@ def _products(slots: Slots) -> tuple[Tensor, Tensor, Tensor]:
     return torch.bmm(slots.q.mT, slots.q), torch.bmm(v, slots.q), torch.bmm(v, v.mT)
 
 
-@dataclass(frozen=True)
-class Solutions:
-    """Rows of one side, all or those of a block.
-
-    Attributes:
-        rows: (n, d) solutions, or samples.
-        means: (n, d) solutions: what the samples are drawn about.
-        weighted_errors: (n,) sums over each row's ratings of w(y - x·z)² with z the first of the two.
-    """
-
-    rows: Tensor
-    means: Tensor
-    weighted_errors: Tensor
-
-
-class Solved(NamedTuple):
-    """What a block comes to.
-
-    Attributes:
-        rows: of the block.
-        squared_error: a scalar, the sum of their squared residuals: without weights, or, unless that was wanted, each
-            row's weighted mean of them times how many it has.
-        failed: a bool, whether rounding has spoiled the equations of one of them; all are then to be solved for again.
-    """
-
-    rows: Solutions
-    squared_error: Tensor
-    failed: Tensor
-
-
-def solve_block(
-    block: Block,
-    others: Others,
-    prior: AnyPrior,
-    normals: AnyNormals | None,
-    begin: Tensor | None,
-    *,
-    means: bool,
-    plain: bool,
-    lifted: bool,
-) -> Solved:
+def solve_block(block: Block, half: Half, *, lifted: bool = False) -> Left:
     """Solve for, or sample, the rows of a block, or take a step towards them.
 
     Args:
         block: r rows.
-        others: the other side.
-        prior: of these rows.
-        normals: to sample; None to solve.
-        begin: (rows of this side, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior
-            is then a :class:`DiagonalPrior`.
-        means: whether the means of samples are wanted; else the samples may stand in their place.
-        plain: whether squared residuals are wanted without weights: for those of long rows that are weighted all that
-            was gathered is read once more.
+        half: what to solve for, and where to keep it.
         lifted: whether equations that rounding has spoiled are mended, for which the host has to wait; else the block
             says whether there are any.
     """
-    longest, short = block.others.shape[1], longest_short(others.dimensions)
-    if prior.has_covariance and longest == 0:
-        return solve_unrated(block, others, prior, normals)
-    if prior.has_covariance and longest <= short:
-        return solve_short(block, others, prior, normals, lifted)
-    if begin is not None:
-        assert isinstance(prior, DiagonalPrior)
-        z, weighted_errors, left = step(block, others, prior.of(block), begin.index_select(0, block.rows))
-        return Solved(Solutions(z, z, weighted_errors), left, left.new_zeros((), dtype=torch.bool))
-    return solve_long(block, others, prior, normals, means=means, plain=plain, lifted=lifted)
+    longest, short = block.others.shape[1], longest_short(half.others.dimensions)
+    if half.prior.has_covariance and longest == 0:
+        return solve_unrated(block, half)
+    if half.prior.has_covariance and longest <= short:
+        return solve_short(block, half, lifted)
+    compiled = kernels.serve(block.ratings.device)
+    if half.begin is not None:
+        return (kernels.step_rows if compiled else step)(block, half)
+    return kernels.solve_rows(block, half) if compiled and not lifted else solve_long(block, half, lifted)
 
 
-def solve_long(
-    block: Block,
-    others: Others,
-    prior: AnyPrior,
-    normals: AnyNormals | None,
-    *,
-    means: bool,
-    plain: bool,
-    lifted: bool,
-) -> Solved:
+def solve_long(block: Block, half: Half, lifted: bool) -> Left:
     """What :func:`solve_block` does, by the (d, d) normal equations of every row.
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
     """
+    others = half.others
     gathered = others.gather(block)
     sums = normal_equations(others, gathered)
-    (precision, pull), alpha = prior.natural(block), prior.alphas(block)
+    (precision, pull), alpha = half.natural.of(block), half.prior.alphas(block)
     if isinstance(alpha, Tensor):
         matrices = torch.addcmul(precision, sums.gram, alpha[:, :, None])
     else:
         matrices = torch.add(precision, sums.gram, alpha=alpha)
     lower, failed = cholesky_unless_spoiled(matrices, lifted)
     halfway = torch.linalg.solve_triangular(lower, (alpha * sums.moment + pull)[:, :, None], upper=False)
-    if normals is None:
+    if half.normals is None:
         z = drawn_about = torch.linalg.solve_triangular(lower.mT, halfway, upper=True)[:, :, 0]
     else:
-        scattered = halfway + normals.of(block, others.dimensions)[:, :, None]
-        right = torch.cat([scattered, halfway], 2) if means else scattered
+        scattered = halfway + half.normals.of(block, others.dimensions)[:, :, None]
+        right = torch.cat([scattered, halfway], 2) if half.wants_means else scattered
         solved = torch.linalg.solve_triangular(lower.mT, right, upper=True)
         z, drawn_about = solved[:, :, 0], solved[:, :, -1]
-    weighted = others.root_weights is not None or block.root_weights is not None
-    if plain and weighted:
+    if half.plain and half.weighted(block):
         weighted_errors, squared_error = _errors(z, others, gathered)
-        return Solved(Solutions(z, drawn_about, weighted_errors), squared_error, failed)
+        half.keep(block, z, drawn_about, weighted_errors)
+        return Left(squared_error, failed)
     # Σ w(y - x·z)² = Σ w y² - 2z·Σ w y x + zᵀ(Σ w x xᵀ)z.
     # (On a CPU a batched product of row and matrix takes a fraction of the time of that of matrix and column.)
     weighted_errors = sums.squares + (z * (torch.bmm(z[:, None], sums.gram)[:, 0] - 2 * sums.moment)).sum(1)
     each = weighted_errors
-    if weighted:
+    if half.weighted(block):
         weighted_errors = torch.maximum(weighted_errors, ROUNDING * sums.squares)  # less is what rounding left
         each = weighted_errors * block.counts / sums.weights.clamp(min=1e-30)
-    return Solved(Solutions(z, drawn_about, weighted_errors), each.sum(), failed)
+    half.keep(block, z, drawn_about, weighted_errors)
+    return Left(each.sum(), failed)
 
 
 def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tensor, Tensor]:
@@ -303,23 +137,26 @@ def _errors(z: Tensor, others: Others, gathered: Iterable[Slots]) -> tuple[Tenso
     return weighted, plain
 
 
-def solve_unrated(block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None) -> Solved:
+def solve_unrated(block: Block, half: Half) -> Left:
     """What :func:`solve_block` does, for rows without ratings: they are as the prior has them."""
+    prior = half.prior
     z = means = prior.means(block).expand(len(block.rows), -1)
-    if normals is not None:
+    if half.normals is not None:
         assert isinstance(prior, Prior), "samples are drawn with no other"
-        z = means + prior.scatter(block, normals.of(block, others.dimensions))
+        z = means + prior.scatter(block, half.normals.of(block, half.others.dimensions))
+    half.keep(block, z, means, torch.zeros_like(block.counts))
     none = block.counts.new_zeros(())
-    return Solved(Solutions(z, means, torch.zeros_like(block.counts)), none, none.bool())
+    return Left(none, none.bool())
 
 
-def solve_short(block: Block, others: Others, prior: AnyPrior, normals: AnyNormals | None, lifted: bool) -> Solved:
+def solve_short(block: Block, half: Half, lifted: bool) -> Left:
     """What :func:`solve_block` does, for rows with s ratings at the cost of s³ a row in place of d³.
 
     With C = Λ⁻¹ and X the (s, d) ratings' x, and G = CXᵀ(XCXᵀ + I/α)⁻¹, the solution is m + G(y - Xm).
     A sample is z₀ + G(y + ε - Xz₀) with z₀ ~ N(m, C) and ε ~ N(0, I/α) (Bhattacharya, Chakraborty and Mallick,
     Biometrika 2016).
     """
+    others, prior = half.others, half.prior
     (slots,) = others.gather(block)
     x = slots.q if others.biases is None else torch.cat([slots.q, slots.root_weights[:, :, None]], 2)
     y, d = slots.y, others.dimensions
@@ -328,9 +165,9 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: AnyNorma
     inner = torch.bmm(xc, x.mT)
     inner.diagonal(dim1=1, dim2=2).add_(1 / alpha)
     begin, target = mean[:, None], y[:, None]
-    if normals is not None:
+    if half.normals is not None:
         assert isinstance(prior, Prior), "samples are drawn with no other"
-        drawn = normals.of(block, d + y.shape[1])
+        drawn = half.normals.of(block, d + y.shape[1])
         start = mean + prior.scatter(block, drawn[:, :d])
         scattered = y + drawn[:, d:] / alpha**0.5
         begin, target = torch.stack([start, mean], 1), torch.stack([scattered, y], 1)
@@ -340,4 +177,5 @@ def solve_short(block: Block, others: Others, prior: AnyPrior, normals: AnyNorma
     z, means = found[:, 0], found[:, -1]
     errors = y - torch.bmm(z[:, None], x.mT)[:, 0]
     plain = slots.unweighted(errors).square().sum()
-    return Solved(Solutions(z, means, errors.square().sum(1)), plain, failed)
+    half.keep(block, z, means, errors.square().sum(1))
+    return Left(plain, failed)

@@ -16,25 +16,19 @@ import torch
 from torch import Tensor
 
 from mfcli.solvers.blocks import Block
-from mfcli.solvers.gathering import Others, Slots
+from mfcli.solvers.gathering import Slots
+from mfcli.solvers.priors import DiagonalPrior
+from mfcli.solvers.solving import Half, Left
 
 TINY = 1e-30  # in place of 0, where a row is solved already
 
 
-def step(block: Block, others: Others, diagonal: Tensor, begin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A step from some rows.
-
-    Args:
-        block: r rows.
-        others: the other side, without biases.
-        diagonal: (r, d) Λ of the rows, above 0.
-        begin: (r, d) rows.
-
-    Returns:
-        (r, d) rows; (r,) sums of w(y - x·z)² over each row's ratings; and a scalar, the sum of their squared residuals
-        without weights.
-    """
-    gathered = others.gather(block)
+def step(block: Block, half: Half) -> Left:
+    """Take a step with the rows of a block. The other side has no biases."""
+    assert half.begin is not None
+    assert isinstance(half.prior, DiagonalPrior)
+    begin, diagonal = half.begin.index_select(0, block.rows), half.prior.of(block)
+    gathered = half.others.gather(block)
     errors = [slots.y - scores for slots, scores in zip(gathered, _scores(begin, gathered), strict=True)]
     residual = _sums(errors, gathered) - diagonal * begin
     ahead = residual / diagonal
@@ -43,12 +37,14 @@ def step(block: Block, others: Others, diagonal: Tensor, begin: Tensor) -> tuple
     length = ((residual * ahead).sum(1) / curvature.clamp(min=TINY))[:, None]
     errors = [error - length * scores for error, scores in zip(errors, moved, strict=True)]
     weighted_errors = torch.stack([error.square().sum(1) for error in errors]).sum(0)
-    if others.root_weights is None and block.root_weights is None:
-        plain = weighted_errors.sum()
-    else:
+    if half.weighted(block):
         parts = zip(errors, gathered, strict=True)
         plain = torch.stack([slots.unweighted(error).square().sum() for error, slots in parts]).sum()
-    return begin + length * ahead, weighted_errors, plain
+    else:
+        plain = weighted_errors.sum()
+    stepped = begin + length * ahead
+    half.keep(block, stepped, stepped, weighted_errors)
+    return Left(plain, plain.new_zeros((), dtype=torch.bool))
 
 
 def _scores(z: Tensor, gathered: Iterable[Slots]) -> list[Tensor]:

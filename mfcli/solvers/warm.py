@@ -10,7 +10,7 @@ from mfcli.data.shared import SharedRatings
 from mfcli.solvers.blocks import cut_sides, less
 from mfcli.solvers.compute import Compute
 from mfcli.solvers.halves import Round
-from mfcli.solvers.rows import l2_prior
+from mfcli.solvers.priors import l2_prior
 from mfcli.solvers.start import Start
 
 

@@ -1,0 +1,66 @@
+"""Compiling the kernels: for several kinds of processor, of which :mod:`mfcli.solvers.compiled.kernels` picks one.
+
+It needs a C compiler alone, and the standard library: it is run where mfcli is installed (``hatch_build.py``), and by
+hand, as ``python -m mfcli.solvers.compiled.build``, after a change.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCES = ("gather.h", "rows.c", "steps.c")
+HERE = Path(__file__).parent
+FLAGS = "-std=gnu11 -O3 -ffp-contract=fast -fno-math-errno -fPIC -shared -Wall -Wextra -Wno-psabi"
+KINDS = {
+    "default": "",
+    "avx2": "-mavx2 -mfma",
+    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma",
+}
+"""Flags for kinds of processor, each of which runs what is for those before it. The names are torch's in lower case."""
+
+
+def library(kind: str, folder: Path = HERE) -> Path:
+    """Where the kernels for that kind of processor are: under a name of what they are made of, and so no others."""
+    return folder / f"kernels-{_digest()}-{kind}.so"
+
+
+@functools.cache
+def _digest() -> str:
+    parts = [(HERE / name).read_bytes() for name in SOURCES]
+    return hashlib.sha256(b"".join([*parts, FLAGS.encode(), repr(KINDS).encode()])).hexdigest()[:12]
+
+
+def build(folder: Path = HERE) -> list[Path]:
+    """Compile them into a folder, in place of those of other sources; without the kinds that a compiler does not know.
+
+    Raises:
+        OSError: there is no compiler, or no writing there.
+        subprocess.CalledProcessError: it takes the sources for no kind; ``stderr`` says why.
+    """
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise FileNotFoundError("there is no C compiler")
+    sources = [str(HERE / name) for name in SOURCES if name.endswith(".c")]
+    built = []
+    for kind in KINDS if platform.machine().lower() in ("x86_64", "amd64") else ["default"]:
+        path = library(kind, folder)
+        making = path.with_suffix(f".{os.getpid()}")
+        command = [*shlex.split(f"{compiler} {FLAGS} {KINDS[kind]}"), "-o", str(making), *sources, "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0:
+            making.replace(path)
+            built.append(path)
+        elif not built:
+            done.check_returncode()
+    for old in set(folder.glob("kernels-*.so")) - set(built):
+        old.unlink()
+    return built
+
+
+if __name__ == "__main__":
+    print(*build(), sep="\n")

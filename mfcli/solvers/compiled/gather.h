@@ -1,0 +1,117 @@
+/*
+What the kernels share: vectors, and the factors of the other side that a row's ratings point at, gathered.
+
+Vectors are those of GCC and Clang, as wide as what is compiled for has them. Everything is float32 and row-major. "Root
+weights" are the square roots of what ratings weigh; what is gathered comes times them, as in ../gathering.py.
+*/
+
+#ifndef GATHER_H
+#define GATHER_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+enum {
+    CACHE_LINE = 64,
+    CHUNK_BYTES = 24 * 1024, /* of factors gathered at a time, to stay in the core's first cache, of 32 KB or more */
+    AHEAD = 8,               /* ratings: how long before its use what they point at is asked for */
+};
+static const float LEAST_WEIGHT = 1e-12f; /* of a root, in place of 0 */
+
+typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef float four __attribute__((vector_size(4 * sizeof(float))));
+typedef float unaligned_vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
+
+#define INLINE static inline __attribute__((always_inline))
+#define AT(floats) (*(vector *)(floats)) /* the vector that begins there; only where one does */
+
+/* The rows of a block and the other side. What may be NULL says so. */
+struct block {
+    int64_t n_rows, slots, k;
+    const int64_t *numbers;    /* (n_rows,) of the rows, among all of their side */
+    const int32_t *others;     /* (n_rows, slots) rows of the other side; a row's ratings are its first slots */
+    const float *ratings;      /* (n_rows, slots) */
+    const float *own_weights;  /* (n_rows, slots) root weights of the ratings, or NULL */
+    const float *counts;       /* (n_rows,) ratings of each row */
+    const float *factors;      /* (n_others, k), times the root weights of the other side's rows */
+    const float *biases;       /* (n_others,), or NULL */
+    const float *root_weights; /* (n_others,), or NULL */
+};
+
+/* Some of a row's ratings. Beyond k columns, and from the last of the ratings to the end of a vector, there are zeros. */
+struct gathered {
+    int64_t most, width; /* ratings at the most, and columns: whole vectors */
+    float *q;            /* (most, width) factors */
+    float *y;            /* (most,) targets, times root weights */
+    float *w;            /* (most,) root weights */
+};
+
+INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE float total(vector a) {
+    four fours[LANES / 4], sum = {0};
+    memcpy(fours, &a, sizeof a);
+    for (int i = 0; i < LANES / 4; i++) sum += fours[i];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+/* Of so many columns, whole vectors. */
+INLINE float dot(const float *a, const float *b, int64_t width) {
+    vector sum = {0};
+    for (int64_t c = 0; c < width; c += LANES) sum += AT(a + c) * AT(b + c);
+    return total(sum);
+}
+
+/* How many ratings a row has. One alone in its block fills it, with more than a float can count. */
+INLINE int64_t ratings_of(const struct block *b, int64_t row) {
+    return b->n_rows == 1 ? b->slots : (int64_t)b->counts[row];
+}
+
+/* Floats that begin a cache line, and so a vector, or NULL. */
+static float *allocate(int64_t n) {
+    return aligned_alloc(CACHE_LINE, (n * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+}
+
+/* Let an array begin where the one before it ends. */
+#define TAKE(array, size) (array = end, end += (size))
+
+/* The sizes for k factors; the arrays are the caller's to place. */
+static struct gathered sized(int64_t k) {
+    const int64_t width = whole_vectors(k);
+    const int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / width / LANES * LANES;
+    return (struct gathered){.most = fit > LANES ? fit : LANES, .width = width};
+}
+
+/* Gather the ratings from, ..., from + n - 1 of a row. */
+static void gather(const struct block *b, int64_t row, int64_t from, int64_t n, struct gathered *g) {
+    const int64_t k = b->k, first = row * b->slots + from, left = ratings_of(b, row) - from;
+    for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < left) {
+            const char *next = (const char *)(b->factors + b->others[first + i + AHEAD] * k);
+            for (int64_t byte = 0; byte < k * (int64_t)sizeof(float); byte += CACHE_LINE) __builtin_prefetch(next + byte);
+        }
+        const int64_t other = b->others[first + i];
+        const float *factors = b->factors + other * k;
+        const float own = b->own_weights ? b->own_weights[first + i] : 1;
+        float *q = g->q + i * g->width;
+        int64_t c = 0;
+        for (; c + LANES <= k; c += LANES) AT(q + c) = own * *(const unaligned_vector *)(factors + c);
+        for (; c < k; c++) q[c] = own * factors[c];
+        g->w[i] = b->root_weights ? own * b->root_weights[other] : own;
+        g->y[i] = g->w[i] * (b->biases ? b->ratings[first + i] - b->biases[other] : b->ratings[first + i]);
+    }
+    for (int64_t i = n; i < whole_vectors(n); i++) g->y[i] = g->w[i] = 0;
+}
+
+#endif
