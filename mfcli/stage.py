@@ -25,10 +25,16 @@ TRIES = 100  # to read what is replaced again and again, or lies where no file i
 
 @dataclass
 class Draft:
-    """A stage being written: put its files in ``path`` and what it says of itself in ``results``."""
+    """A stage being written: put its files in ``path`` and what it says of itself in ``results``.
+
+    Attributes:
+        path, results: see above.
+        versions: of what shaped it beside the libraries that its writer names.
+    """
 
     path: Path
     results: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,8 @@ def _write_stage_file(
         "config": config.recorded(),
         "device": device,
         "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in ("mfcli", "numpy", "pyarrow", *libraries)},
+        | {name: metadata.version(name) for name in ("mfcli", "numpy", "pyarrow", *libraries)}
+        | draft.versions,
         "inputs": inputs,
         "outputs": {p.relative_to(draft.path).as_posix(): Output.of(p).recorded() for p in files},
         "results": draft.results,

@@ -20,10 +20,10 @@ from mfcli.models.history import Learnt
 from mfcli.models.model_file import FILE as MODEL
 from mfcli.models.run import SEARCH, TIMING, TrainedRun, open_run
 from mfcli.progress import Progress
-from mfcli.solvers.base import Solver, State
+from mfcli.solvers.base import State
 from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import Compute, torch_threads
-from mfcli.solvers.create import check_fits
+from mfcli.solvers.create import check_fits, solver_class
 from mfcli.solvers.group import joined
 from mfcli.solvers.reading import completed, read
 from mfcli.solvers.trials import Journal, find_settings, table
@@ -73,6 +73,7 @@ def _train(config: TrainConfig, progress: Progress, compute: Compute) -> Trained
             task = replace(task, config=task.config.but(resume=False))
         check_fits(task.config.solver, source.prepared.feedback, source.data.train)
         _warn_of_factors(task.config, source.prepared, progress)
+        _note_of_kernels(task.config, compute, progress)
         if task.begun is None and task.config.search:
             task = replace(task, config=_searched(task, stage, source, compute, progress))
         elif task.begun is None and compute.first:
@@ -192,7 +193,6 @@ def _fitted(task: _Task, stage: Stage, source: _Source, compute: Compute, progre
             run.load_state(task.begun)
         if task.lender is not None:
             run.take(task.lender, source.prepared)
-        _note_of_kernels(run.solver, compute, progress)
         done = run.go(draft)
         if draft is not None and task.journal.begun:
             _, trials = task.journal.read()
@@ -215,12 +215,16 @@ def _warn_of_factors(config: TrainConfig, prepared: Prepared, progress: Progress
         )
 
 
-def _note_of_kernels(solver: Solver, compute: Compute, progress: Progress) -> None:
+def _note_of_kernels(config: TrainConfig, compute: Compute, progress: Progress) -> None:
     """Say so if training takes longer for want of compiled kernels."""
-    if compute.device.type == "cpu" and not solver.method.of_batches and kernels.kind() is None:
+    if solver_class(config.solver).method.of_batches:
+        return
+    lacking = kernels.lacking(compute)
+    if lacking:
+        where = "" if compute.world == 1 else f" for {lacking} of {compute.world} processes"
         progress.note(
-            "no kernels were compiled when mfcli was installed, for want of a C compiler: "
-            "training takes two to three times as long"
+            f"there are no compiled kernels{where}, and training takes two to three times as long: "
+            "where there is a C compiler, `python -m mfcli.solvers.compiled.build` makes them"
         )
 
 

@@ -22,6 +22,7 @@ from mfcli.models.run import TrainedRun
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.signals import SafePoints
 from mfcli.solvers.base import State
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import Compute, torch_threads
 from mfcli.solvers.fit import Fit
 from mfcli.solvers.start import Start
@@ -101,6 +102,8 @@ class TrainingRun:
         self.train = data.train
         self.fit = Fit.of(config, data, compute)
         self.solver = self.fit.solver
+        by_kernels = self.device.type == "cpu" and not self.solver.method.of_batches
+        self.kernels = kernels.kind() if by_kernels else None
         self.resumed_at = 0
         self.saved, self.save_cost = float("-inf"), 0.0  # when the last checkpoint was there, and what it took
 
@@ -120,8 +123,9 @@ class TrainingRun:
 
     def state(self) -> State:
         """What :meth:`load_state` needs."""
-        made_from = {"config": self.config.recorded(), "inputs": self.inputs, "device": self.device.type}
-        return State.joined(run=State({}, {**made_from, "seconds": self.seconds}), fit=self.fit.state())
+        made_from = {"config": self.config.recorded(), "inputs": self.inputs}
+        made_by = {"device": self.device.type, "kernels": self.kernels, "seconds": self.seconds}
+        return State.joined(run=State({}, made_from | made_by), fit=self.fit.state())
 
     def load_state(self, state: State) -> None:
         """Go on from that state. Raises ArtifactError if it is of another kind of device."""
@@ -131,6 +135,10 @@ class TrainingRun:
                 f"{self.checkpoint} was begun on {device} and this is {self.device.type}, where other bytes would come "
                 "of it: go on there, or train without --resume"
             )
+        begun = state.part("run").values.get("kernels")
+        if begun != self.kernels:
+            kinds = " and ".join("none" if kind is None else f"'{kind}'" for kind in (begun, self.kernels))
+            self.progress.note(f"begun and gone on with other compiled kernels ({kinds}): the last bits will differ")
         with of_checkpoint(self.checkpoint):
             self.fit.load_state(state.part("fit"))
             self.earlier = typed(float, state.part("run").values.get("seconds", 0.0), "the seconds")
@@ -265,6 +273,8 @@ class TrainingRun:
             "solver_results": self.solver.results(model),
             "explained": self.solver.explained(),
         }
+        if self.kernels is not None:
+            draft.versions["kernels"] = self.kernels
         (draft.path / MODEL).write_bytes(model_file.to_bytes(model))
         (draft.path / EXPOSURE).write_bytes(exposure.to_bytes())
         with (draft.path / HISTORY).open("w", encoding="utf-8") as file:

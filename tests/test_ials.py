@@ -14,6 +14,7 @@ from mfcli.models.clicks import confidences
 from mfcli.models.fold_in import fold_in
 from mfcli.solvers import gathering
 from mfcli.solvers.blocks import longest_short
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.ials import Ials, validation_judge
 from tests.plain import implicit_als
 from tests.planted import CPU, full_matrix, quietly, ratings_of, some_of
@@ -56,6 +57,8 @@ def test_it_is_implicit_als_as_plain_numpy_has_it(weighted: bool) -> None:
 
 
 def test_rows_longer_than_are_gathered_at_a_time_come_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch takes the steps: kernels have chunks of their own."""
+    monkeypatch.setattr(kernels, "serve", lambda device: False)
     train = clicks(full_matrix(60, 60, 2, 0.3), True)
     assert min(train.user_counts().min(), train.item_counts().min()) > SHORT
     once = fitted(train)

@@ -1,9 +1,12 @@
 """The compiled kernels, of every kind that this processor runs, against torch; and compiling them."""
 
 import ctypes
+import os
 import platform
 import shutil
 import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import mfcli
 from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
@@ -27,6 +31,7 @@ from tests.conftest import run_python
 from tests.planted import CPU, RowNormals, full_matrix, quietly, ratings_of, some_of
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 MINE = torch.backends.cpu.get_cpu_capability().lower()
 ABLE = list(build.KINDS)[: list(build.KINDS).index(MINE) + 1] if MINE in build.KINDS else ["default"]
 RATINGS = some_of(full_matrix(40, 400, 3, 0.3), 0.5)[0]
@@ -153,8 +158,32 @@ def test_equations_without_a_solution_are_an_error(kind: str, spoilt: float) -> 
         Round(Sides(blocks, blocks), False, map, quietly).half(blocks, given, Prior(torch.eye(3), torch.zeros(3)))
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_is_no_number_stays_none(kind: str, plain: bool) -> None:
+    blocks = cut_sides(RATINGS, 4, less(3.0), CPU).users
+    current = Round(Sides(blocks, blocks), True, map, quietly)
+    prior = Prior(torch.eye(4), torch.full((4,), torch.nan))
+    found = current.half(blocks, random(400, 4), prior, weights=torch.ones(400), plain=plain)
+    assert bool(found.rows.isnan().all())
+    assert bool(found.weighted_errors.isnan().all())
+    assert bool(current.tally.squared_errors[: len(blocks.blocks)].isnan().all())
+
+
+def test_tensors_that_c_would_misread_are_refused(kind: str) -> None:
+    blocks = cut_sides(RATINGS, 4, less(3.0), CPU).users
+    current = Round(Sides(blocks, blocks), False, map, quietly)
+    for prior in (
+        Prior(torch.eye(4).double(), torch.zeros(4).double()),
+        Prior(torch.eye(4), torch.zeros(4), alpha=torch.ones(3)),
+        Prior(precision(8, 0)[::2, ::2], torch.zeros(4)),
+    ):
+        with pytest.raises(TypeError, match="in place of"):
+            current.half(blocks, random(400, 4), prior)
+
+
 def test_without_memory_the_kernels_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "kind", lambda: "default")
+    monkeypatch.setattr(kernels, "serve", lambda device: True)
     monkeypatch.setattr(kernels, "_loaded", lambda kind: {"solve_rows": lambda problem: kernels.NO_MEMORY})
     blocks = cut_sides(RATINGS, 3, less(3.0), CPU).users
     with pytest.raises(MemoryError):
@@ -184,15 +213,16 @@ def test_a_model_is_as_good_without_kernels(name: str, monkeypatch: pytest.Monke
 # ── compiling ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+@needs_compiler
 def test_the_kernels_in_place_are_of_these_sources() -> None:
     """Where not, `pip install -e .` or `python -m mfcli.solvers.compiled.build` compiles them."""
     assert kernels.kind() == ABLE[-1]
 
 
-@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+@needs_compiler
 def test_what_is_compiled_takes_the_place_of_what_was(tmp_path: Path) -> None:
-    old = tmp_path / "kernels-0123456789ab-default.so"
+    old = build.library("default", tmp_path)
+    old = old.with_name(old.name.replace(old.name.split("-")[1], "0123456789ab"))
     old.write_bytes(b"old")
     built = build.build(tmp_path)
     kinds = list(build.KINDS) if platform.machine() == "x86_64" else ["default"]
@@ -220,6 +250,51 @@ def test_without_a_compiler_nothing_is_compiled(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("CC", "/no/such/compiler")
     with pytest.raises(OSError, match="/no/such/compiler"):
         build.build(tmp_path)
+
+
+@pytest.mark.parametrize("compiler", [pytest.param(None, marks=needs_compiler), "false", "no 'command"])
+def test_a_wheel_is_of_this_platform_or_without_kernels(tmp_path: Path, compiler: str | None) -> None:
+    root = Path(mfcli.__file__).parents[1]
+    for name in ("mfcli", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
+        copy(root / name, tmp_path / name)
+    for stale in (tmp_path / "mfcli").rglob("*.so"):
+        stale.unlink()
+    variables = os.environ | ({} if compiler is None else {"CC": compiler})
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out"]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "out").iterdir()
+    with zipfile.ZipFile(wheel) as file:
+        libraries = {Path(name).name for name in file.namelist() if name.endswith(".so")}
+    if compiler is None:
+        assert wheel.name.startswith(f"mfcli-{mfcli.__version__}-py3-none-")
+        assert "any" not in wheel.name
+        assert libraries == {path.name for path in build.HERE.glob("*.so")}
+    else:
+        assert wheel.name == f"mfcli-{mfcli.__version__}-py3-none-any.whl"
+        assert not libraries
+        assert "without compiled kernels" in done.stderr + done.stdout
+
+
+def test_libraries_that_the_system_does_not_take_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of another machine, say, or cut short; and none where the sources are not."""
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    for clear in (build._digest.cache_clear, kernels._loaded.cache_clear, kernels.kind.cache_clear):
+        clear()
+    try:
+        assert kernels.kind() is None
+        for name in build.SOURCES:
+            (tmp_path / name).write_text("")
+        for kind in build.KINDS:
+            build.library(kind, tmp_path).write_bytes(b"\x7fELF")
+        monkeypatch.setattr(kernels, "library", lambda kind: build.library(kind, tmp_path))
+        assert kernels.kind.__wrapped__() is None
+        assert not kernels.serve(torch.device("cuda"))
+    finally:
+        monkeypatch.undo()
+        for clear in (build._digest.cache_clear, kernels._loaded.cache_clear, kernels.kind.cache_clear):
+            clear()
 
 
 def test_a_compiler_that_takes_nothing_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from mfcli.models.metrics import rmse
 from mfcli.progress import EpochLine, Progress, TrainingProgress
 from mfcli.solvers.adam import Adam
 from mfcli.solvers.base import Epoch, Tick
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import pick_device
 from mfcli.solvers.create import create
 from mfcli.train import train
@@ -98,6 +99,32 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_is_the_run_undisturbed(name: str
     assert [json.loads(line) for line in resumed["history.jsonl"].splitlines()] == history(artifacts, "whole")
     for name in ("exposure.safetensors", "model.safetensors"):
         assert resumed[name] == undisturbed[name]
+
+
+def test_training_says_that_it_has_no_kernels(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "kind", lambda: None)
+    for solver in ("als", "adam"):
+        progress = Interrupting()
+        train(TrainConfig(dir=artifacts, **options(solver, 2)), progress)
+        without = any("no compiled kernels, and training takes" in note for note in progress.notes)
+        assert without == (solver == "als")
+    assert "kernels" not in Artifacts(artifacts).run("default").record().body["versions"]
+
+
+def test_a_run_gone_on_with_on_other_kernels_says_so(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error: the last bits differ, and stage.json has the kernels of the end."""
+    config = TrainConfig(dir=artifacts, **options("als", 4))
+    monkeypatch.setattr(kernels, "serve", lambda device: False)
+    monkeypatch.setattr(kernels, "kind", lambda: None)
+    counting = Interrupting()
+    train(replace(config, run="whole"), counting)
+    with pytest.raises(Stopped):
+        train(config, Interrupting(after=counting.batches // 2))
+    monkeypatch.setattr(kernels, "kind", lambda: "avx2")
+    progress = Interrupting()
+    train(replace(config, resume=True), progress)
+    assert any("other compiled kernels (none and 'avx2')" in note for note in progress.notes)
+    assert Artifacts(artifacts).run("default").record().body["versions"]["kernels"] == "avx2"
 
 
 @pytest.fixture
@@ -255,13 +282,14 @@ def test_the_history_of_sweeps_marks_the_burn_in_and_has_no_blocks(artifacts: Pa
     records = history(artifacts)
     assert [record.get("phase") for record in records] == ["als"] * 4 + ["burn-in"] * 2 + [None] * 2
     assert not any("batch_rmse" in record for record in records)
-    assert [line.split()[-1] for line in done.stderr.splitlines()[:6]] == ["als"] * 4 + ["burn-in"] * 2
+    told = [line for line in done.stderr.splitlines() if line.startswith("sweep")]
+    assert [line.split()[-1] for line in told[:6]] == ["als"] * 4 + ["burn-in"] * 2
     assert re.search(r"sweeps +8, 6 of them burn-in\n", done.stdout)
 
 
 def test_rounds_are_called_so(artifacts: Path, mfcli: Runner) -> None:
     done = mfcli("train", "--solver", "als", "--epochs", 2, "--factors", 2, "--threads", 1)
-    assert done.stderr.startswith("round 1/2  train RMSE ")
+    assert "round 1/2  train RMSE " in done.stderr
     assert "epoch" not in done.stdout + done.stderr
     assert re.search(r"rounds +2, best [12]\n", done.stdout)
     assert not any("batch_rmse" in record for record in history(artifacts))

@@ -1,7 +1,7 @@
 """Cutting: the rows of a side with their ratings, sorted by how many they have, in blocks that are solved at once.
 
-A block has about as many slots (rows x its longest row) as the next, so that little is lost to padding and every block
-is one gather, one batched product and one batched Cholesky. A padded slot points at a row of zeros.
+A block has about as many slots (rows x its longest row) as the next, so that little is lost to padding and torch solves
+for it by one gather, one batched product and one batched Cholesky. A padded slot points at a row of zeros.
 
 Where several processes work together, every block is some process's own. Blocks are the same however many there are: so
 is the last bit of what is computed of them.

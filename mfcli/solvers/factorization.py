@@ -86,7 +86,7 @@ class RMSELoss(nn.Module):
 
 
 class L2Penalty(nn.Module):
-    """The L2 of :func:`mfcli.solvers.rows.l2_prior`, a batch at a time.
+    """The L2 of :func:`mfcli.solvers.priors.l2_prior`, a batch at a time.
 
     A row with n ratings pays λ√n‖p‖² in an epoch; so each of its ratings pays λ‖p‖²/√n.
 

@@ -10,7 +10,7 @@ from mfcli.solvers.blocks import Block, Blocks
 from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
-from mfcli.solvers.priors import AnyPrior, Prior
+from mfcli.solvers.priors import AnyPrior, DiagonalPrior, Prior
 from mfcli.solvers.rows import solve_block
 from mfcli.solvers.solving import Half, Left, Solutions
 
@@ -109,12 +109,13 @@ class Round:
             normals: to sample; None to solve.
             means: whether to keep what samples were drawn about; else the samples stand in their place.
             plain: whether the tally is to have squared residuals without weights; else it has about that.
-            begin: (rows, d) rows from which long rows take a step only, as :func:`solve_block` has it.
+            begin: (rows, d) rows from which long rows take a step only, as :class:`Half` has it.
         """
         rows = given.new_empty(len(blocks.counts), given.shape[1])
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         found = Solutions(rows, drawn_about, rows.new_empty(len(rows)))
-        half = Half(Others.given(given, self.biased, weights), prior, normals, begin, plain, found)
+        natural = None if isinstance(prior, DiagonalPrior) else prior.natural()
+        half = Half(Others.given(given, self.biased, weights), prior, natural, normals, begin, plain, found)
 
         @torch.inference_mode()
         def solve(block: Block, lifted: bool = False) -> Left:

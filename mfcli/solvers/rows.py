@@ -92,6 +92,7 @@ def solve_long(block: Block, half: Half, lifted: bool) -> Left:
 
     With A = LLᵀ the solution is L⁻ᵀL⁻¹h, and L⁻ᵀ(L⁻¹h + ε) with ε ~ N(0, I) is a sample.
     """
+    assert half.natural is not None, "a half that takes steps has none"
     others = half.others
     gathered = others.gather(block)
     sums = normal_equations(others, gathered)

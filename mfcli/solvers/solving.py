@@ -1,6 +1,5 @@
 """Half a round: what solving for the rows of a side takes, and where it goes."""
 
-import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from torch import Tensor
 from mfcli.solvers.blocks import Block
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
-from mfcli.solvers.priors import AnyPrior, DiagonalPrior, Natural
+from mfcli.solvers.priors import AnyPrior, Natural
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,10 @@ class Half:
     Attributes:
         others: the other side.
         prior: of the rows.
+        natural: what that adds to the equations of long rows; None if those take steps.
         normals: to sample; None to solve.
-        begin: (n, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only; the prior is then a
-            :class:`DiagonalPrior`. None to solve.
+        begin: (n, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only, and the prior is then a
+            :class:`DiagonalPrior`; None to solve.
         plain: whether squared residuals are wanted without weights: for those of long rows that are weighted all that
             was gathered is read once more.
         found: filled in block by block.
@@ -44,6 +44,7 @@ class Half:
 
     others: Others
     prior: AnyPrior
+    natural: Natural | None
     normals: AnyNormals | None
     begin: Tensor | None
     plain: bool
@@ -57,12 +58,6 @@ class Half:
     def weighted(self, block: Block) -> bool:
         """Whether the block's ratings have weights."""
         return self.others.root_weights is not None or block.root_weights is not None
-
-    @functools.cached_property
-    def natural(self) -> Natural:
-        """What the prior adds to the equations of long rows."""
-        assert not isinstance(self.prior, DiagonalPrior), "with such a prior long rows take steps"
-        return self.prior.natural()
 
     def keep(self, block: Block, rows: Tensor, means: Tensor, weighted_errors: Tensor) -> None:
         """Fill in what was found for the r rows of a block: (r, d), (r, d) and (r,)."""

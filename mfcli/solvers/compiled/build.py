@@ -11,6 +11,8 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sysconfig
+import tempfile
 from pathlib import Path
 
 SOURCES = ("gather.h", "rows.c", "steps.c")
@@ -25,14 +27,18 @@ KINDS = {
 
 
 def library(kind: str, folder: Path = HERE) -> Path:
-    """Where the kernels for that kind of processor are: under a name of what they are made of, and so no others."""
-    return folder / f"kernels-{_digest()}-{kind}.so"
+    """Where the kernels for that kind of processor are: under a name of what they are made of, and so no others.
+
+    Raises:
+        OSError: the sources are not there.
+    """
+    return folder / f"kernels-{_digest()}-{sysconfig.get_platform()}-{kind}.so"
 
 
 @functools.cache
 def _digest() -> str:
     parts = [(HERE / name).read_bytes() for name in SOURCES]
-    return hashlib.sha256(b"".join([*parts, FLAGS.encode(), repr(KINDS).encode()])).hexdigest()[:12]
+    return hashlib.sha256(b"".join([*parts, repr((FLAGS, KINDS)).encode()])).hexdigest()[:12]
 
 
 def build(folder: Path = HERE) -> list[Path]:
@@ -40,26 +46,34 @@ def build(folder: Path = HERE) -> list[Path]:
 
     Raises:
         OSError: there is no compiler, or no writing there.
-        subprocess.CalledProcessError: it takes the sources for no kind; ``stderr`` says why.
+        ValueError: what the variable ``CC`` says is no command.
+        subprocess.CalledProcessError: the compiler takes the sources for no kind; ``stderr`` says why.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise FileNotFoundError("there is no C compiler")
-    sources = [str(HERE / name) for name in SOURCES if name.endswith(".c")]
     built = []
-    for kind in KINDS if platform.machine().lower() in ("x86_64", "amd64") else ["default"]:
-        path = library(kind, folder)
-        making = path.with_suffix(f".{os.getpid()}")
-        command = [*shlex.split(f"{compiler} {FLAGS} {KINDS[kind]}"), "-o", str(making), *sources, "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode == 0:
-            making.replace(path)
-            built.append(path)
-        elif not built:
-            done.check_returncode()
-    for old in set(folder.glob("kernels-*.so")) - set(built):
-        old.unlink()
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        for kind in KINDS if platform.machine().lower() in ("x86_64", "amd64") else ["default"]:
+            path = library(kind, folder)
+            made = Path(work, path.name)
+            sources = [str(HERE / name) for name in SOURCES if name.endswith(".c")]
+            command = [*_compiler(), *FLAGS.split(), *KINDS[kind].split(), "-o", str(made), *sources, "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                made.replace(path)
+                built.append(path)
+            elif not built:
+                done.check_returncode()
+    for old in set(folder.glob(f"kernels-*-{sysconfig.get_platform()}-*.so")) - set(built):
+        old.unlink(missing_ok=True)
     return built
+
+
+def _compiler() -> list[str]:
+    if "CC" in os.environ:
+        return shlex.split(os.environ["CC"])
+    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if found is None:
+        raise FileNotFoundError("there is no C compiler")
+    return [found]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 ``rows.c`` and ``steps.c`` beside this file say what they do; :mod:`mfcli.solvers.rows` and :mod:`mfcli.solvers.steps`
 do the same in torch, for GPUs and for where nothing was compiled. Each works in the thread that calls it, without
-Python's lock. What they compute of a row does not depend on the block that it is in.
+Python's lock. What they find for a row does not depend on the block that it is in.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mfcli.solvers.blocks import Block
 from mfcli.solvers.compiled.build import KINDS, library
+from mfcli.solvers.compute import Compute
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.priors import DiagonalPrior
 from mfcli.solvers.solving import Half, Left
@@ -38,7 +39,7 @@ class _Problem(ctypes.Structure):
     ]
 
 
-class _Stride(ctypes.Structure):
+class _Step(ctypes.Structure):
     _fields_ = [("block", _Block), *_fields("diagonals begin rows weighted_errors squared_error:f")]
 
 
@@ -48,17 +49,28 @@ def kind() -> str | None:
     kinds = list(KINDS)
     mine = torch.backends.cpu.get_cpu_capability().lower()  # which ATEN_CPU_CAPABILITY can lower
     able = kinds[: kinds.index(mine) + 1] if mine in kinds else kinds[:1]
-    return next((kind for kind in reversed(able) if library(kind).exists()), None)
+    return next((kind for kind in reversed(able) if _loaded(kind) is not None), None)
 
 
 @functools.cache
-def _loaded(of: str) -> ctypes.CDLL:
-    return ctypes.CDLL(str(library(of)))
+def _loaded(kind: str) -> ctypes.CDLL | None:
+    """The kernels of that kind, or None if there are none or the system does not take them."""
+    try:
+        return ctypes.CDLL(str(library(kind)))
+    except OSError:
+        return None
 
 
 def serve(device: torch.device) -> bool:
     """Whether there are kernels for what lies on that device."""
     return device.type == "cpu" and kind() is not None
+
+
+def lacking(compute: Compute) -> int:
+    """How many of the processes have to do without kernels that would serve there."""
+    without = torch.tensor([compute.device.type == "cpu" and kind() is None], dtype=torch.int64)
+    compute.sum(without)
+    return int(without)
 
 
 def solve_rows(block: Block, half: Half) -> Left:
@@ -67,22 +79,24 @@ def solve_rows(block: Block, half: Half) -> Left:
     Raises:
         MemoryError: there is none for a row's (d, d) matrices.
     """
-    d, natural, alpha, found = half.others.dimensions, half.natural, half.prior.alpha, half.found
+    assert half.natural is not None, "a half that takes steps has none"
+    n, d, (precision, pulls, each, by_root_count) = len(half.found.rows), half.others.dimensions, half.natural
+    alpha, found, r = half.prior.alpha, half.found, len(block.rows)
     normals = None if half.normals is None else half.normals.of(block, d)
     problem = _Problem(
         _block(block, half.others),
-        _at(natural.precision),
-        _at(natural.each),
-        natural.by_root_count,
-        _at(natural.pulls),
-        d if len(natural.pulls) > 1 else 0,
+        _at(precision, (d, d)),
+        _at(each, (d, d)),
+        by_root_count,
+        _at(pulls, (len(pulls), d)),
+        0 if len(pulls) == 1 else d,
         0.0 if isinstance(alpha, Tensor) else alpha,
-        _at(alpha) if isinstance(alpha, Tensor) else None,
-        _at(normals),
+        _at(alpha, (n,)) if isinstance(alpha, Tensor) else None,
+        _at(normals, (r, d)),
         half.plain and half.weighted(block),
-        _at(found.rows),
-        _at(found.means) if half.wants_means else None,
-        _at(found.weighted_errors),
+        _at(found.rows, (n, d)),
+        _at(found.means, (n, d)) if half.wants_means else None,
+        _at(found.weighted_errors, (n,)),
     )
     return _left("solve_rows", problem)
 
@@ -94,30 +108,43 @@ def step_rows(block: Block, half: Half) -> Left:
         MemoryError: there is none for what belongs to each of a row's ratings.
     """
     assert isinstance(half.prior, DiagonalPrior)
-    arrays = (half.prior.diagonals, half.begin, half.found.rows, half.found.weighted_errors)
-    return _left("step_rows", _Stride(_block(block, half.others), *map(_at, arrays)))
+    n, k = half.found.rows.shape
+    rows = (_at(tensor, (n, k)) for tensor in (half.prior.diagonals, half.begin, half.found.rows))
+    return _left("step_rows", _Step(_block(block, half.others), *rows, _at(half.found.weighted_errors, (n,))))
 
 
 def _block(block: Block, others: Others) -> _Block:
-    arrays = (block.ratings, block.root_weights, block.counts, others.factors, others.biases, others.root_weights)
-    whole = (_at(block.rows, torch.int64), _at(block.others, torch.int32))
-    return _Block(*block.others.shape, others.factors.shape[1], *whole, *map(_at, arrays))
+    (r, s), (n, k) = block.others.shape, others.factors.shape
+    return _Block(
+        r,
+        s,
+        k,
+        _at(block.rows, (r,), torch.int64),
+        _at(block.others, (r, s), torch.int32),
+        _at(block.ratings, (r, s)),
+        _at(block.root_weights, (r, s)),
+        _at(block.counts, (r,)),
+        _at(others.factors, (n, k)),
+        _at(others.biases, (n,)),
+        _at(others.root_weights, (n,)),
+    )
 
 
-def _at(tensor: Tensor | None, dtype: torch.dtype = torch.float32) -> int | None:
-    """Where the numbers of a tensor are, which somebody else has to keep alive."""
+def _at(tensor: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> int | None:
+    """Where the numbers of a tensor are, which the caller keeps alive. Raises TypeError if C would misread them."""
     if tensor is None:
         return None
-    assert tensor.dtype == dtype
-    assert tensor.is_contiguous()
+    if tensor.dtype != dtype or tensor.shape != shape or not tensor.is_contiguous():
+        raise TypeError(f"{tuple(tensor.shape)} {tensor.dtype} in place of {shape} {dtype}, or not contiguous")
     return tensor.data_ptr()
 
 
-def _left(name: str, problem: _Problem | _Stride) -> Left:
+def _left(name: str, problem: _Problem | _Step) -> Left:
     """What the kernel of that name leaves of a problem."""
     mine = kind()
-    assert mine is not None, "nobody asks where there are none"
-    code = _loaded(mine)[name](ctypes.byref(problem))
+    library = None if mine is None else _loaded(mine)
+    assert library is not None, "nobody asks where there are none"
+    code = library[name](ctypes.byref(problem))
     if code == NO_MEMORY:
         raise MemoryError
     return Left(torch.tensor(problem.squared_error), torch.tensor(code != 0))

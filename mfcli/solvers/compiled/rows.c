@@ -215,7 +215,8 @@ static void errors_of_sums(struct problem *p, int64_t row, const struct desk *de
     for (int64_t i = 0; i < desk->d; i++) errors -= 2 * desk->z[i] * moment(desk, b->k, i);
     plain = errors;
     if (b->root_weights || b->own_weights) {
-        errors = fmaxf(errors, ROUNDING * desk->yy); /* less is what rounding left */
+        const float lowest = ROUNDING * desk->yy; /* less is what rounding left; what is no number stays none */
+        errors = errors < lowest ? lowest : errors;
         plain = errors * b->counts[row] / fmaxf(desk->ww, 1e-30f);
     }
     p->weighted_errors[b->numbers[row]] = errors;

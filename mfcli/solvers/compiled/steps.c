@@ -7,7 +7,7 @@ mathematics, without the passes over memory.
 
 static const float TINY = 1e-30f; /* in place of 0, where a row is solved already */
 
-struct stride {
+struct step {
     struct block block;
     const float *diagonals; /* (side's rows, k) prior precision, above 0 */
     const float *begin;     /* (side's rows, k) rows to step from */
@@ -51,7 +51,7 @@ static void look_ahead(const struct block *b, int64_t row, struct desk *desk) {
     }
 }
 
-static void take_step(struct stride *s, int64_t row, struct desk *desk) {
+static void take_step(struct step *s, int64_t row, struct desk *desk) {
     const struct block *b = &s->block;
     const int64_t k = b->k, number = b->numbers[row];
     const int64_t n = ratings_of(b, row), width = desk->gathered.width;
@@ -65,7 +65,8 @@ static void take_step(struct stride *s, int64_t row, struct desk *desk) {
     look_ahead(b, row, desk);
     const float slope = dot(desk->residual, desk->ahead, width);
     for (int64_t i = n; i < whole_vectors(n); i++) desk->errors[i] = desk->moved[i] = desk->w[i] = 0;
-    const float length = slope / fmaxf(dot(desk->moved, desk->moved, whole_vectors(n)) + slope, TINY);
+    const float curvature = dot(desk->moved, desk->moved, whole_vectors(n)) + slope;
+    const float length = slope / (curvature < TINY ? TINY : curvature); /* what is no number stays none */
     vector weighted = {0}, plain = {0};
     for (int64_t i = 0; i < n; i += LANES) {
         const vector error = AT(desk->errors + i) - length * AT(desk->moved + i);
@@ -78,7 +79,7 @@ static void take_step(struct stride *s, int64_t row, struct desk *desk) {
 }
 
 /* A step of all rows. Returns 0, or -1 if there is no memory. */
-int step_rows(struct stride *s) {
+int step_rows(struct step *s) {
     struct desk desk = {.gathered = sized(s->block.k)};
     struct gathered *g = &desk.gathered;
     const int64_t slots = whole_vectors(s->block.slots);
