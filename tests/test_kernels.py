@@ -20,12 +20,12 @@ from mfcli.config.train import TrainConfig
 from mfcli.data.ratings import Sides
 from mfcli.data.training import TrainingData
 from mfcli.errors import DivergedError
-from mfcli.solvers.blocks import GATHERED, Blocks, cut_sides, less
+from mfcli.solvers.blocks import GATHERED, Blocks, cut_sides, less, longest_short
 from mfcli.solvers.compiled import build, kernels
 from mfcli.solvers.create import create
 from mfcli.solvers.halves import Round
 from mfcli.solvers.normals import Normals
-from mfcli.solvers.priors import AnyPrior, CountedPrior, DiagonalPrior, Prior
+from mfcli.solvers.priors import AnyPrior, CountedPrior, DiagonalPrior, Prior, l2_prior
 from mfcli.solvers.solving import Solutions
 from tests.conftest import run_python
 from tests.planted import CPU, RowNormals, full_matrix, quietly, ratings_of, some_of
@@ -38,6 +38,8 @@ MADE = list(build.KINDS) if platform.machine() == "x86_64" else ["default"]
 RATINGS = some_of(full_matrix(40, 400, 3, 0.3), 0.5)[0]
 UNEVEN = RATINGS.take(np.random.default_rng(2).random(len(RATINGS)) < (RATINGS.users + 1) / 40)
 """From five ratings a user to more than are gathered at a time."""
+SHORT = RATINGS.take(np.concatenate([np.flatnonzero(RATINGS.users == user)[: 40 - user] for user in range(24, 40)]))
+"""From one to sixteen ratings of some users, none of the others."""
 
 
 @pytest.fixture(params=ABLE)
@@ -117,6 +119,48 @@ def test_solutions_are_those_of_torch(kind: str, monkeypatch: pytest.MonkeyPatch
         blocks = cut_sides(UNEVEN, d, less(3.0), CPU, weights).users
         for prior in priors:
             assert_same(*both(monkeypatch, blocks, given, prior, True))
+
+
+def with_covariance(d: int, seed: int, **options: Any) -> Prior:
+    matrix = precision(d, seed)
+    covariance = torch.linalg.inv(matrix)
+    root = torch.linalg.cholesky(covariance) @ torch.linalg.qr(random(d, d, seed=seed + 1))[0]
+    return Prior(matrix, covariance=covariance, covariance_root=root.contiguous(), **options)
+
+
+@pytest.mark.parametrize("k", [2, 3, 8, 21, 32, 64, 131])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+def test_samples_of_short_rows_are_those_of_torch(
+    kind: str, k: int, weighted: bool, biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d, weights = k + biased, random(400, seed=4).abs() + 0.2
+    blocks = cut_sides(SHORT.take(SHORT.users > 40 - longest_short(d)), d, less(3.0), CPU).users
+    assert all(block.others.shape[1] <= longest_short(d) for block in blocks.blocks)
+    options = {"weights": weights if weighted else None, "normals": RowNormals(random(40, d + 16, seed=5))}
+    for prior in (
+        with_covariance(d, 1, mean=random(40, d, seed=2), alpha=random(40, seed=3).abs() + 0.5),
+        with_covariance(d, 1, mean=random(d, seed=2), alpha=2.0, by_root_count=True),
+    ):
+        found = both(monkeypatch, blocks, random(400, d, seed=6) / 2, prior, biased, **options)
+        assert_same(*found, tolerance=1e-3)
+
+
+def test_solutions_for_short_rows_are_those_of_torch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every kind of prior, and ratings that weigh what they are."""
+    d, given = 32, random(400, 32, seed=1) / 2
+    axes, growth = torch.linalg.qr(random(d, d, seed=7))[0].contiguous(), random(d, seed=8).abs()
+    each = axes @ torch.diag(growth) @ axes.T
+    priors = (
+        (True, l2_prior(31, 2.0, 3.0, torch.device("cpu"))),
+        (True, CountedPrior(0.7, torch.eye(d), each, random(d, seed=6), axes, growth)),
+        (True, CountedPrior(0.7, torch.eye(d), each, random(40, d, seed=6), axes, growth)),
+        (False, DiagonalPrior(random(40, d, seed=9).abs() + 0.5)),
+    )
+    for weights in (None, lambda ratings: np.abs(ratings) + 0.1):
+        blocks = cut_sides(SHORT, d, less(3.0), CPU, weights).users
+        for biased, prior in priors:
+            assert_same(*both(monkeypatch, blocks, given, prior, biased))
 
 
 @pytest.mark.parametrize("k", [2, 8, 19, 64])

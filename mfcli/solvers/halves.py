@@ -7,6 +7,7 @@ from torch import Tensor
 from mfcli.data.ratings import Sides
 from mfcli.solvers.base import Tick
 from mfcli.solvers.blocks import Block, Blocks
+from mfcli.solvers.compiled import kernels
 from mfcli.solvers.compute import Map
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
@@ -115,7 +116,9 @@ class Round:
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         found = Solutions(rows, drawn_about, rows.new_empty(len(rows)))
         natural = None if isinstance(prior, DiagonalPrior) else prior.natural()
-        half = Half(Others.given(given, self.biased, weights), prior, natural, normals, begin, plain, found)
+        basis = prior.basis() if prior.has_covariance and kernels.serve(given.device) else None
+        others = Others.given(given, self.biased, weights)
+        half = Half(others, prior, natural, basis, normals, begin, plain, found)
 
         @torch.inference_mode()
         def solve(block: Block, lifted: bool = False) -> Left:

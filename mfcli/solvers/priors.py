@@ -39,6 +39,26 @@ class Natural(NamedTuple):
         return precision * root_counts[:, :, None], pulls * root_counts
 
 
+class Basis(NamedTuple):
+    """Coordinates v in which the precision of every row is a diagonal D: z = B v, and BᵀΛB = D.
+
+    D is a row's ``diagonals``, or 1 + n · growth, where n is its number of ratings; times √n if ``by_root_count``.
+
+    Attributes:
+        matrix: B, (d, d), or None for the identity.
+        pulls: BᵀΛm, (rows, d), or (1, d) where all have the same; times √n if ``by_root_count``.
+        diagonals: (rows, d), or None.
+        growth: (d,), or None for 0.
+        by_root_count: see above.
+    """
+
+    matrix: Tensor | None
+    pulls: Tensor
+    diagonals: Tensor | None = None
+    growth: Tensor | None = None
+    by_root_count: bool = False
+
+
 @dataclass(frozen=True)
 class Prior:
     """What is believed of a row before its ratings are seen: N(m, Λ⁻¹), and the noise precision α.
@@ -73,6 +93,12 @@ class Prior:
             self.precision, self.mean.view(-1, len(self.precision)) @ self.precision, None, self.by_root_count
         )
 
+    def basis(self) -> Basis:
+        """Coordinates in which Λ is the identity. There must be a covariance."""
+        assert self.covariance is not None
+        root = torch.linalg.cholesky(self.covariance) if self.covariance_root is None else self.covariance_root
+        return Basis(root.contiguous(), self.natural().pulls @ root, by_root_count=self.by_root_count)
+
     @property
     def has_covariance(self) -> bool:
         """Whether Λ⁻¹ is at hand."""
@@ -95,14 +121,14 @@ class Prior:
 class CountedPrior:
     """A prior N(m_n, Λ_n⁻¹) of a row with n ratings: Λ_n = Λ + nE and Λ_n m_n = Λm. It stands in for a :class:`Prior`.
 
-    All Λ_n have one basis: Λ_n⁻¹ = W diag(1/(1 + n g)) Wᵀ.
+    All Λ_n have the same axes: Λ_n⁻¹ = W diag(1/(1 + n g)) Wᵀ.
 
     Attributes:
         alpha: α, the noise precision.
         precision: Λ, (d, d).
         each: E, (d, d).
         pull: Λm, (d,), or (rows, d) where each row has its own.
-        basis: W, (d, d).
+        axes: W, (d, d).
         growth: g, (d,).
     """
 
@@ -110,7 +136,7 @@ class CountedPrior:
     precision: Tensor
     each: Tensor
     pull: Tensor
-    basis: Tensor
+    axes: Tensor
     growth: Tensor
 
     has_covariance = True
@@ -127,6 +153,10 @@ class CountedPrior:
         """Λ_n and Λm."""
         return Natural(self.precision, self.pull.view(-1, len(self.precision)), self.each)
 
+    def basis(self) -> Basis:
+        """Coordinates in which every Λ_n is a diagonal."""
+        return Basis(self.axes.contiguous(), self.natural().pulls @ self.axes, growth=self.growth)
+
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
         return self._times_covariance(x, self._shrink(block)[:, None])
@@ -138,7 +168,7 @@ class CountedPrior:
         return 1 / (1 + block.counts[:, None] * self.growth)
 
     def _times_covariance(self, x: Tensor, shrink: Tensor) -> Tensor:
-        return ((x @ self.basis) * shrink) @ self.basis.T
+        return ((x @ self.axes) * shrink) @ self.axes.T
 
 
 @dataclass(frozen=True)
@@ -164,6 +194,10 @@ class DiagonalPrior:
     def alphas(self, block: Block) -> float:
         """As for a :class:`Prior`."""
         return 1.0
+
+    def basis(self) -> Basis:
+        """As for a :class:`Prior`; Λ is a diagonal already."""
+        return Basis(None, self.diagonals.new_zeros(1, self.diagonals.shape[1]), self.diagonals)
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """As for a :class:`Prior`."""

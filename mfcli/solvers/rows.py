@@ -77,14 +77,14 @@ def solve_block(block: Block, half: Half, *, lifted: bool = False) -> Left:
             says whether there are any.
     """
     longest, short = block.others.shape[1], longest_short(half.others.dimensions)
+    compiled = kernels.serve(block.ratings.device) and not lifted
     if half.prior.has_covariance and longest == 0:
         return solve_unrated(block, half)
     if half.prior.has_covariance and longest <= short:
-        return solve_short(block, half, lifted)
-    compiled = kernels.serve(block.ratings.device)
+        return kernels.solve_shorts(block, half) if compiled else solve_short(block, half, lifted)
     if half.begin is not None:
-        return (kernels.step_rows if compiled else step)(block, half)
-    return kernels.solve_rows(block, half) if compiled and not lifted else solve_long(block, half, lifted)
+        return kernels.step_rows(block, half) if compiled else step(block, half)
+    return kernels.solve_rows(block, half) if compiled else solve_long(block, half, lifted)
 
 
 def solve_long(block: Block, half: Half, lifted: bool) -> Left:

@@ -8,7 +8,7 @@ from torch import Tensor
 from mfcli.solvers.blocks import Block
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
-from mfcli.solvers.priors import AnyPrior, Natural
+from mfcli.solvers.priors import AnyPrior, Basis, Natural
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Half:
         others: the other side.
         prior: of the rows.
         natural: what that adds to the equations of long rows; None if those take steps.
+        basis: coordinates for short rows; None if no kernels solve for them, or the prior has no covariance.
         normals: to sample; None to solve.
         begin: (n, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only, and the prior is then a
             :class:`DiagonalPrior`; None to solve.
@@ -45,6 +46,7 @@ class Half:
     others: Others
     prior: AnyPrior
     natural: Natural | None
+    basis: Basis | None
     normals: AnyNormals | None
     begin: Tensor | None
     plain: bool

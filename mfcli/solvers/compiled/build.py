@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-SOURCES = ("gather.h", "rows.c", "steps.c")
+SOURCES = ("vectors.h", "tiles.h", "equations.h", "gather.h", "rows.c", "shorts.c", "steps.c")
 HERE = Path(__file__).parent
 FLAGS = "-std=gnu11 -O3 -ffp-contract=fast -fno-math-errno -fPIC -shared -Wall -Wextra -Wno-psabi"
 KINDS = {

@@ -1,38 +1,19 @@
 /*
-What the kernels share: vectors, and the factors of the other side that a row's ratings point at, gathered.
+The rows of a block, and what their ratings point at on the other side, gathered.
 
-Vectors are those of GCC and Clang, as wide as what is compiled for has them. Everything is float32 and row-major. "Root
-weights" are the square roots of what ratings weigh; what is gathered comes times them, as in ../gathering.py.
+"Root weights" are the square roots of what ratings weigh; what is gathered comes times them, as in ../gathering.py.
 */
 
 #ifndef GATHER_H
 #define GATHER_H
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "vectors.h"
 
-#if defined(__AVX512F__)
-enum { LANES = 16 };
-#elif defined(__AVX__)
-enum { LANES = 8 };
-#else
-enum { LANES = 4 };
-#endif
 enum {
-    CACHE_LINE = 64,
     CHUNK_BYTES = 24 * 1024, /* of factors gathered at a time, to stay in the core's first cache, of 32 KB or more */
     AHEAD = 8,               /* ratings: how long before its use what they point at is asked for */
 };
 static const float LEAST_WEIGHT = 1e-12f; /* of a root, in place of 0 */
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
-typedef float four __attribute__((vector_size(4 * sizeof(float))));
-typedef float unaligned_vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
-
-#define INLINE static inline __attribute__((always_inline))
-#define AT(floats) (*(vector *)(floats)) /* the vector that begins there; only where one does */
 
 /* The rows of a block and the other side. What may be NULL says so. */
 struct block {
@@ -55,36 +36,10 @@ struct gathered {
     float *w;            /* (most,) root weights */
 };
 
-INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
-
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-INLINE float total(vector a) {
-    four fours[LANES / 4], sum = {0};
-    memcpy(fours, &a, sizeof a);
-    for (int i = 0; i < LANES / 4; i++) sum += fours[i];
-    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
-}
-
-/* Of so many columns, whole vectors. */
-INLINE float dot(const float *a, const float *b, int64_t width) {
-    vector sum = {0};
-    for (int64_t c = 0; c < width; c += LANES) sum += AT(a + c) * AT(b + c);
-    return total(sum);
-}
-
 /* How many ratings a row has. One alone in its block fills it, with more than a float can count. */
 INLINE int64_t ratings_of(const struct block *b, int64_t row) {
     return b->n_rows == 1 ? b->slots : (int64_t)b->counts[row];
 }
-
-/* Floats that begin a cache line, and so a vector, or NULL. */
-static float *allocate(int64_t n) {
-    return aligned_alloc(CACHE_LINE, (n * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-}
-
-/* Let an array begin where the one before it ends. */
-#define TAKE(array, size) (array = end, end += (size))
 
 /* The sizes for k factors; the arrays are the caller's to place. */
 static struct gathered sized(int64_t k) {

@@ -1,8 +1,8 @@
 """The compiled kernels, if there are any for this processor: rows of a block on a CPU, in place of torch's calls.
 
-``rows.c`` and ``steps.c`` beside this file say what they do; :mod:`mfcli.solvers.rows` and :mod:`mfcli.solvers.steps`
-do the same in torch, for GPUs and for where nothing was compiled. Each works in the thread that calls it, without
-Python's lock. What they find for a row does not depend on the block that it is in.
+``rows.c``, ``shorts.c`` and ``steps.c`` beside this file say what they do; :mod:`mfcli.solvers.rows` and
+:mod:`mfcli.solvers.steps` do the same in torch, for GPUs and for where nothing was compiled. Each works in the thread
+that calls it, without Python's lock. What they find for a row does not depend on the block that it is in.
 """
 
 import ctypes
@@ -35,6 +35,14 @@ class _Problem(ctypes.Structure):
     _fields_ = [
         ("block", _Block),
         *_fields("precision each by_root_count:n pulls pulls_stride:n alpha:f alphas normals plain:n"),
+        *_fields("rows means weighted_errors squared_error:f"),
+    ]
+
+
+class _Shorts(ctypes.Structure):
+    _fields_ = [
+        ("block", _Block),
+        *_fields("basis pulls pulls_stride:n diagonals growth by_root_count:n alpha:f alphas normals"),
         *_fields("rows means weighted_errors squared_error:f"),
     ]
 
@@ -101,6 +109,35 @@ def solve_rows(block: Block, half: Half) -> Left:
     return _left("solve_rows", problem)
 
 
+def solve_shorts(block: Block, half: Half) -> Left:
+    """What :func:`mfcli.solvers.rows.solve_short` does, but for mending what rounding has spoiled.
+
+    Raises:
+        MemoryError: there is none for a row's few matrices.
+    """
+    assert half.basis is not None, "a prior without a covariance has none"
+    (n, d), (r, s) = half.found.rows.shape, block.others.shape
+    matrix, pulls, diagonals, growth, by_root_count = half.basis
+    alpha, found = half.prior.alpha, half.found
+    normals = None if half.normals is None else half.normals.of(block, d + s)
+    problem = _Shorts(
+        _block(block, half.others),
+        _at(matrix, (d, d)),
+        _at(pulls, (len(pulls), d)),
+        0 if len(pulls) == 1 else d,
+        _at(diagonals, (n, d)),
+        _at(growth, (d,)),
+        by_root_count,
+        0.0 if isinstance(alpha, Tensor) else alpha,
+        _at(alpha, (n,)) if isinstance(alpha, Tensor) else None,
+        _at(normals, (r, d + s)),
+        _at(found.rows, (n, d)),
+        _at(found.means, (n, d)) if half.wants_means else None,
+        _at(found.weighted_errors, (n,)),
+    )
+    return _left("solve_shorts", problem)
+
+
 def step_rows(block: Block, half: Half) -> Left:
     """What :func:`mfcli.solvers.steps.step` does.
 
@@ -139,7 +176,7 @@ def _at(tensor: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype = torc
     return tensor.data_ptr()
 
 
-def _left(name: str, problem: _Problem | _Step) -> Left:
+def _left(name: str, problem: _Problem | _Shorts | _Step) -> Left:
     """What the kernel of that name leaves of a problem."""
     mine = kind()
     library = None if mine is None else _loaded(mine)

@@ -6,17 +6,10 @@ registers; its equations and their solution stay in the cache as well. Of a symm
 in whole vectors: on the diagonal a vector has both triangles.
 */
 
+#include "equations.h"
 #include "gather.h"
+#include "tiles.h"
 
-/* Rows and vectors of a tile of sums: as many as there are registers for. */
-#if defined(__AVX512F__)
-enum { TILE_ROWS = 8, TILE_VECTORS = 2 };
-#elif defined(__AVX__)
-enum { TILE_ROWS = 4, TILE_VECTORS = 3 };
-#else
-enum { TILE_ROWS = 4, TILE_VECTORS = 2 };
-#endif
-enum { PANEL = 8 };                  /* rows eliminated at a time */
 static const float ROUNDING = 1e-6f; /* of a row's sum of squares: as in ../rows.py */
 
 struct problem {
@@ -38,46 +31,14 @@ struct problem {
 
 /* Where a thread works on a row. Every array, and every row of a matrix, begins a vector. */
 struct desk {
-    int64_t d, stride;       /* stride: columns of a square matrix, one for the right side of the equations among them */
+    int64_t d, stride;       /* stride: columns of the square matrices, as of the equations */
     struct gathered gathered;
     float *precision, *each; /* (d, stride) those of the problem */
     float *gram;             /* (d, stride) sums of x x' over the row's ratings, x being times the root weight */
     float *cross;            /* (2, width) sums of y q' and w q' */
     float yy, yw, ww;        /* sums of y y, y w and w w */
-    float *matrix;           /* (d, stride) the equations, the right side in column d */
-    float *inverse;          /* (d,) of the pivots */
-    float *right;            /* (d,) right side of the triangular equations */
-    float *z;                /* (stride,) their solution, and zeros */
+    struct equations equations; /* with the right side in column d */
 };
-
-/* sums[t, :] += sum over i < n of x[i, t] q[i, :] for some rows t and vectors of sums, both known when compiled. */
-INLINE void add_tile(int rows, int vectors, const float *x, int64_t x_stride, int64_t t_stride, const float *q,
-                     int64_t width, int64_t n, float *sums, int64_t stride) {
-    vector tile[TILE_ROWS][TILE_VECTORS];
-#pragma GCC unroll 8
-    for (int t = 0; t < rows; t++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) tile[t][v] = (vector){0};
-    for (int64_t i = 0; i < n; i++)
-#pragma GCC unroll 8
-        for (int t = 0; t < rows; t++)
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++)
-                tile[t][v] += x[i * x_stride + t * t_stride] * AT(q + i * width + v * LANES);
-#pragma GCC unroll 8
-    for (int t = 0; t < rows; t++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) AT(sums + t * stride + v * LANES) += tile[t][v];
-}
-
-/* The same for so many columns: whole vectors. */
-INLINE void add_strip(int rows, const float *x, int64_t x_stride, int64_t t_stride, const float *q, int64_t width,
-                      int64_t columns, int64_t n, float *sums, int64_t stride) {
-    int64_t c = 0;
-    for (; c + TILE_VECTORS * LANES <= columns; c += TILE_VECTORS * LANES)
-        add_tile(rows, TILE_VECTORS, x, x_stride, t_stride, q + c, width, n, sums + c, stride);
-    for (; c < columns; c += LANES) add_tile(rows, 1, x, x_stride, t_stride, q + c, width, n, sums + c, stride);
-}
 
 /* Add n ratings, which have been gathered, to the sums. */
 static void add(struct desk *desk, int64_t k, int64_t n) {
@@ -127,70 +88,14 @@ static void set_equations(const struct problem *p, int64_t row, struct desk *des
     const int64_t stride = desk->stride, number = p->block.numbers[row];
     const float n = p->block.counts[row], alpha = p->alphas ? p->alphas[number] : (float)p->alpha;
     const float *pull = p->pulls + number * p->pulls_stride, scale = p->by_root_count ? sqrtf(fmaxf(n, 1)) : 1;
+    float *matrix = desk->equations.matrix;
     for (int64_t i = 0; i < desk->d; i++) {
         const int64_t at = i * stride;
         for (int64_t c = at + i / LANES * LANES; c < at + stride; c += LANES) {
             const vector prior = AT(desk->precision + c) + n * AT(desk->each + c);
-            AT(desk->matrix + c) = scale * prior + alpha * AT(desk->gram + c);
+            AT(matrix + c) = scale * prior + alpha * AT(desk->gram + c);
         }
-        desk->matrix[at + desk->d] = alpha * moment(desk, p->block.k, i) + scale * pull[i];
-    }
-}
-
-/*
-Gaussian elimination of the equations in place, which leaves R, upper triangular, with A = R' D^-1 R and D its diagonal,
-and the right side times R'^-1 D. Says whether all pivots are above 0. (Cholesky's factor is D^-1/2 R. Its roots would
-all have to be waited for, one after the other; here none is.)
-*/
-static int eliminate(struct desk *desk) {
-    const int64_t d = desk->d, stride = desk->stride;
-    for (int64_t begin = 0; begin < d; begin += PANEL) {
-        const int64_t end = least(begin + PANEL, d);
-        const float *panel = desk->matrix + begin * stride;
-        for (int64_t j = begin; j < end; j++) {
-            const float *pivot_row = desk->matrix + j * stride;
-            if (!(pivot_row[j] > 0)) return 0;
-            desk->inverse[j] = 1 / pivot_row[j];
-            for (int64_t i = j + 1; i < end; i++) {
-                float *row = desk->matrix + i * stride;
-                const float factor = pivot_row[i] * desk->inverse[j];
-                for (int64_t c = i / LANES * LANES; c < stride; c += LANES) AT(row + c) -= factor * AT(pivot_row + c);
-            }
-        }
-        for (int64_t i = end; i < d; i++) {
-            float *row = desk->matrix + i * stride, factors[PANEL];
-            for (int j = 0; j < PANEL; j++) factors[j] = panel[j * stride + i] * desk->inverse[begin + j];
-            for (int64_t c = i / LANES * LANES; c < stride; c += LANES) {
-                vector even = {0}, odd = {0};
-                for (int j = 0; j < PANEL; j += 2) {
-                    even += factors[j] * AT(panel + j * stride + c);
-                    odd += factors[j + 1] * AT(panel + (j + 1) * stride + c);
-                }
-                AT(row + c) -= even + odd;
-            }
-        }
-    }
-    return 1;
-}
-
-/* z from R z = right, a vector of rows at a time: first what is to the right of their square, then the square. */
-static void substitute(struct desk *desk) {
-    const int64_t d = desk->d, stride = desk->stride;
-    memset(desk->z, 0, stride * sizeof(float));
-    for (int64_t begin = (d - 1) / LANES * LANES; begin >= 0; begin -= LANES) {
-        const int64_t end = least(begin + LANES, d);
-        for (int64_t i = begin; i < end; i++) {
-            const float *row = desk->matrix + i * stride;
-            vector known = {0};
-            for (int64_t c = begin + LANES; c < whole_vectors(d); c += LANES) known += AT(row + c) * AT(desk->z + c);
-            desk->right[i] -= total(known);
-        }
-        for (int64_t i = end - 1; i >= begin; i--) {
-            const float *row = desk->matrix + i * stride;
-            float left = desk->right[i];
-            for (int64_t j = end - 1; j > i; j--) left -= row[j] * desk->z[j];
-            desk->z[i] = left * desk->inverse[i];
-        }
+        matrix[at + desk->d] = alpha * moment(desk, p->block.k, i) + scale * pull[i];
     }
 }
 
@@ -202,8 +107,8 @@ static float quadratic(const struct desk *desk) {
         const float *row = desk->gram + i * stride;
         const int64_t on = i / LANES * LANES;
         vector beyond = {0};
-        for (int64_t c = on + LANES; c < stride; c += LANES) beyond += AT(row + c) * AT(desk->z + c);
-        sum += desk->z[i] * (AT(row + on) * AT(desk->z + on) + 2 * beyond);
+        for (int64_t c = on + LANES; c < stride; c += LANES) beyond += AT(row + c) * AT(desk->equations.z + c);
+        sum += desk->equations.z[i] * (AT(row + on) * AT(desk->equations.z + on) + 2 * beyond);
     }
     return total(sum);
 }
@@ -212,7 +117,7 @@ static float quadratic(const struct desk *desk) {
 static void errors_of_sums(struct problem *p, int64_t row, const struct desk *desk) {
     const struct block *b = &p->block;
     float errors = desk->yy + quadratic(desk), plain;
-    for (int64_t i = 0; i < desk->d; i++) errors -= 2 * desk->z[i] * moment(desk, b->k, i);
+    for (int64_t i = 0; i < desk->d; i++) errors -= 2 * desk->equations.z[i] * moment(desk, b->k, i);
     plain = errors;
     if (b->root_weights || b->own_weights) {
         const float lowest = ROUNDING * desk->yy; /* less is what rounding left; what is no number stays none */
@@ -228,12 +133,12 @@ static void errors_of_ratings(struct problem *p, int64_t row, struct desk *desk)
     const struct block *b = &p->block;
     struct gathered *g = &desk->gathered;
     const int64_t n = ratings_of(b, row);
-    const float bias = b->biases ? desk->z[b->k] : 0;
+    const float bias = b->biases ? desk->equations.z[b->k] : 0;
     float weighted = 0, plain = 0;
     for (int64_t from = 0; from < n; from += g->most) {
         const int64_t m = least(n - from, g->most);
         if (n > g->most) gather(b, row, from, m, g);
-        for (int64_t i = 0; i < m; i++) g->y[i] -= dot(g->q + i * g->width, desk->z, g->width);
+        for (int64_t i = 0; i < m; i++) g->y[i] -= dot(g->q + i * g->width, desk->equations.z, g->width);
         vector of_chunk = {0}, without = {0};
         for (int64_t i = 0; i < m; i += LANES) {
             const vector w = AT(g->w + i), error = AT(g->y + i) - bias * w, unweighted = error / (w + LEAST_WEIGHT);
@@ -247,30 +152,23 @@ static void errors_of_ratings(struct problem *p, int64_t row, struct desk *desk)
 
 /* Whether the row's equations could be solved. */
 static int solve(struct problem *p, int64_t row, struct desk *desk) {
-    const int64_t d = desk->d, stride = desk->stride, number = p->block.numbers[row];
+    const int64_t d = desk->d, number = p->block.numbers[row];
+    struct equations *e = &desk->equations;
     add_all(&p->block, row, desk);
     set_equations(p, row, desk);
-    if (!eliminate(desk)) return 0;
+    if (!eliminate(e)) return 0;
     if (p->means) {
-        for (int64_t i = 0; i < d; i++) desk->right[i] = desk->matrix[i * stride + d];
-        substitute(desk);
-        memcpy(p->means + number * d, desk->z, d * sizeof(float));
+        set_right(e, d);
+        substitute(e);
+        memcpy(p->means + number * d, e->z, d * sizeof(float));
     }
-    for (int64_t i = 0; i < d; i++) {
-        const float noise = p->normals ? sqrtf(desk->matrix[i * stride + i]) * p->normals[row * d + i] : 0;
-        desk->right[i] = desk->matrix[i * stride + d] + noise;
-    }
-    substitute(desk);
-    memcpy(p->rows + number * d, desk->z, d * sizeof(float));
+    set_right(e, d);
+    for (int64_t i = 0; p->normals && i < d; i++) e->right[i] += sqrtf(e->matrix[i * e->stride + i]) * p->normals[row * d + i];
+    substitute(e);
+    memcpy(p->rows + number * d, e->z, d * sizeof(float));
     if (p->plain) errors_of_ratings(p, row, desk);
     else errors_of_sums(p, row, desk);
     return 1;
-}
-
-/* (d, stride) zeros with the (d, d) matrix in them, if there is one. */
-static void pad(float *to, const float *from, int64_t d, int64_t stride) {
-    memset(to, 0, d * stride * sizeof(float));
-    for (int64_t i = 0; from && i < d; i++) memcpy(to + i * stride, from + i * d, d * sizeof(float));
 }
 
 /* Solve for all rows. Returns 0; 1 if rounding has spoiled some row's equations; -1 if there is no memory. */
@@ -279,6 +177,7 @@ int solve_rows(struct problem *p) {
     struct gathered *g = &desk.gathered;
     desk.stride = whole_vectors(desk.d + 1);
     const int64_t square = desk.d * desk.stride;
+    desk.equations = (struct equations){.d = desk.d, .stride = desk.stride};
     float *memory = allocate(g->most * (g->width + 2) + 4 * square + 2 * g->width + 3 * desk.stride);
     if (!memory) return -1;
     float *end = memory;
@@ -289,10 +188,10 @@ int solve_rows(struct problem *p) {
     TAKE(desk.each, square);
     TAKE(desk.gram, square);
     TAKE(desk.cross, 2 * g->width);
-    TAKE(desk.matrix, square);
-    TAKE(desk.inverse, desk.stride);
-    TAKE(desk.right, desk.stride);
-    TAKE(desk.z, desk.stride);
+    TAKE(desk.equations.matrix, square);
+    TAKE(desk.equations.inverse, desk.stride);
+    TAKE(desk.equations.right, desk.stride);
+    TAKE(desk.equations.z, desk.stride);
     memset(g->q, 0, g->most * g->width * sizeof(float));
     pad(desk.precision, p->precision, desk.d, desk.stride);
     pad(desk.each, p->each, desk.d, desk.stride);
