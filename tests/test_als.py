@@ -161,7 +161,7 @@ def test_it_begins_with_the_singular_vectors_of_what_biases_leave() -> None:
 
 
 def test_what_is_believed_of_rows_with_so_many_ratings() -> None:
-    """Λ_n⁻¹ and m_n by the one basis, against what the equations say."""
+    """Λ_n⁻¹ and m_n by the same axes, against what the equations say."""
     solver = fitted(SOME, 2, factors=4)
     prior = solver.beliefs.prior(0, CPU)
     for block in solver.blocks.users.blocks:

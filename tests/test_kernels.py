@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -34,7 +33,6 @@ COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 MINE = torch.backends.cpu.get_cpu_capability().lower()
 ABLE = list(build.KINDS)[: list(build.KINDS).index(MINE) + 1] if MINE in build.KINDS else ["default"]
-MADE = list(build.KINDS) if platform.machine() == "x86_64" else ["default"]
 RATINGS = some_of(full_matrix(40, 400, 3, 0.3), 0.5)[0]
 UNEVEN = RATINGS.take(np.random.default_rng(2).random(len(RATINGS)) < (RATINGS.users + 1) / 40)
 """From five ratings a user to more than are gathered at a time."""
@@ -135,8 +133,8 @@ def test_samples_of_short_rows_are_those_of_torch(
     kind: str, k: int, weighted: bool, biased: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     d, weights = k + biased, random(400, seed=4).abs() + 0.2
-    blocks = cut_sides(SHORT.take(SHORT.users > 40 - longest_short(d)), d, less(3.0), CPU).users
-    assert all(block.others.shape[1] <= longest_short(d) for block in blocks.blocks)
+    blocks = cut_sides(SHORT.take(SHORT.users >= 40 - longest_short(d)), d, less(3.0), CPU).users
+    assert max(block.others.shape[1] for block in blocks.blocks) == longest_short(d)
     options = {"weights": weights if weighted else None, "normals": RowNormals(random(40, d + 16, seed=5))}
     for prior in (
         with_covariance(d, 1, mean=random(40, d, seed=2), alpha=random(40, seed=3).abs() + 0.5),
@@ -195,23 +193,27 @@ def test_a_row_is_solved_alike_in_any_block(kind: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf"), 1e30])
-def test_equations_without_a_solution_are_an_error(kind: str, spoilt: float) -> None:
-    blocks = cut_sides(RATINGS, 3, less(3.0), CPU).users
-    given = random(400, 3)
-    given[7] = spoilt
+@pytest.mark.parametrize("short", [False, True])
+def test_equations_without_a_solution_are_an_error(kind: str, spoilt: float, short: bool) -> None:
+    prior = with_covariance(32, 1, mean=torch.zeros(32)) if short else Prior(torch.eye(32), torch.zeros(32))
+    blocks = cut_sides(SHORT if short else RATINGS, 32, less(3.0), CPU).users
     with pytest.raises(DivergedError, match="no solution in finite numbers"):
-        Round(Sides(blocks, blocks), False, map, quietly).half(blocks, given, Prior(torch.eye(3), torch.zeros(3)))
+        Round(Sides(blocks, blocks), False, map, quietly).half(blocks, torch.full((400, 32), spoilt), prior)
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_what_is_no_number_stays_none(kind: str, plain: bool) -> None:
-    blocks = cut_sides(RATINGS, 4, less(3.0), CPU).users
+@pytest.mark.parametrize("short", [False, True])
+def test_what_is_no_number_stays_none(kind: str, plain: bool, short: bool) -> None:
+    nan = torch.full((32,), torch.nan)
+    ratings, prior = (SHORT, with_covariance(32, 1, mean=nan)) if short else (RATINGS, Prior(torch.eye(32), nan))
+    users = np.unique(ratings.users)
+    blocks = cut_sides(ratings, 32, less(3.0), CPU).users
     current = Round(Sides(blocks, blocks), True, map, quietly)
-    prior = Prior(torch.eye(4), torch.full((4,), torch.nan))
-    found = current.half(blocks, random(400, 4), prior, weights=torch.ones(400), plain=plain)
+    found = current.half(blocks, random(400, 32), prior, weights=torch.ones(400), plain=plain)
     assert bool(found.rows.isnan().all())
-    assert bool(found.weighted_errors.isnan().all())
-    assert bool(current.tally.squared_errors[: len(blocks.blocks)].isnan().all())
+    assert bool(found.weighted_errors[users].isnan().all())
+    told = current.tally.squared_errors[: len(blocks.blocks)]
+    assert bool(told[[block.others.shape[1] > 0 for block in blocks.blocks]].isnan().all())
 
 
 def test_tensors_that_c_would_misread_are_refused(kind: str) -> None:
@@ -229,7 +231,7 @@ def test_tensors_that_c_would_misread_are_refused(kind: str) -> None:
 def test_without_memory_the_kernels_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "kind", lambda: "default")
     monkeypatch.setattr(kernels, "serve", lambda device: True)
-    monkeypatch.setattr(kernels, "_loaded", lambda kind: {"solve_rows": lambda problem: kernels.NO_MEMORY})
+    monkeypatch.setattr(kernels, "_loaded", lambda kind: {"solve_long": lambda problem: kernels.NO_MEMORY})
     blocks = cut_sides(RATINGS, 3, less(3.0), CPU).users
     with pytest.raises(MemoryError):
         Round(Sides(blocks, blocks), False, map, quietly).half(
@@ -244,6 +246,7 @@ def test_a_model_is_as_good_without_kernels(name: str, monkeypatch: pytest.Monke
     if name == "ials":
         train = replace(train, ratings=np.ones_like(train.ratings))
     passes = {"burn_in": 5, "samples": 5} if name == "gibbs" else {"epochs": 5}
+    assert kernels.kind() is not None or COMPILER is None
     config, told = TrainConfig(solver=name, factors=4, **passes), []
     monkeypatch.setattr(Normals, "of", lambda drawn, block, columns: RowNormals.of_seed(drawn.seed).of(block, columns))
     for serve in (kernels.serve, lambda device: False):
@@ -270,12 +273,12 @@ def test_what_is_compiled_takes_the_place_of_what_was(tmp_path: Path) -> None:
     old = old.with_name(old.name.replace(old.name.split("-")[1], "0123456789ab"))
     old.write_bytes(b"old")
     built = build.build(tmp_path)
-    assert built == [build.library(kind, tmp_path) for kind in MADE]
+    assert built == [build.library(kind, tmp_path) for kind in build.kinds()]
     assert sorted(tmp_path.iterdir()) == sorted(built)
-    assert all(ctypes.CDLL(str(path)).solve_rows for path in built)
+    assert all(ctypes.CDLL(str(path)).solve_long for path in built)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64" or COMPILER is None, reason="no compiler for several kinds")
+@pytest.mark.skipif(len(build.kinds()) == 1 or COMPILER is None, reason="no compiler for several kinds")
 def test_a_compiler_that_knows_not_all_kinds_compiles_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +287,12 @@ def test_a_compiler_that_knows_not_all_kinds_compiles_the_others(
     old.chmod(0o755)
     monkeypatch.setenv("CC", f"'{old}'")
     assert build.build(tmp_path) == [build.library(kind, tmp_path) for kind in ("default", "avx2")]
+
+
+@needs_compiler
+def test_the_compiler_has_nothing_to_warn_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", f"{COMPILER} -Werror")
+    assert build.build(tmp_path) == [build.library(kind, tmp_path) for kind in build.kinds()]
 
 
 def test_without_a_compiler_nothing_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +323,7 @@ def test_a_wheel_is_of_this_platform_or_without_kernels(tmp_path: Path, compiler
     if compiler is None:
         assert wheel.name.startswith(f"mfcli-{mfcli.__version__}-py3-none-")
         assert "any" not in wheel.name
-        assert libraries == {build.library(kind).name for kind in MADE}
+        assert libraries == {build.library(kind).name for kind in build.kinds()}
     else:
         assert wheel.name == f"mfcli-{mfcli.__version__}-py3-none-any.whl"
         assert not libraries
@@ -333,8 +342,8 @@ def test_libraries_that_the_system_does_not_take_are_none(tmp_path: Path, monkey
         for kind in build.KINDS:
             build.library(kind, tmp_path).write_bytes(b"\x7fELF")
         monkeypatch.setattr(kernels, "library", lambda kind: build.library(kind, tmp_path))
+        kernels._loaded.cache_clear()
         assert kernels.kind.__wrapped__() is None
-        assert not kernels.serve(torch.device("cuda"))
     finally:
         monkeypatch.undo()
         for clear in (build._digest.cache_clear, kernels._loaded.cache_clear, kernels.kind.cache_clear):

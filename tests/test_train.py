@@ -108,7 +108,7 @@ def test_training_says_that_it_has_no_kernels(artifacts: Path, monkeypatch: pyte
         train(TrainConfig(dir=artifacts, **options(solver, 2)), progress)
         without = any("no compiled kernels, and training takes" in note for note in progress.notes)
         assert without == (solver == "als")
-    assert "kernels" not in Artifacts(artifacts).run("default").record().body["versions"]
+        assert "kernels" not in Artifacts(artifacts).run("default").record().body["versions"]
 
 
 def test_a_run_gone_on_with_on_other_kernels_says_so(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,8 +126,8 @@ class Beliefs:
     def prior(self, side: int, compute: Compute, shifts: Tensor | None = None) -> CountedPrior:
         """Of the rows of one side, 0 for users, given the other side and (n, d) what features say; None for nothing."""
         own, each = self.sides[side], self.alpha * self.sides[1 - side].spread
-        basis, growth = _basis(own.precision, each)
-        arrays = (own.precision, each, own.precision @ own.mean, basis, growth)
+        axes, growth = _axes(own.precision, each)
+        arrays = (own.precision, each, own.precision @ own.mean, axes, growth)
         prior = CountedPrior(self.alpha, *(compute.place(array.astype(np.float32)) for array in arrays))
         return prior if shifts is None else replace(prior, pull=prior.pull + shifts @ prior.precision)
 
@@ -184,9 +184,9 @@ class Beliefs:
     def _covariances(self, designs: Sides[Float64s], counts: Sides[Int32s]) -> list[tuple[Float64s, Float64s]]:
         """For users and for items C(n), its mean over all ratings, and its sum over the rows that have any."""
         found = []
-        for basis, shrink, n, rows in self._by_count(designs, counts):
+        for axes, shrink, n, rows in self._by_count(designs, counts):
             typical, total = (n * rows) @ shrink / (n @ rows), rows @ shrink
-            found.append(((basis * typical) @ basis.T, (basis * total) @ basis.T))
+            found.append(((axes * typical) @ axes.T, (axes * total) @ axes.T))
         return found
 
     def known(self, moments: Sides[Moments], counts: Sides[Int32s]) -> Sides[Float64s]:
@@ -212,10 +212,10 @@ class Beliefs:
             (d, d) W, (k, d) s, (k,) numbers of ratings, and (k,) how many rows have as many.
         """
         for own, other, design, numbers in zip(self.sides, self.sides[::-1], designs[::-1], counts, strict=True):
-            basis, growth = _basis(own.precision, self.alpha * (design + other.spread))
+            axes, growth = _axes(own.precision, self.alpha * (design + other.spread))
             rows = np.bincount(numbers)
             n = np.flatnonzero(rows[1:]) + 1
-            yield basis, 1 / (1 + n[:, None] * growth), n, rows[n]
+            yield axes, 1 / (1 + n[:, None] * growth), n, rows[n]
 
     def _of_factors(self, covariance: Float64s) -> Float64s:
         """A covariance of rows as one of their factors, with zeros for the bias."""
@@ -247,7 +247,7 @@ class Beliefs:
         return Beliefs(state.values["alpha"], Sides(*sides), self.biased)
 
 
-def _basis(precision: Float64s, each: Float64s) -> tuple[Float64s, Float64s]:
+def _axes(precision: Float64s, each: Float64s) -> tuple[Float64s, Float64s]:
     """(d, d) W and (d,) g ≥ 0 such that (Λ + nE)⁻¹ = W diag(1/(1 + n g)) Wᵀ for every n. Raises DivergedError."""
     try:
         root = np.linalg.cholesky(precision)

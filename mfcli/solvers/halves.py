@@ -15,6 +15,7 @@ from mfcli.solvers.priors import AnyPrior, DiagonalPrior, Prior
 from mfcli.solvers.rows import solve_block
 from mfcli.solvers.solving import Half, Left, Solutions
 
+DENSE = 256  # dimensions up to which kernels solve for short rows: beyond, a (d, d) matrix does not stay in the cache
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 
 
@@ -116,9 +117,9 @@ class Round:
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         found = Solutions(rows, drawn_about, rows.new_empty(len(rows)))
         natural = None if isinstance(prior, DiagonalPrior) else prior.natural()
-        basis = prior.basis() if prior.has_covariance and kernels.serve(given.device) else None
+        coordinates = prior.coordinates() if kernels.serve(given.device) and given.shape[1] <= DENSE else None
         others = Others.given(given, self.biased, weights)
-        half = Half(others, prior, natural, basis, normals, begin, plain, found)
+        half = Half(others, prior, natural, coordinates, normals, begin, plain, found)
 
         @torch.inference_mode()
         def solve(block: Block, lifted: bool = False) -> Left:

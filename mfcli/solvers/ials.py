@@ -109,7 +109,7 @@ class Ials(Solver):
         diagonals = values.clamp(min=0).float() + penalties[:, None]
         basis = basis.float()
         found = current.half(blocks, given @ basis, DiagonalPrior(diagonals), begin=begin @ basis)
-        loss = found.weighted_errors.double().sum() + (found.rows.double().square() * diagonals).sum()
+        loss = found.weighted_errors.double().sum() + (found.rows.square() * diagonals).sum(1).double().sum()
         return found.rows @ basis.T, float(loss)
 
     def model(self) -> FactorModel:
@@ -129,7 +129,7 @@ class Ials(Solver):
 
 def _penalty(rows: Tensor, penalties: Tensor) -> float:
     """L2 of one side's (n, k) rows."""
-    return float((rows.double().square().sum(1) * penalties).sum())
+    return float((rows.square().sum(1).double() * penalties).sum())
 
 
 def validation_judge(data: TrainingData, seed: int, compute: Compute) -> Judge | None:

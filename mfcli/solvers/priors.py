@@ -39,8 +39,8 @@ class Natural(NamedTuple):
         return precision * root_counts[:, :, None], pulls * root_counts
 
 
-class Basis(NamedTuple):
-    """Coordinates v in which the precision of every row is a diagonal D: z = B v, and BᵀΛB = D.
+class Coordinates(NamedTuple):
+    """Those in which the precision of every row is a diagonal D: z = B v, and BᵀΛB = D.
 
     D is a row's ``diagonals``, or 1 + n · growth, where n is its number of ratings; times √n if ``by_root_count``.
 
@@ -93,11 +93,12 @@ class Prior:
             self.precision, self.mean.view(-1, len(self.precision)) @ self.precision, None, self.by_root_count
         )
 
-    def basis(self) -> Basis:
-        """Coordinates in which Λ is the identity. There must be a covariance."""
-        assert self.covariance is not None
-        root = torch.linalg.cholesky(self.covariance) if self.covariance_root is None else self.covariance_root
-        return Basis(root.contiguous(), self.natural().pulls @ root, by_root_count=self.by_root_count)
+    def coordinates(self) -> Coordinates | None:
+        """Those in which Λ is the identity; None without a root of Λ⁻¹."""
+        if self.covariance_root is None:
+            return None
+        pulls = self.natural().pulls @ self.covariance_root
+        return Coordinates(self.covariance_root.contiguous(), pulls, by_root_count=self.by_root_count)
 
     @property
     def has_covariance(self) -> bool:
@@ -153,9 +154,9 @@ class CountedPrior:
         """Λ_n and Λm."""
         return Natural(self.precision, self.pull.view(-1, len(self.precision)), self.each)
 
-    def basis(self) -> Basis:
-        """Coordinates in which every Λ_n is a diagonal."""
-        return Basis(self.axes.contiguous(), self.natural().pulls @ self.axes, growth=self.growth)
+    def coordinates(self) -> Coordinates:
+        """Those in which every Λ_n is a diagonal."""
+        return Coordinates(self.axes.contiguous(), self.natural().pulls @ self.axes, growth=self.growth)
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
@@ -195,9 +196,9 @@ class DiagonalPrior:
         """As for a :class:`Prior`."""
         return 1.0
 
-    def basis(self) -> Basis:
-        """As for a :class:`Prior`; Λ is a diagonal already."""
-        return Basis(None, self.diagonals.new_zeros(1, self.diagonals.shape[1]), self.diagonals)
+    def coordinates(self) -> Coordinates:
+        """The rows' own: Λ is a diagonal already."""
+        return Coordinates(None, self.diagonals.new_zeros(1, self.diagonals.shape[1]), self.diagonals)
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """As for a :class:`Prior`."""
@@ -214,5 +215,8 @@ def l2_prior(factors: int, l2: float, bias_l2: float | None, device: torch.devic
     (Rendle, Krichene, Zhang and Koren, RecSys 2022).
     """
     penalties = torch.tensor([l2] * factors + ([] if bias_l2 is None else [bias_l2]), device=device)
-    covariance = torch.diag(1 / penalties) if bool((penalties > 0).all()) else None
-    return Prior(torch.diag(penalties), torch.zeros_like(penalties), by_root_count=True, covariance=covariance)
+    covariance = root = None
+    if bool((penalties > 0).all()):
+        covariance, root = torch.diag(1 / penalties), torch.diag(penalties.rsqrt())
+    mean = torch.zeros_like(penalties)
+    return Prior(torch.diag(penalties), mean, by_root_count=True, covariance=covariance, covariance_root=root)

@@ -81,10 +81,11 @@ def solve_block(block: Block, half: Half, *, lifted: bool = False) -> Left:
     if half.prior.has_covariance and longest == 0:
         return solve_unrated(block, half)
     if half.prior.has_covariance and longest <= short:
-        return kernels.solve_shorts(block, half) if compiled else solve_short(block, half, lifted)
+        known = compiled and half.coordinates is not None
+        return kernels.solve_short(block, half) if known else solve_short(block, half, lifted)
     if half.begin is not None:
-        return kernels.step_rows(block, half) if compiled else step(block, half)
-    return kernels.solve_rows(block, half) if compiled else solve_long(block, half, lifted)
+        return kernels.step(block, half) if compiled else step(block, half)
+    return kernels.solve_long(block, half) if compiled else solve_long(block, half, lifted)
 
 
 def solve_long(block: Block, half: Half, lifted: bool) -> Left:

@@ -8,7 +8,7 @@ from torch import Tensor
 from mfcli.solvers.blocks import Block
 from mfcli.solvers.gathering import Others
 from mfcli.solvers.normals import AnyNormals
-from mfcli.solvers.priors import AnyPrior, Basis, Natural
+from mfcli.solvers.priors import AnyPrior, Coordinates, Natural
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Half:
         others: the other side.
         prior: of the rows.
         natural: what that adds to the equations of long rows; None if those take steps.
-        basis: coordinates for short rows; None if no kernels solve for them, or the prior has no covariance.
+        coordinates: in which kernels solve for short rows; None where none do.
         normals: to sample; None to solve.
         begin: (n, d) rows from which long rows take a :func:`mfcli.solvers.steps.step` only, and the prior is then a
             :class:`DiagonalPrior`; None to solve.
@@ -46,7 +46,7 @@ class Half:
     others: Others
     prior: AnyPrior
     natural: Natural | None
-    basis: Basis | None
+    coordinates: Coordinates | None
     normals: AnyNormals | None
     begin: Tensor | None
     plain: bool

@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-SOURCES = ("vectors.h", "tiles.h", "equations.h", "gather.h", "rows.c", "shorts.c", "steps.c")
+SOURCES = ("vectors.h", "tiles.h", "equations.h", "gather.h", "long.c", "short.c", "step.c")
 HERE = Path(__file__).parent
 FLAGS = "-std=gnu11 -O3 -ffp-contract=fast -fno-math-errno -fPIC -shared -Wall -Wextra -Wno-psabi"
 KINDS = {
@@ -41,6 +41,11 @@ def _digest() -> str:
     return hashlib.sha256(b"".join([*parts, repr((FLAGS, KINDS)).encode()])).hexdigest()[:12]
 
 
+def kinds() -> list[str]:
+    """The kinds that there are of this machine's processors."""
+    return list(KINDS) if platform.machine().lower() in ("x86_64", "amd64") else ["default"]
+
+
 def build(folder: Path = HERE) -> list[Path]:
     """Compile them into a folder, in place of those of other sources; without the kinds that a compiler does not know.
 
@@ -51,7 +56,7 @@ def build(folder: Path = HERE) -> list[Path]:
     """
     built = []
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        for kind in KINDS if platform.machine().lower() in ("x86_64", "amd64") else ["default"]:
+        for kind in kinds():
             path = library(kind, folder)
             made = Path(work, path.name)
             sources = [str(HERE / name) for name in SOURCES if name.endswith(".c")]

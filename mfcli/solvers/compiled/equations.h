@@ -21,7 +21,7 @@ Gaussian elimination in place, which leaves R, upper triangular, with A = R' D^-
 and right sides times D R'^-1. Says whether all pivots are above 0. (Cholesky's factor is D^-1/2 R. Its roots would
 all have to be waited for, one after the other; here none is.)
 */
-static int eliminate(struct equations *e) {
+static inline int eliminate(struct equations *e) {
     const int64_t d = e->d, stride = e->stride;
     for (int64_t begin = 0; begin < d; begin += PANEL) {
         const int64_t end = least(begin + PANEL, d);
@@ -53,7 +53,7 @@ static int eliminate(struct equations *e) {
 }
 
 /* z from R z = right, a vector of rows at a time: first what is to the right of their square, then the square. */
-static void substitute(struct equations *e) {
+static inline void substitute(struct equations *e) {
     const int64_t d = e->d, stride = e->stride;
     memset(e->z, 0, stride * sizeof(float));
     for (int64_t begin = (d - 1) / LANES * LANES; begin >= 0; begin -= LANES) {

@@ -28,7 +28,23 @@ struct block {
     const float *root_weights; /* (n_others,), or NULL */
 };
 
-/* Some of a row's ratings. Beyond k columns, and from the last of the ratings to the end of a vector, there are zeros. */
+/* Solving for the rows of a block, or sampling them: what all ways of it need. */
+struct half {
+    struct block block;
+    const float *pulls;     /* (d,) for all rows of the side, a stride apart: prior precision times prior mean */
+    int64_t pulls_stride;
+    int64_t by_root_count;  /* whether prior precision and pulls are times the root of a row's ratings */
+    double alpha;           /* noise precision of all rows, unless there are */
+    const float *alphas;    /* those of every row of the side, or NULL */
+    const float *normals;   /* (n_rows, columns) draws to sample with, or NULL to solve */
+    float *rows;            /* (side's rows, d) solutions, or samples */
+    float *means;           /* (side's rows, d) solutions, or NULL */
+    float *weighted_errors; /* (side's rows,) sums of w(y - x z)^2 */
+    double squared_error;   /* the sum of the same, without weights, over all rows */
+};
+
+/* Some of a row's ratings. From the last of them to the end of a vector there are zeros; beyond k columns, what the
+caller keeps there. */
 struct gathered {
     int64_t most, width; /* ratings at the most, and columns: whole vectors */
     float *q;            /* (most, width) factors */
@@ -41,15 +57,17 @@ INLINE int64_t ratings_of(const struct block *b, int64_t row) {
     return b->n_rows == 1 ? b->slots : (int64_t)b->counts[row];
 }
 
+INLINE float alpha_of(const struct half *h, int64_t number) { return h->alphas ? h->alphas[number] : (float)h->alpha; }
+
 /* The sizes for k factors; the arrays are the caller's to place. */
-static struct gathered sized(int64_t k) {
+static inline struct gathered sized(int64_t k) {
     const int64_t width = whole_vectors(k);
     const int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / width / LANES * LANES;
     return (struct gathered){.most = fit > LANES ? fit : LANES, .width = width};
 }
 
 /* Gather the ratings from, ..., from + n - 1 of a row. */
-static void gather(const struct block *b, int64_t row, int64_t from, int64_t n, struct gathered *g) {
+static inline void gather(const struct block *b, int64_t row, int64_t from, int64_t n, struct gathered *g) {
     const int64_t k = b->k, first = row * b->slots + from, left = ratings_of(b, row) - from;
     for (int64_t i = 0; i < n; i++) {
         if (i + AHEAD < left) {

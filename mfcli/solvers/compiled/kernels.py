@@ -1,6 +1,6 @@
 """The compiled kernels, if there are any for this processor: rows of a block on a CPU, in place of torch's calls.
 
-``rows.c``, ``shorts.c`` and ``steps.c`` beside this file say what they do; :mod:`mfcli.solvers.rows` and
+``long.c``, ``short.c`` and ``step.c`` beside this file say what they do; :mod:`mfcli.solvers.rows` and
 :mod:`mfcli.solvers.steps` do the same in torch, for GPUs and for where nothing was compiled. Each works in the thread
 that calls it, without Python's lock. What they find for a row does not depend on the block that it is in.
 """
@@ -31,20 +31,20 @@ class _Block(ctypes.Structure):
     _fields_ = _fields("n_rows:n slots:n k:n numbers others ratings own_weights counts factors biases root_weights")
 
 
-class _Problem(ctypes.Structure):
+class _Half(ctypes.Structure):
     _fields_ = [
         ("block", _Block),
-        *_fields("precision each by_root_count:n pulls pulls_stride:n alpha:f alphas normals plain:n"),
+        *_fields("pulls pulls_stride:n by_root_count:n alpha:f alphas normals"),
         *_fields("rows means weighted_errors squared_error:f"),
     ]
 
 
-class _Shorts(ctypes.Structure):
-    _fields_ = [
-        ("block", _Block),
-        *_fields("basis pulls pulls_stride:n diagonals growth by_root_count:n alpha:f alphas normals"),
-        *_fields("rows means weighted_errors squared_error:f"),
-    ]
+class _Long(ctypes.Structure):
+    _fields_ = [("half", _Half), *_fields("precision each plain:n")]
+
+
+class _Short(ctypes.Structure):
+    _fields_ = [("half", _Half), *_fields("matrix diagonals growth")]
 
 
 class _Step(ctypes.Structure):
@@ -81,64 +81,39 @@ def lacking(compute: Compute) -> int:
     return int(without)
 
 
-def solve_rows(block: Block, half: Half) -> Left:
+def solve_long(block: Block, half: Half) -> Left:
     """What :func:`mfcli.solvers.rows.solve_long` does, but for mending what rounding has spoiled.
 
     Raises:
         MemoryError: there is none for a row's (d, d) matrices.
     """
     assert half.natural is not None, "a half that takes steps has none"
-    n, d, (precision, pulls, each, by_root_count) = len(half.found.rows), half.others.dimensions, half.natural
-    alpha, found, r = half.prior.alpha, half.found, len(block.rows)
+    d, (precision, pulls, each, by_root_count) = half.others.dimensions, half.natural
     normals = None if half.normals is None else half.normals.of(block, d)
-    problem = _Problem(
-        _block(block, half.others),
-        _at(precision, (d, d)),
-        _at(each, (d, d)),
-        by_root_count,
-        _at(pulls, (len(pulls), d)),
-        0 if len(pulls) == 1 else d,
-        0.0 if isinstance(alpha, Tensor) else alpha,
-        _at(alpha, (n,)) if isinstance(alpha, Tensor) else None,
-        _at(normals, (r, d)),
-        half.plain and half.weighted(block),
-        _at(found.rows, (n, d)),
-        _at(found.means, (n, d)) if half.wants_means else None,
-        _at(found.weighted_errors, (n,)),
-    )
-    return _left("solve_rows", problem)
+    common = _half(block, half, pulls, by_root_count, normals, d)
+    problem = _Long(common, _at(precision, (d, d)), _at(each, (d, d)), half.plain and half.weighted(block))
+    failed = _failed("solve_long", problem)
+    return Left(torch.tensor(problem.half.squared_error), failed)
 
 
-def solve_shorts(block: Block, half: Half) -> Left:
+def solve_short(block: Block, half: Half) -> Left:
     """What :func:`mfcli.solvers.rows.solve_short` does, but for mending what rounding has spoiled.
 
     Raises:
         MemoryError: there is none for a row's few matrices.
     """
-    assert half.basis is not None, "a prior without a covariance has none"
-    (n, d), (r, s) = half.found.rows.shape, block.others.shape
-    matrix, pulls, diagonals, growth, by_root_count = half.basis
-    alpha, found = half.prior.alpha, half.found
-    normals = None if half.normals is None else half.normals.of(block, d + s)
-    problem = _Shorts(
-        _block(block, half.others),
-        _at(matrix, (d, d)),
-        _at(pulls, (len(pulls), d)),
-        0 if len(pulls) == 1 else d,
-        _at(diagonals, (n, d)),
-        _at(growth, (d,)),
-        by_root_count,
-        0.0 if isinstance(alpha, Tensor) else alpha,
-        _at(alpha, (n,)) if isinstance(alpha, Tensor) else None,
-        _at(normals, (r, d + s)),
-        _at(found.rows, (n, d)),
-        _at(found.means, (n, d)) if half.wants_means else None,
-        _at(found.weighted_errors, (n,)),
-    )
-    return _left("solve_shorts", problem)
+    assert half.coordinates is not None, "none are solved for without"
+    d, slots = half.others.dimensions, block.others.shape[1]
+    matrix, pulls, diagonals, growth, by_root_count = half.coordinates
+    normals = None if half.normals is None else half.normals.of(block, d + slots)
+    common = _half(block, half, pulls, by_root_count, normals, d + slots)
+    of_all = _at(diagonals, (len(half.found.rows), d))
+    problem = _Short(common, _at(matrix, (d, d)), of_all, _at(growth, (d,)))
+    failed = _failed("solve_short", problem)
+    return Left(torch.tensor(problem.half.squared_error), failed)
 
 
-def step_rows(block: Block, half: Half) -> Left:
+def step(block: Block, half: Half) -> Left:
     """What :func:`mfcli.solvers.steps.step` does.
 
     Raises:
@@ -147,7 +122,25 @@ def step_rows(block: Block, half: Half) -> Left:
     assert isinstance(half.prior, DiagonalPrior)
     n, k = half.found.rows.shape
     rows = (_at(tensor, (n, k)) for tensor in (half.prior.diagonals, half.begin, half.found.rows))
-    return _left("step_rows", _Step(_block(block, half.others), *rows, _at(half.found.weighted_errors, (n,))))
+    problem = _Step(_block(block, half.others), *rows, _at(half.found.weighted_errors, (n,)))
+    failed = _failed("take_steps", problem)
+    return Left(torch.tensor(problem.squared_error), failed)
+
+
+def _half(block: Block, half: Half, pulls: Tensor, by_root_count: bool, normals: Tensor | None, columns: int) -> _Half:
+    (n, d), alpha, found = half.found.rows.shape, half.prior.alpha, half.found
+    return _Half(
+        _block(block, half.others),
+        _at(pulls, (len(pulls), d)),
+        0 if len(pulls) == 1 else d,
+        by_root_count,
+        0.0 if isinstance(alpha, Tensor) else alpha,
+        _at(alpha, (n,)) if isinstance(alpha, Tensor) else None,
+        _at(normals, (len(block.rows), columns)),
+        _at(found.rows, (n, d)),
+        _at(found.means, (n, d)) if half.wants_means else None,
+        _at(found.weighted_errors, (n,)),
+    )
 
 
 def _block(block: Block, others: Others) -> _Block:
@@ -176,12 +169,12 @@ def _at(tensor: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype = torc
     return tensor.data_ptr()
 
 
-def _left(name: str, problem: _Problem | _Shorts | _Step) -> Left:
-    """What the kernel of that name leaves of a problem."""
+def _failed(name: str, problem: ctypes.Structure) -> Tensor:
+    """A bool, whether the kernel of that name could not solve for some row; what it found is in its places."""
     mine = kind()
     library = None if mine is None else _loaded(mine)
     assert library is not None, "nobody asks where there are none"
     code = library[name](ctypes.byref(problem))
     if code == NO_MEMORY:
         raise MemoryError
-    return Left(torch.tensor(problem.squared_error), torch.tensor(code != 0))
+    return torch.tensor(code != 0)

@@ -44,7 +44,7 @@ INLINE void add_strip(int rows, const float *x, int64_t x_stride, int64_t t_stri
 }
 
 /* The same for so many rows t of x, and of the sums. */
-static void add_product(int64_t rows, const float *x, int64_t x_stride, int64_t t_stride, const float *q, int64_t width,
+static inline void add_product(int64_t rows, const float *x, int64_t x_stride, int64_t t_stride, const float *q, int64_t width,
                         int64_t columns, int64_t n, float *sums, int64_t stride) {
     int64_t t = 0;
     for (; t + TILE_ROWS <= rows; t += TILE_ROWS)

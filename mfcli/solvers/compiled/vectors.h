@@ -43,12 +43,12 @@ INLINE float dot(const float *a, const float *b, int64_t width) {
 }
 
 /* Floats that begin a cache line, and so a vector, or NULL. */
-static float *allocate(int64_t n) {
+static inline float *allocate(int64_t n) {
     return aligned_alloc(CACHE_LINE, (n * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 }
 
 /* (d, stride) zeros with the (d, d) matrix in them, if there is one. */
-static void pad(float *to, const float *from, int64_t d, int64_t stride) {
+static inline void pad(float *to, const float *from, int64_t d, int64_t stride) {
     memset(to, 0, d * stride * sizeof(float));
     for (int64_t i = 0; from && i < d; i++) memcpy(to + i * stride, from + i * d, d * sizeof(float));
 }

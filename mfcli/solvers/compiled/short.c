@@ -9,28 +9,18 @@ With z = B v a row's prior is N(D^-1 c, D^-1) of v, where D is that diagonal, an
 #include "gather.h"
 #include "tiles.h"
 
-struct shorts {
-    struct block block;
+struct problem {
+    struct half half;       /* with pulls in the coordinates, and draws of d + slots columns */
     const float *basis;     /* (d, d) B, or NULL where it is the identity */
-    const float *pulls;     /* (d,) for all rows of the side, a stride apart: c */
-    int64_t pulls_stride;
     const float *diagonals; /* (side's rows, d) D, or NULL */
     const float *growth;    /* (d,), or NULL for 0: without diagonals D is 1 + n growth for a row with n ratings */
-    int64_t by_root_count;  /* whether D and c are times the root of n */
-    double alpha;           /* noise precision of all rows, unless there are */
-    const float *alphas;    /* those of every row of the side, or NULL */
-    const float *normals;   /* (n_rows, d + slots) draws to sample with, or NULL to solve */
-    float *rows;            /* (side's rows, d) solutions, or samples */
-    float *means;           /* (side's rows, d) solutions, or NULL */
-    float *weighted_errors; /* (side's rows,) sums of w(y - x z)^2 */
-    double squared_error;   /* the sum of the same without weights over all rows */
 };
 
 /* Where a thread works on a row. Every array, and every row of a matrix, begins a vector; beyond d columns are zeros. */
 struct desk {
     int64_t d;
     struct gathered gathered;    /* of x in place of q: the bias's number is in column k */
-    float *basis, *transposed;   /* (d, width) B and B' */
+    float *basis;                /* (d, width) B */
     float *x;                    /* (slots, width) x of the ratings in the coordinates; their own place without a basis */
     float *scaled;               /* (width,) one of them times shrink */
     float *shrink;               /* (width,) D^-1 */
@@ -40,13 +30,13 @@ struct desk {
 };
 
 /* What is believed of a row: shrink, the mean, and a sample or the mean once more. */
-static void set_prior(const struct shorts *s, int64_t row, struct desk *desk) {
-    const int64_t d = desk->d, number = s->block.numbers[row];
-    const float n = s->block.counts[row], scale = s->by_root_count ? sqrtf(n) : 1;
-    const float *pulls = s->pulls + number * s->pulls_stride;
-    const float *normals = s->normals ? s->normals + row * (d + s->block.slots) : NULL;
+static void set_prior(const struct problem *p, int64_t row, struct desk *desk) {
+    const int64_t d = desk->d, number = p->half.block.numbers[row];
+    const float n = p->half.block.counts[row], scale = p->half.by_root_count ? sqrtf(n) : 1;
+    const float *pulls = p->half.pulls + number * p->half.pulls_stride;
+    const float *normals = p->half.normals ? p->half.normals + row * (d + p->half.block.slots) : NULL;
     for (int64_t c = 0; c < d; c++) {
-        const float own = s->diagonals ? s->diagonals[number * d + c] : s->growth ? 1 + n * s->growth[c] : 1;
+        const float own = p->diagonals ? p->diagonals[number * d + c] : p->growth ? 1 + n * p->growth[c] : 1;
         desk->shrink[c] = 1 / (scale * own);
         desk->mean[c] = pulls[c] / own;
         desk->start[c] = desk->mean[c] + (normals ? sqrtf(desk->shrink[c]) * normals[c] : 0);
@@ -64,10 +54,10 @@ static void set_x(const struct block *b, int64_t row, int64_t n, struct desk *de
 }
 
 /* (X D^-1 X' + I/alpha) u = y + noise/root alpha - X start, and = y - X mean. */
-static void set_equations(const struct shorts *s, int64_t row, int64_t n, struct desk *desk) {
-    const int64_t width = desk->gathered.width, number = s->block.numbers[row];
-    const float alpha = s->alphas ? s->alphas[number] : (float)s->alpha;
-    const float *normals = s->normals ? s->normals + row * (desk->d + s->block.slots) + desk->d : NULL;
+static void set_equations(const struct problem *p, int64_t row, int64_t n, struct desk *desk) {
+    const int64_t width = desk->gathered.width, number = p->half.block.numbers[row];
+    const float alpha = alpha_of(&p->half, number);
+    const float *normals = p->half.normals ? p->half.normals + row * (desk->d + p->half.block.slots) + desk->d : NULL;
     struct equations *e = &desk->equations;
     e->d = n;
     memset(e->matrix, 0, n * e->stride * sizeof(float));
@@ -78,7 +68,7 @@ static void set_equations(const struct shorts *s, int64_t row, int64_t n, struct
         for (int64_t j = i; j < n; j++) to[j] = dot(desk->scaled, desk->x + j * width, width);
         to[i] += 1 / alpha;
         to[n] = y + (normals ? normals[i] / sqrtf(alpha) : 0) - dot(x, desk->start, width);
-        to[n + 1] = s->means ? y - dot(x, desk->mean, width) : 0;
+        to[n + 1] = p->half.means ? y - dot(x, desk->mean, width) : 0;
     }
 }
 
@@ -91,51 +81,49 @@ static void set_solution(int64_t column, const float *start, struct desk *desk) 
     add_product(1, desk->equations.z, 1, 0, desk->x, width, width, n, desk->scaled, width);
     for (int64_t c = 0; c < width; c += LANES) AT(desk->v + c) = AT(start + c) + AT(desk->shrink + c) * AT(desk->scaled + c);
     if (desk->z == desk->v) return;
-    memset(desk->z, 0, width * sizeof(float));
-    add_product(1, desk->v, 1, 0, desk->transposed, width, width, desk->d, desk->z, width);
+    for (int64_t i = 0; i < desk->d; i++) desk->z[i] = dot(desk->basis + i * width, desk->v, width);
 }
 
 /* Whether the row's equations could be solved. */
-static int solve(struct shorts *s, int64_t row, struct desk *desk) {
-    const int64_t d = desk->d, n = ratings_of(&s->block, row), number = s->block.numbers[row];
+static int solve(struct problem *p, int64_t row, struct desk *desk) {
+    const int64_t d = desk->d, n = ratings_of(&p->half.block, row), number = p->half.block.numbers[row];
     const struct gathered *g = &desk->gathered;
-    set_prior(s, row, desk);
-    set_x(&s->block, row, n, desk);
-    set_equations(s, row, n, desk);
+    set_prior(p, row, desk);
+    set_x(&p->half.block, row, n, desk);
+    set_equations(p, row, n, desk);
     if (!eliminate(&desk->equations)) return 0;
-    if (s->means) {
+    if (p->half.means) {
         set_solution(n + 1, desk->mean, desk);
-        memcpy(s->means + number * d, desk->z, d * sizeof(float));
+        memcpy(p->half.means + number * d, desk->z, d * sizeof(float));
     }
     set_solution(n, desk->start, desk);
-    memcpy(s->rows + number * d, desk->z, d * sizeof(float));
+    memcpy(p->half.rows + number * d, desk->z, d * sizeof(float));
     float weighted = 0, plain = 0;
     for (int64_t i = 0; i < n; i++) {
         const float error = g->y[i] - dot(desk->x + i * g->width, desk->v, g->width);
         const float unweighted = error / (g->w[i] + LEAST_WEIGHT);
         weighted += error * error, plain += unweighted * unweighted;
     }
-    s->weighted_errors[number] = weighted;
-    s->squared_error += plain;
+    p->half.weighted_errors[number] = weighted;
+    p->half.squared_error += plain;
     return 1;
 }
 
 /* Solve for all rows. Returns 0; 1 if rounding has spoiled some row's equations; -1 if there is no memory. */
-int solve_shorts(struct shorts *s) {
-    const int64_t d = s->block.k + (s->block.biases != NULL), width = whole_vectors(d);
-    const int64_t slots = whole_vectors(s->block.slots), stride = whole_vectors(s->block.slots + 2);
+int solve_short(struct problem *p) {
+    const int64_t d = p->half.block.k + (p->half.block.biases != NULL), width = whole_vectors(d);
+    const int64_t slots = whole_vectors(p->half.block.slots), stride = whole_vectors(p->half.block.slots + 2);
     struct desk desk = {.d = d, .gathered = {.most = slots, .width = width}, .equations = {.stride = stride}};
     struct gathered *g = &desk.gathered;
     struct equations *e = &desk.equations;
-    const int64_t square = s->basis ? d * width : 0;
-    float *memory = allocate(2 * slots * (width + 1) + 2 * square + 6 * width + s->block.slots * stride + 3 * stride);
+    const int64_t square = p->basis ? d * width : 0;
+    float *memory = allocate(2 * slots * (width + 1) + square + 6 * width + p->half.block.slots * stride + 3 * stride);
     if (!memory) return -1;
     float *end = memory;
     TAKE(g->q, slots * width);
     TAKE(g->y, slots);
     TAKE(g->w, slots);
     TAKE(desk.basis, square);
-    TAKE(desk.transposed, square);
     TAKE(desk.x, slots * width);
     TAKE(desk.scaled, width);
     TAKE(desk.shrink, width);
@@ -143,22 +131,20 @@ int solve_shorts(struct shorts *s) {
     TAKE(desk.start, width);
     TAKE(desk.v, width);
     TAKE(desk.z, width);
-    TAKE(e->matrix, s->block.slots * stride);
+    TAKE(e->matrix, p->half.block.slots * stride);
     TAKE(e->inverse, stride);
     TAKE(e->right, stride);
     TAKE(e->z, stride);
     memset(memory, 0, (char *)end - (char *)memory);
-    if (s->basis) {
-        pad(desk.basis, s->basis, d, width);
-        for (int64_t i = 0; i < d; i++)
-            for (int64_t j = 0; j < d; j++) desk.transposed[j * width + i] = s->basis[i * d + j];
+    if (p->basis) {
+        pad(desk.basis, p->basis, d, width);
     } else {
         desk.x = g->q;
         desk.z = desk.v;
     }
-    s->squared_error = 0;
+    p->half.squared_error = 0;
     int failed = 0;
-    for (int64_t row = 0; row < s->block.n_rows; row++) failed |= !solve(s, row, &desk);
+    for (int64_t row = 0; row < p->half.block.n_rows; row++) failed |= !solve(p, row, &desk);
     free(memory);
     return failed;
 }

@@ -7,7 +7,7 @@ mathematics, without the passes over memory.
 
 static const float TINY = 1e-30f; /* in place of 0, where a row is solved already */
 
-struct step {
+struct problem {
     struct block block;
     const float *diagonals; /* (side's rows, k) prior precision, above 0 */
     const float *begin;     /* (side's rows, k) rows to step from */
@@ -51,12 +51,12 @@ static void look_ahead(const struct block *b, int64_t row, struct desk *desk) {
     }
 }
 
-static void take_step(struct step *s, int64_t row, struct desk *desk) {
-    const struct block *b = &s->block;
+static void take_step(struct problem *p, int64_t row, struct desk *desk) {
+    const struct block *b = &p->block;
     const int64_t k = b->k, number = b->numbers[row];
     const int64_t n = ratings_of(b, row), width = desk->gathered.width;
-    memcpy(desk->z, s->begin + number * k, k * sizeof(float));
-    memcpy(desk->diagonal, s->diagonals + number * k, k * sizeof(float));
+    memcpy(desk->z, p->begin + number * k, k * sizeof(float));
+    memcpy(desk->diagonal, p->diagonals + number * k, k * sizeof(float));
     look(b, row, desk);
     for (int64_t c = 0; c < width; c += LANES) {
         AT(desk->residual + c) -= AT(desk->diagonal + c) * AT(desk->z + c);
@@ -73,16 +73,16 @@ static void take_step(struct step *s, int64_t row, struct desk *desk) {
         const vector unweighted = error / (AT(desk->w + i) + LEAST_WEIGHT);
         weighted += error * error, plain += unweighted * unweighted;
     }
-    s->weighted_errors[number] = total(weighted);
-    s->squared_error += total(plain);
-    for (int64_t i = 0; i < k; i++) s->rows[number * k + i] = desk->z[i] + length * desk->ahead[i];
+    p->weighted_errors[number] = total(weighted);
+    p->squared_error += total(plain);
+    for (int64_t i = 0; i < k; i++) p->rows[number * k + i] = desk->z[i] + length * desk->ahead[i];
 }
 
 /* A step of all rows. Returns 0, or -1 if there is no memory. */
-int step_rows(struct step *s) {
-    struct desk desk = {.gathered = sized(s->block.k)};
+int take_steps(struct problem *p) {
+    struct desk desk = {.gathered = sized(p->block.k)};
     struct gathered *g = &desk.gathered;
-    const int64_t slots = whole_vectors(s->block.slots);
+    const int64_t slots = whole_vectors(p->block.slots);
     float *memory = allocate(g->most * (g->width + 2) + 4 * g->width + 3 * slots);
     if (!memory) return -1;
     float *end = memory;
@@ -99,8 +99,8 @@ int step_rows(struct step *s) {
     memset(g->q, 0, g->most * g->width * sizeof(float));
     memset(desk.z, 0, g->width * sizeof(float));
     for (int64_t i = 0; i < g->width; i++) desk.diagonal[i] = 1;
-    s->squared_error = 0;
-    for (int64_t row = 0; row < s->block.n_rows; row++) take_step(s, row, &desk);
+    p->squared_error = 0;
+    for (int64_t row = 0; row < p->block.n_rows; row++) take_step(p, row, &desk);
     free(memory);
     return 0;
 }

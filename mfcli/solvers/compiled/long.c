@@ -13,20 +13,10 @@ in whole vectors: on the diagonal a vector has both triangles.
 static const float ROUNDING = 1e-6f; /* of a row's sum of squares: as in ../rows.py */
 
 struct problem {
-    struct block block;
-    const float *precision; /* (d, d), where d is k, or k + 1 with biases */
+    struct half half;       /* with draws of d columns, where d is k, or k + 1 with biases */
+    const float *precision; /* (d, d) */
     const float *each;      /* (d, d), or NULL for 0: prior precision is precision + n each for a row with n ratings */
-    int64_t by_root_count;  /* whether that and the pull are times the root of n (of 1, if the row has no rating) */
-    const float *pulls;     /* (d,) for all rows of the side, a stride apart: prior precision times prior mean */
-    int64_t pulls_stride;
-    double alpha;           /* noise precision of all rows, unless there are */
-    const float *alphas;    /* those of every row of the side, or NULL */
-    const float *normals;   /* (n_rows, d) draws to sample with, or NULL to solve */
     int64_t plain;          /* whether the squared error is wanted without weights, else about that */
-    float *rows;            /* (side's rows, d) solutions, or samples */
-    float *means;           /* (side's rows, d) solutions, or NULL */
-    float *weighted_errors; /* (side's rows,) sums of w(y - x z)^2 */
-    double squared_error;   /* the sum over all rows */
 };
 
 /* Where a thread works on a row. Every array, and every row of a matrix, begins a vector. */
@@ -85,9 +75,9 @@ static void add_all(const struct block *b, int64_t row, struct desk *desk) {
 INLINE float moment(const struct desk *desk, int64_t k, int64_t i) { return i < k ? desk->cross[i] : desk->yw; }
 
 static void set_equations(const struct problem *p, int64_t row, struct desk *desk) {
-    const int64_t stride = desk->stride, number = p->block.numbers[row];
-    const float n = p->block.counts[row], alpha = p->alphas ? p->alphas[number] : (float)p->alpha;
-    const float *pull = p->pulls + number * p->pulls_stride, scale = p->by_root_count ? sqrtf(fmaxf(n, 1)) : 1;
+    const int64_t stride = desk->stride, number = p->half.block.numbers[row];
+    const float n = p->half.block.counts[row], alpha = alpha_of(&p->half, number);
+    const float *pull = p->half.pulls + number * p->half.pulls_stride, scale = p->half.by_root_count ? sqrtf(fmaxf(n, 1)) : 1;
     float *matrix = desk->equations.matrix;
     for (int64_t i = 0; i < desk->d; i++) {
         const int64_t at = i * stride;
@@ -95,7 +85,7 @@ static void set_equations(const struct problem *p, int64_t row, struct desk *des
             const vector prior = AT(desk->precision + c) + n * AT(desk->each + c);
             AT(matrix + c) = scale * prior + alpha * AT(desk->gram + c);
         }
-        matrix[at + desk->d] = alpha * moment(desk, p->block.k, i) + scale * pull[i];
+        matrix[at + desk->d] = alpha * moment(desk, p->half.block.k, i) + scale * pull[i];
     }
 }
 
@@ -115,7 +105,7 @@ static float quadratic(const struct desk *desk) {
 
 /* Take down a row's squared errors, from its other sums. */
 static void errors_of_sums(struct problem *p, int64_t row, const struct desk *desk) {
-    const struct block *b = &p->block;
+    const struct block *b = &p->half.block;
     float errors = desk->yy + quadratic(desk), plain;
     for (int64_t i = 0; i < desk->d; i++) errors -= 2 * desk->equations.z[i] * moment(desk, b->k, i);
     plain = errors;
@@ -124,13 +114,13 @@ static void errors_of_sums(struct problem *p, int64_t row, const struct desk *de
         errors = errors < lowest ? lowest : errors;
         plain = errors * b->counts[row] / fmaxf(desk->ww, 1e-30f);
     }
-    p->weighted_errors[b->numbers[row]] = errors;
-    p->squared_error += plain;
+    p->half.weighted_errors[b->numbers[row]] = errors;
+    p->half.squared_error += plain;
 }
 
 /* The same from the row's ratings, of which the last are still there and the others are gathered once more. */
 static void errors_of_ratings(struct problem *p, int64_t row, struct desk *desk) {
-    const struct block *b = &p->block;
+    const struct block *b = &p->half.block;
     struct gathered *g = &desk->gathered;
     const int64_t n = ratings_of(b, row);
     const float bias = b->biases ? desk->equations.z[b->k] : 0;
@@ -146,34 +136,34 @@ static void errors_of_ratings(struct problem *p, int64_t row, struct desk *desk)
         }
         weighted += total(of_chunk), plain += total(without);
     }
-    p->weighted_errors[b->numbers[row]] = weighted;
-    p->squared_error += plain;
+    p->half.weighted_errors[b->numbers[row]] = weighted;
+    p->half.squared_error += plain;
 }
 
 /* Whether the row's equations could be solved. */
 static int solve(struct problem *p, int64_t row, struct desk *desk) {
-    const int64_t d = desk->d, number = p->block.numbers[row];
+    const int64_t d = desk->d, number = p->half.block.numbers[row];
     struct equations *e = &desk->equations;
-    add_all(&p->block, row, desk);
+    add_all(&p->half.block, row, desk);
     set_equations(p, row, desk);
     if (!eliminate(e)) return 0;
-    if (p->means) {
+    if (p->half.means) {
         set_right(e, d);
         substitute(e);
-        memcpy(p->means + number * d, e->z, d * sizeof(float));
+        memcpy(p->half.means + number * d, e->z, d * sizeof(float));
     }
     set_right(e, d);
-    for (int64_t i = 0; p->normals && i < d; i++) e->right[i] += sqrtf(e->matrix[i * e->stride + i]) * p->normals[row * d + i];
+    for (int64_t i = 0; p->half.normals && i < d; i++) e->right[i] += sqrtf(e->matrix[i * e->stride + i]) * p->half.normals[row * d + i];
     substitute(e);
-    memcpy(p->rows + number * d, e->z, d * sizeof(float));
+    memcpy(p->half.rows + number * d, e->z, d * sizeof(float));
     if (p->plain) errors_of_ratings(p, row, desk);
     else errors_of_sums(p, row, desk);
     return 1;
 }
 
 /* Solve for all rows. Returns 0; 1 if rounding has spoiled some row's equations; -1 if there is no memory. */
-int solve_rows(struct problem *p) {
-    struct desk desk = {.d = p->block.k + (p->block.biases != NULL), .gathered = sized(p->block.k)};
+int solve_long(struct problem *p) {
+    struct desk desk = {.d = p->half.block.k + (p->half.block.biases != NULL), .gathered = sized(p->half.block.k)};
     struct gathered *g = &desk.gathered;
     desk.stride = whole_vectors(desk.d + 1);
     const int64_t square = desk.d * desk.stride;
@@ -195,9 +185,9 @@ int solve_rows(struct problem *p) {
     memset(g->q, 0, g->most * g->width * sizeof(float));
     pad(desk.precision, p->precision, desk.d, desk.stride);
     pad(desk.each, p->each, desk.d, desk.stride);
-    p->squared_error = 0;
+    p->half.squared_error = 0;
     int failed = 0;
-    for (int64_t row = 0; row < p->block.n_rows; row++) failed |= !solve(p, row, &desk);
+    for (int64_t row = 0; row < p->half.block.n_rows; row++) failed |= !solve(p, row, &desk);
     free(memory);
     return failed;
 }
