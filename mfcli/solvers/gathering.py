@@ -47,13 +47,15 @@ class Others:
     @classmethod
     def given(cls, rows: Tensor, biased: bool, weights: Tensor | None) -> "Others":
         """From (others, d) rows, whose last number is a bias if ``biased``, and (others,) weights of their ratings."""
-        padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-        factors, biases = (padded[:, :-1], padded[:, -1].contiguous()) if biased else (padded, None)
-        root_weights = None
-        if weights is not None:
-            root_weights = torch.cat([weights.sqrt(), weights.new_zeros(1)])
-            factors = factors * root_weights[:, None]
-        return cls(factors.contiguous(), biases, root_weights)
+        n, k = len(rows), rows.shape[1] - biased
+        factors = rows.new_zeros(n + 1, k)
+        biases = torch.cat([rows[:, k], rows.new_zeros(1)]) if biased else None
+        if weights is None:
+            factors[:n] = rows[:, :k]
+            return cls(factors, biases, None)
+        root_weights = torch.cat([weights.sqrt(), weights.new_zeros(1)])
+        torch.mul(rows[:, :k], root_weights[:n, None], out=factors[:n])
+        return cls(factors, biases, root_weights)
 
     @property
     def dimensions(self) -> int:

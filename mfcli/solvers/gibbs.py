@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mfcli.arrays import Float64s, Floats, Int32s
 from mfcli.config.train import TrainConfig
@@ -33,7 +34,7 @@ from mfcli.models.newcomer import NewcomerPrior
 from mfcli.solvers import days
 from mfcli.solvers.base import Epoch, Method, Solver, State, Tick
 from mfcli.solvers.blocks import Blocks, cut_sides, less, own_rows
-from mfcli.solvers.compute import Compute, torch_threads
+from mfcli.solvers.compute import Compute, by_pieces, torch_threads
 from mfcli.solvers.days import Days
 from mfcli.solvers.fitted import row_model
 from mfcli.solvers.halves import Round, initial_rows
@@ -86,9 +87,11 @@ def sample_prior(rows: Tensor, rng: np.random.Generator, link: Link | None = Non
         link: of their features: its rows tell of Λ too.
     """
     n, d = rows.shape
-    exact = rows.double()
-    mean = exact.mean(0).cpu().numpy()
-    scatter = (exact.T @ exact).cpu().numpy() - n * np.outer(mean, mean)
+    sums = torch.zeros(d + 1, d, dtype=torch.float64, device=rows.device)
+    for product in by_pieces(lambda piece: functional.pad(piece.double(), (0, 1), value=1.0).T @ piece.double(), rows):
+        sums += product
+    mean = (sums[d] / n).cpu().numpy()
+    scatter = sums[:d].cpu().numpy() - n * np.outer(mean, mean)
     inverse = np.eye(d) + scatter + n * BELIEF / (n + BELIEF) * np.outer(mean, mean)
     freedom = d + n
     if link is not None:

@@ -15,7 +15,7 @@ from mfcli.solvers.priors import AnyPrior, DiagonalPrior, Prior
 from mfcli.solvers.rows import solve_block
 from mfcli.solvers.solving import Half, Left, Solutions
 
-DENSE = 256  # dimensions up to which kernels solve for short rows: beyond, a (d, d) matrix does not stay in the cache
+DENSE = 129  # dimensions up to which kernels solve for short rows: with more torch, for all rows at once, is faster
 INITIAL = 0.1  # standard deviation of the first factors; rounds soon forget it
 
 

@@ -9,7 +9,7 @@ items' is exact on average over the items (weighted likewise), and for every ite
 departs from that is not kept.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,11 @@ DISCARD = 0.006  # how far the finished model's predictions may be from the mean
 PROBES = 20_000  # pairs on which that is measured
 
 
+def width(factors: int) -> int:
+    """Columns that a compression keeps, at the most."""
+    return max(WIDTH * factors, LEAST)
+
+
 class Vectors(NamedTuple):
     """The vectors of one side: (n, k) factors and (n,) biases, 0 in a model without."""
 
@@ -46,33 +51,56 @@ class Sums:
 
     Attributes:
         biases: (n,) float32.
-        products: (n, w) float32, so that the users' @ the items'.T is the sum of p·q over the compressed samples.
-        pending: (n, w) float32 factors of the samples since, side by side.
+        stack: (n, w) float32: first products, so that the users' @ the items'.T is the sum of p·q over the compressed
+            samples, then the factors of the samples since, side by side; room for more to the right.
+        kept, filled: columns of the products, and of all that the stack holds.
         squares: (n,) float64 mean squares of the row's predictions, less μ.
         noises: (n,) float64 1/γ.
     """
 
     biases: Tensor
-    products: Tensor
-    pending: Tensor
+    stack: Tensor
+    kept: int
+    filled: int
     squares: Tensor
     noises: Tensor
 
     @classmethod
-    def zeros(cls, n: int, device: torch.device) -> "Sums":
-        """Those of no sample."""
+    def zeros(cls, n: int, factors: int, device: torch.device) -> "Sums":
+        """Those of no sample of so many factors."""
         exact = torch.zeros(n, dtype=torch.float64, device=device)
-        none = torch.zeros(n, 0, device=device)
-        return cls(torch.zeros(n, device=device), none, none, exact, exact.clone())
+        stack = torch.empty(n, width(factors) + PENDING * factors, device=device)
+        return cls(torch.zeros(n, device=device), stack, 0, 0, exact, exact.clone())
+
+    @property
+    def columns(self) -> Tensor:
+        """(n, filled) what the stack holds."""
+        return self.stack[:, : self.filled]
+
+    def add(self, factors: Tensor) -> None:
+        """Stack (n, k) more columns."""
+        self.stack[:, self.filled : self.filled + factors.shape[1]] = factors
+        self.filled += factors.shape[1]
+
+    def replace(self, products: Tensor) -> None:
+        """Put (n, r) products in place of all that the stack holds."""
+        self.kept = self.filled = products.shape[1]
+        self.stack[:, : self.filled] = products
 
     def state(self) -> State:
-        """What :meth:`of_state` needs."""
-        return State({f.name: getattr(self, f.name).cpu().numpy() for f in fields(self)})
+        """What :meth:`load_state` needs."""
+        stacked = {"products": self.stack[:, : self.kept], "pending": self.stack[:, self.kept : self.filled]}
+        arrays = {"biases": self.biases, **stacked, "squares": self.squares, "noises": self.noises}
+        return State({name: array.cpu().numpy() for name, array in arrays.items()})
 
-    @classmethod
-    def of_state(cls, state: State, device: torch.device) -> "Sums":
-        """The sums that :meth:`state` gave."""
-        return cls(**{name: torch.from_numpy(array).to(device) for name, array in state.arrays.items()})
+    def load_state(self, state: State) -> None:
+        """Go on from the sums that gave that state."""
+        self.biases, self.squares, self.noises = (
+            torch.from_numpy(state.arrays[name]).to(self.stack.device) for name in ("biases", "squares", "noises")
+        )
+        products, pending = (torch.from_numpy(state.arrays[name]).to(self.stack) for name in ("products", "pending"))
+        self.replace(products)
+        self.add(pending)
 
 
 class Posterior:
@@ -93,7 +121,7 @@ class Posterior:
         self.shares = Sides(_shares(train.user_counts(), device), _shares(train.item_counts(), device))
         self.count = 0
         self.noise_variance = 0.0  # sum of 1/α
-        self.sums = Sides(Sums.zeros(train.n_users, device), Sums.zeros(train.n_items, device))
+        self.sums = Sides(*(Sums.zeros(n, factors, device) for n in (train.n_users, train.n_items)))
         # Users and items drawn apart from each other, each as often as it is rated.
         rng = np.random.default_rng(seed)
         self.probes = Sides(*(torch.from_numpy(_drawn(counts, rng)).to(device) for counts in train.counts))
@@ -117,14 +145,14 @@ class Posterior:
         squares = mean_squares(sample, self.shares, workers)
         for sums, mean, square, weight in zip(self.sums, means, squares, weights, strict=True):
             sums.biases += mean.biases
-            sums.pending = torch.cat([sums.pending, mean.factors], 1)
+            sums.add(mean.factors)
             sums.squares += square
             sums.noises += weight.double().reciprocal()
         self.probed += pair_predictions(means, self.probes)
-        if self.sums.users.pending.shape[1] >= PENDING * self.factors:
+        if self.sums.users.filled - self.sums.users.kept == PENDING * self.factors:
             products, _ = self._compressed(workers)
             for sums, product in zip(self.sums, products, strict=True):
-                sums.products, sums.pending = product, product[:, :0]
+                sums.replace(product)
 
     def _vectors(self, rows: Tensor) -> Vectors:
         """(n, d) rows as factors and biases."""
@@ -132,8 +160,8 @@ class Posterior:
 
     def _compressed(self, workers: Map = map) -> tuple[Sides[Tensor], Tensor]:
         """The sum of p·q over all samples as one product, and its singular values."""
-        users, items = (torch.cat([sums.products, sums.pending], 1) for sums in self.sums)
-        return compress(Sides(users, items), self.shares, max(WIDTH * self.factors, LEAST), workers)
+        users, items = (sums.columns for sums in self.sums)
+        return compress(Sides(users, items), self.shares, width(self.factors), workers)
 
     def model(self) -> FactorModel:
         """The posterior's mean as a model of no more factors than it needs, with its standard deviations."""
@@ -189,8 +217,9 @@ class Posterior:
 
     def load_state(self, state: State) -> None:
         """Go on from that state."""
-        users, items = (Sums.of_state(state.part(side), self.device) for side in ("users", "items"))
-        self.sums, both = Sides(users, items), state.part("both")
+        for side, sums in self.sums._asdict().items():
+            sums.load_state(state.part(side))
+        both = state.part("both")
         self.probed = torch.from_numpy(both.arrays["probed"]).to(self.device)
         self.count, self.noise_variance = both.values["count"], both.values["noise_variance"]
 

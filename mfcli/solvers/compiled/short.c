@@ -49,8 +49,10 @@ static void set_x(const struct block *b, int64_t row, int64_t n, struct desk *de
     gather(b, row, 0, n, g);
     for (int64_t i = 0; b->biases && i < n; i++) g->q[i * g->width + b->k] = g->w[i];
     if (desk->x == g->q) return;
-    memset(desk->x, 0, n * g->width * sizeof(float));
-    add_product(n, g->q, 1, g->width, desk->basis, g->width, g->width, desk->d, desk->x, g->width);
+    /* A tile takes no longer than three rows alone; what else it adds up is nobody's. */
+    const int64_t rows = n % TILE_ROWS > 2 ? (n / TILE_ROWS + 1) * TILE_ROWS : n;
+    memset(desk->x, 0, rows * g->width * sizeof(float));
+    add_product(rows, g->q, 1, g->width, desk->basis, g->width, g->width, desk->d, desk->x, g->width);
 }
 
 /* (X D^-1 X' + I/alpha) u = y + noise/root alpha - X start, and = y - X mean. */
