@@ -165,7 +165,7 @@ def test_what_is_believed_of_rows_with_so_many_ratings() -> None:
     solver = fitted(SOME, 2, factors=4)
     prior = solver.beliefs.prior(0, CPU)
     for block in solver.blocks.users.blocks:
-        precision, pull = (part.double() for part in prior.natural().of(block))
+        precision, pull = (part.double() for part in prior.natural.of(block))
         covariance = torch.linalg.inv(precision)
         eye = torch.eye(5).expand(len(block.rows), 5, 5)
         torch.testing.assert_close(prior.times_covariance(block, eye).double(), covariance, rtol=1e-3, atol=1e-5)

@@ -116,7 +116,7 @@ class Round:
         rows = given.new_empty(len(blocks.counts), given.shape[1])
         drawn_about = rows if normals is None or not means else torch.empty_like(rows)
         found = Solutions(rows, drawn_about, rows.new_empty(len(rows)))
-        natural = None if isinstance(prior, DiagonalPrior) else prior.natural()
+        natural = None if isinstance(prior, DiagonalPrior) else prior.natural
         coordinates = prior.coordinates() if kernels.serve(given.device) and given.shape[1] <= DENSE else None
         others = Others.given(given, self.biased, weights)
         half = Half(others, prior, natural, coordinates, normals, begin, plain, found)

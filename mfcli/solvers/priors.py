@@ -1,5 +1,6 @@
 """What is believed of rows before their ratings are seen."""
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -87,6 +88,7 @@ class Prior:
         """α of the block's rows, (r, 1), or the number that all have."""
         return self.alpha.index_select(0, block.rows)[:, None] if isinstance(self.alpha, Tensor) else self.alpha
 
+    @functools.cached_property
     def natural(self) -> Natural:
         """Λ and Λm."""
         return Natural(
@@ -97,7 +99,7 @@ class Prior:
         """Those in which Λ is the identity; None without a root of Λ⁻¹."""
         if self.covariance_root is None:
             return None
-        pulls = self.natural().pulls @ self.covariance_root
+        pulls = self.natural.pulls @ self.covariance_root
         return Coordinates(self.covariance_root.contiguous(), pulls, by_root_count=self.by_root_count)
 
     @property
@@ -150,13 +152,14 @@ class CountedPrior:
         """α, the same for all rows."""
         return self.alpha
 
+    @functools.cached_property
     def natural(self) -> Natural:
         """Λ_n and Λm."""
         return Natural(self.precision, self.pull.view(-1, len(self.precision)), self.each)
 
     def coordinates(self) -> Coordinates:
         """Those in which every Λ_n is a diagonal."""
-        return Coordinates(self.axes.contiguous(), self.natural().pulls @ self.axes, growth=self.growth)
+        return Coordinates(self.axes.contiguous(), self.natural.pulls @ self.axes, growth=self.growth)
 
     def times_covariance(self, block: Block, x: Tensor) -> Tensor:
         """(r, s, d) x of the block's rows times their Λ_n⁻¹."""
